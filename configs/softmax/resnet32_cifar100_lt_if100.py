@@ -1,0 +1,1 @@
+_base_ = '../_base_/tasks/resnet32_cifar100_lt.py'

@@ -1,0 +1,1 @@
+_base_ = '../_base_/tasks/resnet50_imagenet_lt.py'

@@ -1,0 +1,1 @@
+_base_ = '../_base_/tasks/resnet8_digits_lt.py'

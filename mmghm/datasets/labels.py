@@ -1,0 +1,76 @@
+"""Labels and class counts of any MMEngine dataset."""
+
+from typing import Any
+
+import numpy as np
+
+
+def dataset_labels(dataset: Any) -> np.ndarray:
+    """Read the label of every sample of a dataset, without loading images.
+
+    Wrappers of MMEngine and MMPretrain are looked through. A sample with
+    several categories counts as its first.
+
+    Args:
+        dataset (Any): A dataset with ``get_gt_labels`` or ``get_cat_ids``.
+
+    Returns:
+        np.ndarray: int64 (number of samples,).
+
+    Raises:
+        TypeError: If the dataset offers neither.
+    """
+    if not hasattr(dataset, 'get_gt_labels') \
+            and not hasattr(dataset, 'get_cat_ids'):
+        raise TypeError(
+            f'{type(dataset).__name__} has neither get_gt_labels() nor '
+            'get_cat_ids(idx), so that its labels are unknown; give '
+            'class_counts explicitly')
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    if hasattr(dataset, 'get_gt_labels'):
+        labels = dataset.get_gt_labels()
+    else:
+        labels = [dataset.get_cat_ids(i)[0] for i in range(len(dataset))]
+    return np.asarray(labels, dtype=np.int64).reshape(-1)
+
+
+def num_dataset_classes(dataset: Any, labels: np.ndarray) -> int:
+    """Number of classes of a dataset, absent ones included.
+
+    Args:
+        dataset (Any): A dataset with ``metainfo``.
+        labels (np.ndarray): Its labels, used if metainfo names no classes.
+
+    Returns:
+        int: C.
+    """
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    return len(classes) if classes else int(labels.max(initial=-1)) + 1
+
+
+def dataset_class_counts(dataset: Any, num_classes: int = 0) -> np.ndarray:
+    """Count the samples of each class.
+
+    Args:
+        dataset (Any): A dataset, see :func:`dataset_labels`.
+        num_classes (int): C; 0 takes the number of classes of the dataset.
+            Naming it keeps an absent last class from shortening the array.
+
+    Returns:
+        np.ndarray: int64 (C,).
+
+    Raises:
+        ValueError: If a label is not below C.
+    """
+    counts = getattr(dataset, 'class_counts', None)
+    if counts is None:
+        labels = dataset_labels(dataset)
+        num_classes = num_classes or num_dataset_classes(dataset, labels)
+        counts = np.bincount(labels, minlength=num_classes)
+    counts = np.asarray(counts)
+    if num_classes and len(counts) > num_classes:
+        raise ValueError(
+            f'{type(dataset).__name__} has labels up to {len(counts) - 1}, '
+            f'but num_classes is {num_classes}')
+    return np.pad(counts, (0, max(num_classes - len(counts), 0)))

@@ -1,0 +1,257 @@
+"""Long-tailed subsets of any dataset."""
+
+import copy
+import hashlib
+import json
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.registry import DATASETS
+
+from .labels import dataset_labels, num_dataset_classes
+from .profiles import profile_counts
+
+
+def choose_long_tail(labels: np.ndarray, class_counts: np.ndarray,
+                     seed: int) -> np.ndarray:
+    """Choose which samples stay in a long-tailed subset.
+
+    Each class has one random order, fixed by the seed, of which the first
+    ``n_c`` stay: the subset at a larger imbalance factor is contained in the
+    one at a smaller. The same on every rank and platform.
+
+    Args:
+        labels (np.ndarray): Label of every sample, shape (n,).
+        class_counts (np.ndarray): Samples to keep per class, shape (C,), at
+            most as many as there are.
+        seed (int): Seed of the choice, at least 0.
+
+    Returns:
+        np.ndarray: Rising int64 indices of the samples that stay.
+    """
+    chosen = [np.zeros(0, dtype=np.int64)]
+    by_class = np.argsort(labels, kind='stable')
+    starts = np.searchsorted(labels[by_class], np.arange(len(class_counts) + 1))
+    for label, count in enumerate(class_counts):
+        members = by_class[starts[label]:starts[label + 1]]
+        order = np.random.Generator(np.random.PCG64([seed, label]))
+        chosen.append(members[order.permutation(len(members))[:count]])
+    return np.sort(np.concatenate(chosen))
+
+
+@DATASETS.register_module()
+class LongTailDataset:
+    """Wrapper that makes a dataset long-tailed.
+
+    Args:
+        dataset (BaseDataset | dict): The dataset, or its config.
+        imbalance_factor (float): Images of the largest class over those of
+            the smallest, at least 1.
+        profile (str): How sizes fall from class 0 to the last: ``'exp'``,
+            ``'step'``, ``'pareto'`` or ``'none'`` (keep all), see
+            :func:`profile_counts`.
+        class_counts (Sequence[int] | Dict[str, int], optional): Sizes of the
+            classes in place of the profile: one per class, or by class name
+            (classes not named keep what they have).
+        seed (int): Seed of the choice of images.
+        cap (bool): Whether a class with fewer images than asked for gives
+            all it has (ImageNet's classes are not all equally large) instead
+            of raising an error.
+        lazy_init (bool): Whether to leave reading the labels to
+            :meth:`full_init`.
+
+    Raises:
+        TypeError: If ``dataset`` is neither a dataset nor a config.
+        ValueError: If a class has fewer images than asked for, a class is
+            unknown, or an argument is out of range.
+
+    Examples:
+        >>> from mmghm.datasets import Digits, LongTailDataset
+        >>> tail = LongTailDataset(Digits(split='train'), imbalance_factor=20)
+        >>> tail.class_counts[[0, -1]].tolist()
+        [143, 7]
+    """
+
+    def __init__(self,
+                 dataset: Union[BaseDataset, dict],
+                 imbalance_factor: float = 100,
+                 profile: str = 'exp',
+                 class_counts: Union[Sequence[int], Dict[str, int],
+                                     None] = None,
+                 seed: int = 0,
+                 cap: bool = False,
+                 lazy_init: bool = False) -> None:
+        if isinstance(dataset, dict):
+            dataset = DATASETS.build(dataset)
+        if not hasattr(dataset, '__getitem__'):
+            raise TypeError('dataset must be a dataset or its config, got '
+                            f'{type(dataset).__name__}')
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ValueError(f'seed must be an integer >= 0, got {seed!r}')
+        # Refuse bad arguments at once, also under lazy_init.
+        profile_counts(np.ones(1, dtype=np.int64), profile, imbalance_factor)
+        self.dataset: Any = dataset
+        self.imbalance_factor = imbalance_factor
+        self.profile = profile
+        self.seed = seed
+        self.cap = cap
+        self._requested = class_counts
+        self._metainfo = copy.deepcopy(getattr(dataset, 'metainfo', {}))
+        self._fully_initialized = False
+        if not lazy_init:
+            self.full_init()
+
+    def full_init(self) -> None:
+        """Read the labels and choose the images."""
+        if self._fully_initialized:
+            return
+        if hasattr(self.dataset, 'full_init'):
+            self.dataset.full_init()
+        labels = dataset_labels(self.dataset)
+        num_classes = num_dataset_classes(self.dataset, labels)
+        available = np.bincount(labels, minlength=num_classes)
+        counts = self._resolve_counts(available)
+        if self.cap:
+            counts = np.minimum(counts, available)
+        for label in np.flatnonzero(counts > available):
+            raise ValueError(
+                f'class {self._class_name(int(label))} has {available[label]} '
+                f'images, but {counts[label]} are asked for (profile='
+                f'{self.profile!r}, imbalance_factor={self.imbalance_factor}); '
+                'raise the imbalance factor, give class_counts or set cap=True')
+        self._indices = choose_long_tail(labels, counts, self.seed)
+        self._labels = labels[self._indices]
+        self._class_counts = counts
+        self._metainfo = copy.deepcopy(getattr(self.dataset, 'metainfo', {}))
+        # Plain integers: metainfo goes into checkpoints, and torch's safe
+        # loader refuses numpy arrays.
+        self._metainfo['class_counts'] = counts.tolist()
+        self._fully_initialized = True
+
+    @property
+    def metainfo(self) -> dict:
+        """Metainfo of the wrapped dataset and, once initialised,
+        ``class_counts`` (a list of C integers)."""
+        return copy.deepcopy(self._metainfo)
+
+    @property
+    @force_full_init
+    def class_counts(self) -> np.ndarray:
+        """Images per class, int64 (C,); absent classes have 0."""
+        return self._class_counts.copy()
+
+    @force_full_init
+    def get_gt_labels(self) -> np.ndarray:
+        """Label of every image.
+
+        Returns:
+            np.ndarray: int64 (n,).
+        """
+        return self._labels.copy()
+
+    @force_full_init
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """Category of one image, as MMEngine's wrappers ask for it.
+
+        Args:
+            idx (int): Index in this subset.
+
+        Returns:
+            List[int]: Its label.
+        """
+        return [int(self._labels[idx])]
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """Annotation of one image.
+
+        Args:
+            idx (int): Index in this subset.
+
+        Returns:
+            dict: The annotation, ``sample_idx`` being that of the subset.
+        """
+        info = self.dataset.get_data_info(int(self._indices[idx]))
+        return {**info, 'sample_idx': idx % len(self)}
+
+    @force_full_init
+    def manifest(self, path: Optional[str] = None) -> dict:
+        """Say which images were chosen, so that a subset can be compared.
+
+        Args:
+            path (str, optional): Where to write it as JSON.
+
+        Returns:
+            dict: ``ids`` (the images' paths relative to the data root where
+            they have one, else their indices in the wrapped dataset),
+            ``labels``, ``class_counts``, ``imbalance_factor``, ``profile``,
+            ``seed`` and ``sha256`` of ids and labels.
+        """
+        ids = [self._sample_id(int(i)) for i in self._indices]
+        labels = self._labels.tolist()
+        lines = '\n'.join(f'{i} {label}' for i, label in zip(ids, labels))
+        manifest = {
+            'sha256': hashlib.sha256(lines.encode()).hexdigest(),
+            'profile': self.profile,
+            'imbalance_factor': self.imbalance_factor,
+            'seed': self.seed,
+            'class_counts': self._class_counts.tolist(),
+            'ids': ids,
+            'labels': labels,
+        }
+        if path is not None:
+            with open(path, 'w', encoding='utf-8') as file:
+                json.dump(manifest, file, indent=0)
+        return manifest
+
+    @force_full_init
+    def __getitem__(self, idx: int) -> Any:
+        return self.dataset[int(self._indices[idx])]
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __repr__(self) -> str:
+        size = len(self) if self._fully_initialized else 'not initialised'
+        return (f'{type(self).__name__}({type(self.dataset).__name__}, '
+                f'profile={self.profile!r}, imbalance_factor='
+                f'{self.imbalance_factor}, seed={self.seed}, size={size})')
+
+    def _resolve_counts(self, available: np.ndarray) -> np.ndarray:
+        requested = self._requested
+        if requested is None:
+            return profile_counts(available, self.profile,
+                                  self.imbalance_factor)
+        if isinstance(requested, dict):
+            counts = available.astype(np.int64)
+            names = list(self._metainfo.get('classes', ()))
+            for name, count in requested.items():
+                if name not in names:
+                    raise ValueError(
+                        f'class_counts names an unknown class {name!r}; the '
+                        f'dataset has {", ".join(map(str, names)) or "none"}')
+                counts[names.index(name)] = count
+        else:
+            counts = np.asarray(requested)
+            if counts.shape != available.shape:
+                raise ValueError(
+                    f'class_counts must have one entry for each of the '
+                    f'{len(available)} classes, got shape {counts.shape}')
+        if not np.issubdtype(counts.dtype, np.integer) or counts.min() < 0:
+            raise ValueError('class_counts must be integers of at least 0, '
+                             f'got {list(requested)}')
+        return counts.astype(np.int64)
+
+    def _class_name(self, label: int) -> str:
+        classes = self._metainfo.get('classes')
+        return f'{label} ({classes[label]})' if classes else str(label)
+
+    def _sample_id(self, index: int) -> Union[int, str]:
+        path = self.dataset.get_data_info(index).get('img_path') \
+            if hasattr(self.dataset, 'get_data_info') else None
+        if path is None:
+            return index
+        root = str(getattr(self.dataset, 'data_root', '') or '')
+        return path[len(root):].lstrip('/') if path.startswith(root) else path

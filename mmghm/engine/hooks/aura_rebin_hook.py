@@ -1,0 +1,154 @@
+"""Epoch's end for losses with gradient-norm histograms (algorithm 1)."""
+
+import math
+from typing import Any, Dict, List, Optional, Protocol, Union, runtime_checkable
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import IterBasedTrainLoop
+
+from .class_counts_hook import give_class_counts
+
+
+@runtime_checkable
+class Rebinnable(Protocol):
+    """What a loss must offer for :class:`AURARebinHook` to serve it."""
+
+    intra_active: bool
+
+    def rebin(self) -> None:
+        """Close an epoch; a collective call."""
+
+    def summary(self) -> Dict[str, float]:
+        """Figures of the finished epoch for the log."""
+
+
+@HOOKS.register_module()
+class AURARebinHook(Hook):
+    """Call ``rebin()`` of every loss that has it at each epoch's end.
+
+    Serves every module with the :class:`Rebinnable` protocol in the training
+    model, however it is wrapped or compiled. Before training each gets class
+    counts from the train dataset if it has none.
+
+    Priority ABOVE_NORMAL: after ``RuntimeInfoHook`` (VERY_HIGH) has set the
+    epoch; before ``EMAHook`` and ``SyncBuffersHook`` (NORMAL), ``LoggerHook``
+    (BELOW_NORMAL), which writes the figures out with the next line, and
+    ``CheckpointHook`` (VERY_LOW), so that a checkpoint at an epoch's end holds
+    the new edges and empty counts.
+
+    Args:
+        interval (int, optional): Iterations between rebins under an
+            iteration-based loop. By default one pass over the train dataset.
+            Epoch-based loops ignore it.
+        begin (int | float): First epoch in which the intra-category weights
+            act; W = 1 before, while counting and margins go on from the
+            start. A float below 1 is a fraction of all epochs. Under an
+            iteration-based loop an epoch is one interval.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If ``interval`` is below 1 or ``begin`` below 0.
+    """
+
+    priority = 'ABOVE_NORMAL'
+
+    def __init__(self,
+                 interval: Optional[int] = None,
+                 begin: Union[int, float] = 0) -> None:
+        if interval is not None:
+            if not isinstance(interval, int) or isinstance(interval, bool):
+                raise TypeError('interval must be an integer or None, got '
+                                f'{interval!r}')
+            if interval < 1:
+                raise ValueError(f'interval must be at least 1, got {interval}')
+        if not isinstance(begin, (int, float)) or isinstance(begin, bool):
+            raise TypeError(f'begin must be a number, got {begin!r}')
+        if not begin >= 0 or (isinstance(begin, float) and begin >= 1):
+            raise ValueError('begin must be an epoch (an integer >= 0) or a '
+                             f'fraction of all epochs in [0, 1), got {begin}')
+        self.interval = interval
+        self.begin = begin
+        self._losses: List[Rebinnable] = []
+
+    def before_train(self, runner: Any) -> None:
+        """Find the losses and give them class counts.
+
+        Args:
+            runner (Any): The runner.
+
+        Raises:
+            ValueError: If the model has no such loss.
+        """
+        self._losses = [
+            module for module in runner.model.modules()
+            if isinstance(module, Rebinnable)
+        ]
+        if not self._losses:
+            raise ValueError(
+                'AURARebinHook found no loss with rebin() in the model; set '
+                "model.head.loss to dict(type='GHMCWAPLoss', num_classes=...) "
+                'or take the hook out of custom_hooks')
+        loader = runner.train_dataloader
+        give_class_counts(runner.model, loader.dataset)
+        self._by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
+        if self._by_iteration and self.interval is None:
+            # An infinite sampler's loader does not end with the dataset.
+            batch = loader.batch_size * runner.world_size
+            self.interval = max(math.ceil(len(loader.dataset) / batch), 1)
+        # Also right after a resume, on either side of `begin`.
+        self._set_active(runner, ahead=0)
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Switch the intra-category weights by the epoch.
+
+        Args:
+            runner (Any): The runner.
+        """
+        self._set_active(runner, ahead=0)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Rebin under an epoch-based loop.
+
+        Args:
+            runner (Any): The runner.
+        """
+        if not self._by_iteration:
+            self._rebin(runner)
+
+    def after_train_iter(self,
+                         runner: Any,
+                         batch_idx: int,
+                         data_batch: Any = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Rebin every ``interval`` iterations under an iteration-based loop.
+
+        Args:
+            runner (Any): The runner.
+            batch_idx (int): Iteration in the loop.
+            data_batch (Any): The batch, not used.
+            outputs (dict, optional): The losses, not used.
+        """
+        if self._by_iteration and (runner.iter + 1) % self.interval == 0:
+            self._rebin(runner)
+            self._set_active(runner, ahead=1)
+
+    def _rebin(self, runner: Any) -> None:
+        for number, loss in enumerate(self._losses):
+            loss.rebin()
+            # One loss is the rule; further ones are told apart by number.
+            prefix = f'train/ghm{number or ""}'
+            for name, value in loss.summary().items():
+                runner.message_hub.update_scalar(f'{prefix}/{name}', value)
+
+    def _set_active(self, runner: Any, ahead: int) -> None:
+        """Derive from the progress saved in checkpoints whether W acts."""
+        if self._by_iteration:
+            epoch = (runner.iter + ahead) // self.interval
+            num_epochs = runner.max_iters / self.interval
+        else:
+            epoch, num_epochs = runner.epoch, runner.max_epochs
+        begin = (self.begin if isinstance(self.begin, int) else math.ceil(
+            round(self.begin * num_epochs, 6)))
+        for loss in self._losses:
+            loss.intra_active = epoch >= begin

@@ -1,0 +1,116 @@
+"""Train class counts for whoever needs them: losses and metrics."""
+
+from typing import Any, List, Optional
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.registry import DATASETS, HOOKS
+from torch import nn
+
+from mmghm.datasets import dataset_class_counts
+
+CLASS_COUNTS_KEY = 'class_counts'
+
+
+def counting_losses(model: nn.Module) -> List[Any]:
+    """Find the losses in a model that want class counts.
+
+    Args:
+        model (nn.Module): A model, wrapped or compiled or not.
+
+    Returns:
+        List[Any]: Modules with ``set_class_counts`` and ``has_class_counts``.
+    """
+    # modules() walks through DDP, FSDP and torch.compile wrappers.
+    return [
+        module for module in model.modules()
+        if hasattr(module, 'set_class_counts')
+        and hasattr(module, 'has_class_counts')
+    ]
+
+
+def give_class_counts(model: nn.Module, dataset: Any) -> None:
+    """Give a dataset's class counts to the losses that have none.
+
+    Args:
+        model (nn.Module): The training model.
+        dataset (Any): The train dataset.
+    """
+    for loss in counting_losses(model):
+        if not loss.has_class_counts:
+            loss.set_class_counts(
+                dataset_class_counts(dataset, loss.num_classes))
+
+
+@HOOKS.register_module()
+class ClassCountsHook(Hook):
+    """Publish the train dataset's class counts.
+
+    Losses without counts get them before training; the message hub keeps them
+    as ``class_counts`` for metrics such as ``GroupAccuracy``. Where nothing is
+    trained (``tools/test.py``), they come from the checkpoint's metainfo, else
+    from the train dataset of the config.
+
+    It runs at ABOVE_NORMAL, before hooks that log or save.
+    """
+
+    priority = 'ABOVE_NORMAL'
+
+    def before_train(self, runner: Any) -> None:
+        """Count the train dataset and give its counts.
+
+        Args:
+            runner (Any): The runner.
+        """
+        dataset = runner.train_dataloader.dataset
+        counts = dataset_class_counts(dataset)
+        self._share(runner, counts)
+        give_class_counts(runner.model, dataset)
+        kept = counts[counts > 0]
+        factor = kept.max() / kept.min() if len(kept) else float('nan')
+        runner.logger.info(
+            f'Train set: {counts.sum()} images of {len(counts)} classes, '
+            f'{counts.max()} to {counts.min()} a class '
+            f'(imbalance factor {factor:.4g}).')
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Take the counts of the train set that a checkpoint was made on.
+
+        Args:
+            runner (Any): The runner.
+            checkpoint (dict): The loaded checkpoint.
+        """
+        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+        if CLASS_COUNTS_KEY in meta:
+            self._share(runner, np.asarray(meta[CLASS_COUNTS_KEY]))
+
+    def before_val(self, runner: Any) -> None:
+        """Make sure that metrics find counts.
+
+        Args:
+            runner (Any): The runner.
+        """
+        self._ensure(runner)
+
+    def before_test(self, runner: Any) -> None:
+        """Make sure that metrics find counts.
+
+        Args:
+            runner (Any): The runner.
+        """
+        self._ensure(runner)
+
+    def _ensure(self, runner: Any) -> None:
+        if runner.message_hub.get_info(CLASS_COUNTS_KEY) is not None:
+            return
+        dataset: Optional[dict] = (runner.cfg.get('train_dataloader')
+                                   or {}).get('dataset')
+        if dataset is not None:
+            self._share(runner, dataset_class_counts(DATASETS.build(dataset)))
+
+    @staticmethod
+    def _share(runner: Any, counts: np.ndarray) -> None:
+        hub: MessageHub = runner.message_hub
+        # Not resumed: the dataset of the new run decides.
+        hub.update_info(CLASS_COUNTS_KEY, counts.tolist(), resumed=False)

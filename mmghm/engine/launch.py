@@ -1,0 +1,161 @@
+"""What tools/train.py and tools/test.py share."""
+
+import argparse
+import os
+import os.path as osp
+import pickle
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+import torch.distributed
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from mmengine.utils import digit_version
+from mmengine.utils.dl_utils import TORCH_VERSION
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that mmpretrain's train and test tools have in common.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser to add to.
+    """
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision (bfloat16 on a machine without a GPU)')
+    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument(
+        '--no-pin-memory',
+        action='store_true',
+        help='disable pin_memory in the dataloaders')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value; lists as '
+        'key="[a,b]" or key=a,b, without blanks')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0,
+        help='set by some launchers')
+
+
+def merge_common_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """Put the common options into the config.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        args (argparse.Namespace): Parsed options.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg.launcher = args.launcher
+    # work_dir: command line, else the config, else the config's file name.
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        cfg.work_dir = osp.join('./work_dirs', name)
+    if args.seed is not None:
+        cfg.setdefault('randomness', ConfigDict()).seed = args.seed
+
+
+def set_dataloader_defaults(cfg: Config, field: str, **defaults: Any) -> None:
+    """Complete a dataloader's config.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        field (str): Such as ``'train_dataloader'``.
+        **defaults (Any): Settings where the config has none.
+    """
+    if cfg.get(field) is None:
+        return
+    loader = cfg[field]
+    for name, value in defaults.items():
+        loader.setdefault(name, value)
+    loader.setdefault('collate_fn', dict(type='default_collate'))
+    if loader.get('num_workers', 0) == 0:
+        loader.persistent_workers = False
+
+
+def prepare_cpu(cfg: Config) -> None:
+    """Make distributed runs work on a machine without an accelerator.
+
+    MMEngine selects a CUDA device while it sets up ranks and wraps the model
+    for one; a process group made beforehand and a wrapper without device ids
+    are respected.
+
+    Args:
+        cfg (Config): The config, changed in place.
+    """
+    if torch.cuda.is_available() or cfg.launcher != 'pytorch':
+        return
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    wrapper = cfg.setdefault('model_wrapper_cfg', ConfigDict())
+    wrapper.setdefault('type', 'MMDistributedDataParallel')
+    wrapper.setdefault('broadcast_buffers', False)
+    wrapper.setdefault('find_unused_parameters',
+                       cfg.get('find_unused_parameters', False))
+    wrapper.device_ids = None
+
+
+def _history_statistic(owner: Any, name: str) -> Any:
+    """What ``getattr`` may do in a checkpoint: name HistoryBuffer's methods."""
+    if owner is HistoryBuffer and name in HistoryBuffer._statistics_methods:
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(
+        f'the checkpoint asks for attribute {name!r} of {owner!r}')
+
+
+@contextmanager
+def mmengine_checkpoints() -> Iterator[None]:
+    """Let torch's safe loader read what MMEngine writes into checkpoints.
+
+    From torch 2.6 on ``torch.load`` refuses unknown classes, the log history
+    of MMEngine's own checkpoints among them. That is a container of numbers;
+    only it and numpy arrays are let in, only here: a file that would run code
+    is refused as before.
+
+    Yields:
+        None: The context.
+    """
+    if digit_version(TORCH_VERSION) < digit_version('2.6.0'):
+        yield
+        return
+    # The class fills its table of statistics when the first one is made.
+    HistoryBuffer()
+    multiarray = np._core.multiarray if hasattr(np, '_core') \
+        else np.core.multiarray
+    allowed = [
+        HistoryBuffer, np.ndarray, np.dtype, multiarray._reconstruct,
+        multiarray.scalar, *{type(np.dtype(kind)) for kind in '?bhilqdf'},
+        (_history_statistic, 'builtins.getattr')
+    ]
+    # numpy 1 and 2 name the same functions by different modules.
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        allowed += [(multiarray._reconstruct, f'{module}._reconstruct'),
+                    (multiarray.scalar, f'{module}.scalar')]
+    with torch.serialization.safe_globals(allowed):
+        yield
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that a config asks for.
+
+    Args:
+        cfg (Config): The complete config.
+
+    Returns:
+        Runner: MMEngine's, or the one of ``runner_type``.
+    """
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -1,0 +1,4 @@
+from .base import LongTailLoss
+from .ghm_cwap_loss import GHMCWAPLoss
+
+__all__ = ['GHMCWAPLoss', 'LongTailLoss']

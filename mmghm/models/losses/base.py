@@ -1,0 +1,306 @@
+"""What every loss for long-tailed data shares."""
+
+from typing import List, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.fileio import list_from_file
+from mmpretrain.models.losses.utils import weight_reduce_loss
+from torch import Tensor
+
+from ..utils.checkpointed_state import CheckpointedState
+
+Counts = Union[str, Sequence[int], np.ndarray, Tensor]
+REDUCTIONS = ('none', 'mean', 'sum')
+
+
+class LongTailLoss(CheckpointedState):
+    """Base of the losses: input checks, float32, reduction, class counts.
+
+    A subclass implements :meth:`example_losses`.
+
+    State (see :class:`CheckpointedState`): ``class_counts``, int64 (C,),
+    training examples per class, all 0 while unknown; set once, the same on
+    every rank.
+
+    Args:
+        num_classes (int): C, at least 1.
+        class_counts (Counts, optional): Training examples per class: C
+            integers, or the path of a file with one integer a line. None and
+            ``'auto'`` leave it to a hook (``ClassCountsHook`` or
+            ``AURARebinHook``), which reads the train dataset.
+        reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.
+        loss_weight (float): Factor of the loss.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is outside its range.
+    """
+
+    class_counts: Tensor
+
+    def __init__(self,
+                 num_classes: int,
+                 class_counts: Optional[Counts] = None,
+                 reduction: str = 'mean',
+                 loss_weight: float = 1.0) -> None:
+        super().__init__()
+        check_integer('num_classes', num_classes, minimum=1)
+        check_choice('reduction', reduction, REDUCTIONS)
+        check_number('loss_weight', loss_weight, minimum=0)
+        self.num_classes = num_classes
+        self.reduction = reduction
+        self.loss_weight = loss_weight
+        self.register_state('class_counts',
+                            torch.zeros(num_classes, dtype=torch.int64))
+        if class_counts is not None and not (isinstance(class_counts, str)
+                                             and class_counts == 'auto'):
+            self.set_class_counts(class_counts)
+
+    def set_class_counts(self, counts: Counts) -> None:
+        """Tell the loss how many training examples each class has.
+
+        Args:
+            counts (Counts): C non-negative integers, or the path of a file
+                with one a line.
+
+        Raises:
+            TypeError: If the counts are not integers.
+            ValueError: If there are not C counts, one is negative or all
+                are 0.
+        """
+        self.class_counts.copy_(parse_counts(counts, self.num_classes))
+
+    @property
+    def has_class_counts(self) -> bool:
+        """Whether class counts are known."""
+        return bool(self.class_counts.any())
+
+    def forward(self,
+                cls_score: Tensor,
+                target: Tensor,
+                weight: Optional[Tensor] = None,
+                avg_factor: Optional[Union[int, float]] = None,
+                reduction_override: Optional[str] = None) -> Tensor:
+        """Compute the loss as mmpretrain's heads ask for it.
+
+        Args:
+            cls_score (Tensor): Logits, shape (B, C), any floating dtype.
+            target (Tensor): Class indices, int64 (B,), or shares of the
+                classes as Mixup and CutMix make them, floating (B, C).
+            weight (Tensor, optional): Factor of each example, shape (B,).
+            avg_factor (int | float, optional): Divisor of the sum instead of
+                B under ``'mean'``.
+            reduction_override (str, optional): Reduction of this call.
+
+        Returns:
+            Tensor: A float32 scalar, or shape (B,) without reduction.
+
+        Raises:
+            TypeError: If cls_score or target is no tensor of a fitting dtype.
+            ValueError: If a shape, a label or the reduction is out of range.
+        """
+        reduction = reduction_override or self.reduction
+        check_choice('reduction_override', reduction, REDUCTIONS)
+        self._check_inputs(cls_score, target, weight)
+        loss = self.example_losses(cls_score.float(), target)
+        return self.loss_weight * weight_reduce_loss(loss, weight, reduction,
+                                                     avg_factor)
+
+    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each example.
+
+        Args:
+            logits (Tensor): z, float32 (B, C).
+            target (Tensor): int64 (B,) or floating (B, C), checked.
+
+        Returns:
+            Tensor: Shape (B,).
+        """
+        raise NotImplementedError(
+            f'{type(self).__name__} does not define example_losses')
+
+    def _check_inputs(self, cls_score: Tensor, target: Tensor,
+                      weight: Optional[Tensor]) -> None:
+        if not torch.is_tensor(cls_score) or not cls_score.is_floating_point():
+            raise TypeError('cls_score must be a floating tensor, got '
+                            f'{_kind(cls_score)}')
+        if cls_score.dim() != 2 or cls_score.size(1) != self.num_classes:
+            raise ValueError(
+                f'cls_score must have shape (B, num_classes={self.num_classes}'
+                f'), got {tuple(cls_score.shape)}; set num_classes of the '
+                f'{type(self).__name__} to the width of the head')
+        if not torch.is_tensor(target):
+            raise TypeError(f'target must be a tensor, got {_kind(target)}')
+        batch = (cls_score.size(0), )
+        if target.shape == batch:
+            if target.is_floating_point() or target.dtype == torch.bool:
+                raise TypeError('target of shape (B,) must hold integer class '
+                                f'indices, got {_kind(target)}')
+            check_labels(target, self.num_classes, type(self).__name__)
+        elif target.shape == cls_score.shape:
+            if not target.is_floating_point():
+                raise TypeError('target of shape (B, C) must hold floating '
+                                f'shares of the classes, got {_kind(target)}')
+            check_shares(target, type(self).__name__)
+        else:
+            raise ValueError(
+                f'target must have shape {batch} (class indices) or '
+                f'{tuple(cls_score.shape)} (shares), got '
+                f'{tuple(target.shape)}')
+        if weight is not None and weight.shape != batch:
+            raise ValueError(f'weight must have shape {batch}, got '
+                             f'{tuple(weight.shape)}')
+
+    def extra_repr(self) -> str:
+        """Show the settings in the printed model."""
+        return (f'num_classes={self.num_classes}, '
+                f'reduction={self.reduction!r}, '
+                f'loss_weight={self.loss_weight}')
+
+
+def parse_counts(counts: Counts, num_classes: int) -> Tensor:
+    """Read and check class counts.
+
+    Args:
+        counts (Counts): Integers, or the path of a file with one a line.
+        num_classes (int): C, how many there must be.
+
+    Returns:
+        Tensor: int64 (C,) on the CPU.
+
+    Raises:
+        TypeError: If the counts are not integers.
+        ValueError: If there are not C counts, one is negative or all are 0.
+    """
+    if isinstance(counts, str):
+        lines: List[str] = list_from_file(counts)
+        try:
+            counts = [int(line) for line in lines if line.strip()]
+        except ValueError as error:
+            raise ValueError(f'class_counts: {counts} must hold one integer '
+                             f'a line ({error})') from error
+    parsed = torch.as_tensor(counts).detach().cpu()
+    if parsed.is_floating_point() or parsed.is_complex() \
+            or parsed.dtype == torch.bool:
+        raise TypeError('class_counts must be integers, got '
+                        f'{_kind(parsed)}')
+    if parsed.shape != (num_classes, ):
+        raise ValueError(f'class_counts must have num_classes={num_classes} '
+                         f'entries, got shape {tuple(parsed.shape)}')
+    if parsed.min() < 0:
+        worst = int(parsed.argmin())
+        raise ValueError('class_counts must be at least 0, got '
+                         f'{int(parsed[worst])} for class {worst}')
+    if parsed.max() == 0:
+        raise ValueError('class_counts must name at least one example, '
+                         'got only zeros')
+    return parsed.to(torch.int64)
+
+
+def check_labels(target: Tensor, num_classes: int, owner: str) -> None:
+    """Refuse class indices outside [0, C - 1].
+
+    On a CPU at once; elsewhere by an asynchronous assertion, because waiting
+    for the device in every forward would stall it.
+
+    Args:
+        target (Tensor): Class indices, shape (B,).
+        num_classes (int): C.
+        owner (str): Name of the loss, for the message.
+
+    Raises:
+        ValueError: If a label on the CPU is out of range.
+    """
+    _require((target >= 0) & (target < num_classes), target,
+             f'{owner}: target must be in [0, {num_classes - 1}]')
+
+
+def check_shares(target: Tensor, owner: str) -> None:
+    """Refuse shares of classes that are negative or not finite.
+
+    Args:
+        target (Tensor): Shares, shape (B, C).
+        owner (str): Name of the loss, for the message.
+
+    Raises:
+        ValueError: If a share on the CPU is out of range.
+    """
+    _require((target >= 0) & (target < float('inf')), target,
+             f'{owner}: shares in target must be finite and at least 0')
+
+
+def _require(valid: Tensor, value: Tensor, message: str) -> None:
+    if valid.device.type != 'cpu' or torch.compiler.is_compiling():
+        torch._assert_async(valid.all(), message)
+    elif not valid.all():
+        raise ValueError(f'{message}, got {value[~valid][0].item()}')
+
+
+def check_integer(name: str, value: object, minimum: int) -> None:
+    """Refuse anything but an integer of at least ``minimum``.
+
+    Args:
+        name (str): Name of the argument, for the message.
+        value (object): What was given.
+        minimum (int): Smallest accepted value.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f'{name} must be an integer, got {value!r}')
+    if value < minimum:
+        raise ValueError(f'{name} must be at least {minimum}, got {value}')
+
+
+def check_number(name: str,
+                 value: object,
+                 minimum: float = -float('inf'),
+                 maximum: float = float('inf'),
+                 open_minimum: bool = False) -> None:
+    """Refuse anything but a finite number in a range.
+
+    Args:
+        name (str): Name of the argument, for the message.
+        value (object): What was given.
+        minimum (float): Smallest accepted value.
+        maximum (float): Largest accepted value.
+        open_minimum (bool): Whether the minimum itself is refused.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is outside the range or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(
+            value, (int, float, np.integer, np.floating)):
+        raise TypeError(f'{name} must be a number, got {value!r}')
+    inside = minimum < value if open_minimum else minimum <= value
+    if not (inside and value <= maximum) or not np.isfinite(value):
+        left = '(' if open_minimum or minimum == -float('inf') else '['
+        right = ')' if maximum == float('inf') else ']'
+        raise ValueError(f'{name} must be in {left}{minimum}, {maximum}{right}'
+                         f', got {value}')
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse anything but one of some strings.
+
+    Args:
+        name (str): Name of the argument, for the message.
+        value (object): What was given.
+        choices (Sequence[str]): What is accepted.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    if value not in choices:
+        raise ValueError(f'{name} must be one of {", ".join(map(repr, choices))}'
+                         f', got {value!r}')
+
+
+def _kind(value: object) -> str:
+    if torch.is_tensor(value):
+        return f'a tensor of dtype {value.dtype}'
+    return type(value).__name__

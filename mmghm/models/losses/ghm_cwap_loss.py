@@ -1,0 +1,424 @@
+"""GHM-CWAP: gradient harmonising with category-wise adaptive precision."""
+
+import warnings
+from typing import Any, Dict, Optional, Tuple, Union
+
+import torch
+from mmengine.dist import all_gather, all_reduce, get_dist_info
+from mmengine.logging import MessageHub
+from mmengine.registry import MODELS
+from torch import Tensor
+
+from .base import (Counts, LongTailLoss, check_choice, check_integer,
+                   check_number)
+from .gradient_histogram import (NORMALIZATIONS, adaptive_edges, density,
+                                 effective_size, equal_edges, find_region,
+                                 region_weight, uniform_histogram)
+from .margin import margin_cross_entropy, margin_cross_entropy_per_class
+
+# A soft target counts a share of an example. Shares are added up in integers,
+# so that their sum depends neither on the order nor on the number of ranks.
+SHARES_PER_EXAMPLE = 2**20
+
+
+@MODELS.register_module()
+class GHMCWAPLoss(LongTailLoss):
+    r"""Loss of "Solving the long-tailed problem via intra- and inter-category
+    balance" (GHM-CWAP), eq. (3):
+
+    .. math::
+        L = -\frac{1}{B} \sum_b W_{y,i(g)} \log
+            \frac{e^{z_y}}{\sum_n e^{z_n + M_{y,n}}}
+
+    with the margin M of eq. (2) and the weight W of eq. (1), which is looked
+    up in the category's histogram of the gradient norm
+    ``g = 1 - softmax(z + M_y)[y]``. Neither carries a gradient. Call
+    :meth:`rebin` at the end of each epoch (``AURARebinHook`` does).
+
+    State, saved in checkpoints, on every rank the same unless said otherwise:
+
+    ==================  ================  ====================================
+    ``edges``           float32 (C, N+1)  in force for counting; reassigned by
+                                          :meth:`rebin`
+    ``counts``          int64 (C, N)      examples of the running epoch, whole
+                                          ones; cleared by :meth:`rebin`.
+                                          Of all ranks if the histogram is
+                                          ``'running'`` and sync ``'step'``,
+                                          else this rank's
+    ``shares``          int64 (C, N)      shares of examples left over beside
+                                          ``counts``, in 2**-20 examples
+    ``values``          float32 (C, N)    v of the last finished epoch in which
+                                          the category was seen, or the prior
+    ``values_edges``    float32 (C, N+1)  edges ``values`` were counted on
+    ``effective_sizes`` float32 (C,)      S of ``values``; 0: not known
+    ``published``       bool (C,)         ``values`` were counted, no prior
+    ``num_rebins``      int64 ()          finished epochs
+    ``class_counts``    int64 (C,)        the prior, 0 while unknown
+    ==================  ================  ====================================
+
+    Where the paper is silent: regions hold their lower edge, the last one
+    also g = 1; an empty region weighs as one example; known class counts n
+    give the prior ``v = n / N``; categories of effective size 0 neither give
+    nor get a margin; examples with NaN or infinite logits are not counted and
+    have a NaN loss.
+
+    Args:
+        num_classes (int): C, the width of the logits.
+        num_regions (int): N, unit regions per category.
+        alpha (float): Effectiveness factor in (0, 1].
+        gamma (float): Strength of the margin, at least 0.
+        intra_balance (bool): Whether to weigh by W (eq. 1).
+        inter_balance (bool): Whether to add the margin M (eq. 2).
+        adaptive (bool): Whether :meth:`rebin` reassigns the widths (AURA,
+            algorithm 1). False keeps them equal (URA).
+        normalize (str): Scale of W, see :func:`region_weight`: ``'none'`` as
+            printed, ``'regions'``, ``'mean'`` or ``'gradient'``.
+        histogram (str): ``'previous'`` weighs by the finished epoch's
+            histogram (W = 1 until one is finished), ``'running'`` by this
+            epoch's counts, the present batch included.
+        sync (str): For ``'running'`` on several ranks: ``'step'`` weighs by
+            the counts of all ranks, gathered in every step (4 bytes an
+            example); ``'epoch'`` by the rank's own, summed in :meth:`rebin`.
+            Under ``'step'`` all ranks must see the same kind of target
+            (labels or shares) in a step.
+        class_counts (Counts, optional): Training examples per class, see
+            :class:`LongTailLoss`. Without them there is no margin until the
+            first :meth:`rebin`.
+        reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.
+        loss_weight (float): Factor of the loss.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is outside its range.
+
+    Examples:
+        >>> import torch
+        >>> from mmghm.models import GHMCWAPLoss
+        >>> loss = GHMCWAPLoss(num_classes=3, class_counts=[90, 9, 1])
+        >>> logits = torch.zeros(2, 3, requires_grad=True)
+        >>> loss(logits, torch.tensor([0, 2])).shape
+        torch.Size([])
+        >>> int(loss.counts.sum())
+        2
+        >>> loss.rebin()
+        >>> int(loss.counts.sum())
+        0
+    """
+
+    edges: Tensor
+    counts: Tensor
+    shares: Tensor
+    values: Tensor
+    values_edges: Tensor
+    effective_sizes: Tensor
+    published: Tensor
+    num_rebins: Tensor
+
+    def __init__(self,
+                 num_classes: int,
+                 num_regions: int = 30,
+                 alpha: float = 0.9,
+                 gamma: float = 0.8,
+                 intra_balance: bool = True,
+                 inter_balance: bool = True,
+                 adaptive: bool = True,
+                 normalize: str = 'gradient',
+                 histogram: str = 'running',
+                 sync: str = 'step',
+                 class_counts: Optional[Counts] = None,
+                 reduction: str = 'mean',
+                 loss_weight: float = 1.0) -> None:
+        super().__init__(
+            num_classes, reduction=reduction, loss_weight=loss_weight)
+        check_integer('num_regions', num_regions, minimum=1)
+        check_number('alpha', alpha, minimum=0, maximum=1, open_minimum=True)
+        check_number('gamma', gamma, minimum=0)
+        check_choice('normalize', normalize, NORMALIZATIONS)
+        check_choice('histogram', histogram, ('previous', 'running'))
+        check_choice('sync', sync, ('step', 'epoch'))
+        self.num_regions = num_regions
+        self.alpha = alpha
+        self.gamma = gamma
+        self.intra_balance = intra_balance
+        self.inter_balance = inter_balance
+        self.adaptive = adaptive
+        self.normalize = normalize
+        self.histogram = histogram
+        self.sync = sync
+        # Whether W acts; AURARebinHook switches it by the epoch (`begin`).
+        self.intra_active = True
+        # Ranks gather batches padded to this size, agreed on at the first
+        # step after a rebin.
+        self._gather_size = 0
+        # For the warning that nothing calls rebin().
+        self._rebin_is_called = False
+        self._examples_seen = 0
+        self._epoch_size = 0
+
+        size = (num_classes, num_regions)
+        edges = equal_edges(num_regions).repeat(num_classes, 1)
+        self.register_state('edges', edges)
+        self.register_state('counts', torch.zeros(size, dtype=torch.int64))
+        self.register_state('shares', torch.zeros(size, dtype=torch.int64))
+        self.register_state('values', torch.zeros(size))
+        self.register_state('values_edges', edges.clone())
+        self.register_state('effective_sizes', torch.zeros(num_classes))
+        self.register_state('published',
+                            torch.zeros(num_classes, dtype=torch.bool))
+        self.register_state('num_rebins', torch.zeros((), dtype=torch.int64))
+        if class_counts is not None and not (isinstance(class_counts, str)
+                                             and class_counts == 'auto'):
+            self.set_class_counts(class_counts)
+
+    def set_class_counts(self, counts: Counts) -> None:
+        """Install the prior: a uniform histogram ``v = n / N`` per category.
+
+        Categories that were counted in a finished epoch keep their histogram.
+
+        Args:
+            counts (Counts): C non-negative integers, or the path of a file
+                with one a line.
+
+        Raises:
+            TypeError: If the counts are not integers.
+            ValueError: If there are not C counts, one is negative or all
+                are 0.
+        """
+        super().set_class_counts(counts)
+        self._epoch_size = int(self.class_counts.sum())
+        absent = (self.class_counts == 0).nonzero().flatten().tolist()
+        if absent:
+            names = ', '.join(map(str, absent[:10]))
+            more = f' and {len(absent) - 10} more' if len(absent) > 10 else ''
+            warnings.warn(
+                f'{type(self).__name__}: no training example of class {names}'
+                f'{more}; no margin from or toward it until it is seen')
+        values, edges = uniform_histogram(self.class_counts, self.num_regions)
+        self._publish(~self.published, values, edges)
+
+    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute ``W * CE(z + M_y, y)`` of each example, eq. (3).
+
+        In training mode the examples are counted before W is read.
+
+        Args:
+            logits (Tensor): z, float32 (B, C).
+            target (Tensor): Class indices (B,), or shares (B, C), for which
+                the expected loss over the classes is taken.
+
+        Returns:
+            Tensor: Shape (B,).
+        """
+        gamma = self.gamma if self.inter_balance else 0.0
+        hard = target.dim() == 1
+        if hard:
+            target = target.long()
+            loss = margin_cross_entropy(logits, target, self.effective_sizes,
+                                        gamma)
+        else:
+            loss = margin_cross_entropy_per_class(logits, self.effective_sizes,
+                                                  gamma)
+        # NaN wherever a logit is not finite, 0 elsewhere.
+        poison = logits.detach().mul(0).sum(dim=1)
+        loss = loss + (poison if hard else poison.unsqueeze(1))
+
+        weight: Optional[Tensor] = None
+        with torch.no_grad():
+            # 1 - p without cancellation for well-fitted examples. Rounding
+            # may leave the loss a little below 0, and g must not be.
+            norm = -torch.expm1(-loss.clamp(min=0))
+            if self.training:
+                self._count(norm, target)
+                self._warn_without_rebin(len(target))
+            if self.intra_balance and self.intra_active:
+                weight = self._weights_at(norm, target)
+        if weight is not None:
+            loss = loss * weight
+        return loss if hard else (loss * target).sum(dim=1)
+
+    @torch.no_grad()
+    def rebin(self) -> None:
+        """Close an epoch (algorithm 1): sum over ranks, publish, reassign.
+
+        Every category with counts gets them published as ``values`` and, if
+        ``adaptive``, new ``edges``; the others keep theirs. Then counting
+        starts again. A collective call: every rank must make it.
+        """
+        counts, shares = self._epoch_counts()
+        examples = counts.float() + shares.float() / SHARES_PER_EXAMPLE
+        values = density(examples, self.edges)
+        seen = (values > 0).any(dim=1)
+        self._publish(seen, values, self.edges)
+        self.published |= seen
+        if self.adaptive:
+            self.edges.copy_(
+                torch.where(seen.unsqueeze(1), adaptive_edges(values),
+                            self.edges))
+        self.counts.zero_()
+        self.shares.zero_()
+        self.num_rebins += seen.any()
+        self._gather_size = 0
+        self._rebin_is_called = True
+
+    @property
+    def region_weights(self) -> Tensor:
+        """W as it would be applied to the next example, shape (C, N).
+
+        On ``values_edges`` under ``histogram='previous'``, on ``edges`` under
+        ``'running'``.
+        """
+        if not (self.intra_balance and self.intra_active):
+            return torch.ones_like(self.values)
+        return self._weights(slice(None))
+
+    def summary(self) -> Dict[str, float]:
+        """Figures of the last finished epoch's histograms, for the log.
+
+        Returns:
+            Dict[str, float]: ``weight_max`` and ``weight_mean``, the largest
+            and mean W over its examples (as eq. (1) gives it, whether it acts
+            or not), and ``occupied_regions``, the mean number of occupied
+            regions over the categories that were counted.
+        """
+        occupied = (self.values > 0) & self.published.unsqueeze(1)
+        if not occupied.any():
+            return {}
+        weights = region_weight(self.values, self.values_edges, self.alpha,
+                                self.normalize)
+        examples = self.values * self.values_edges.diff(dim=1) * occupied
+        return {
+            'weight_max': float(weights[occupied].max()),
+            'weight_mean': float((weights * examples).sum() / examples.sum()),
+            'occupied_regions':
+            float(occupied.sum() / self.published.sum()),
+        }
+
+    def extra_repr(self) -> str:
+        """Show the settings in the printed model."""
+        names = ('num_regions', 'alpha', 'gamma', 'intra_balance',
+                 'inter_balance', 'adaptive', 'normalize', 'histogram', 'sync')
+        settings = ', '.join(f'{n}={getattr(self, n)!r}' for n in names)
+        return f'{super().extra_repr()}, {settings}'
+
+    @property
+    def _counts_are_global(self) -> bool:
+        """Whether every rank counts the examples of all ranks."""
+        return self.histogram == 'running' and self.sync == 'step'
+
+    def _publish(self, which: Tensor, values: Tensor, edges: Tensor) -> None:
+        rows = which.unsqueeze(1)
+        self.values.copy_(torch.where(rows, values, self.values))
+        self.values_edges.copy_(torch.where(rows, edges, self.values_edges))
+        self.effective_sizes.copy_(effective_size(self.values, self.alpha))
+
+    def _count(self, norm: Tensor, target: Tensor) -> None:
+        """Add a batch to ``counts`` (and ``shares``)."""
+        valid = norm.isfinite()
+        if target.dim() == 1:
+            region = find_region(norm.unsqueeze(1),
+                                 self.edges[target]).squeeze(1)
+            index = target * self.num_regions + region
+            index = index.masked_fill(~valid, -1)
+            if self._counts_are_global:
+                index = self._gather(index)
+            self.counts.view(-1).scatter_add_(0, index.clamp(min=0),
+                                              (index >= 0).long())
+            return
+        region = find_region(norm.t(), self.edges)
+        units = (target * valid).mul(SHARES_PER_EXAMPLE).round().long().t()
+        added = torch.zeros_like(self.shares)
+        added.scatter_add_(1, region, units)
+        if self._counts_are_global:
+            # Smaller than gathering B x C indices and shares of each rank.
+            all_reduce(added)
+        self.shares.add_(added)
+        self.counts.add_(self.shares // SHARES_PER_EXAMPLE)
+        self.shares.remainder_(SHARES_PER_EXAMPLE)
+
+    def _gather(self, index: Tensor) -> Tensor:
+        """Gather the (category, region) indices of all ranks' batches."""
+        _, world_size = get_dist_info()
+        if world_size == 1:
+            return index
+        if self._gather_size == 0:
+            # Once an epoch the ranks wait for each other to agree on a size,
+            # so that batches of unequal length can be padded to it.
+            size = torch.tensor(len(index), device=index.device)
+            all_reduce(size, op='max')
+            self._gather_size = int(size)
+        if len(index) > self._gather_size:
+            raise ValueError(
+                f'{type(self).__name__}: a batch of {len(index)} examples '
+                f'after this epoch began with batches of at most '
+                f'{self._gather_size} on every rank; put the largest batch '
+                "first or use sync='epoch'")
+        padded = index.new_full((self._gather_size, ), -1, dtype=torch.int32)
+        padded[:len(index)] = index
+        return torch.cat(all_gather(padded)).long()
+
+    def _epoch_counts(self) -> Tuple[Tensor, Tensor]:
+        """Counts and shares of the epoch so far, over all ranks."""
+        if self._counts_are_global or get_dist_info()[1] == 1:
+            return self.counts, self.shares
+        both = torch.stack([self.counts, self.shares])
+        all_reduce(both)
+        whole = both[1] // SHARES_PER_EXAMPLE
+        return both[0] + whole, both[1] % SHARES_PER_EXAMPLE
+
+    def _weights_at(self, norm: Tensor, target: Tensor) -> Tensor:
+        """W of each example: shape (B,), or (B, C) for shares."""
+        edges = self._weight_edges
+        if target.dim() == 2:
+            region = find_region(norm.t(), edges)
+            return self._weights(slice(None)).gather(1, region).t()
+        region = find_region(norm.unsqueeze(1), edges[target])
+        if self.num_classes <= len(target):
+            return self._weights(slice(None))[target, region.squeeze(1)]
+        return self._weights(target).gather(1, region).squeeze(1)
+
+    @property
+    def _weight_edges(self) -> Tensor:
+        return (self.values_edges
+                if self.histogram == 'previous' else self.edges)
+
+    def _weights(self, rows: Union[Tensor, slice]) -> Tensor:
+        """W of some categories' regions, shape (rows, N)."""
+        edges = self._weight_edges[rows]
+        if self.histogram == 'previous':
+            weights = region_weight(self.values[rows], edges, self.alpha,
+                                    self.normalize)
+            return torch.where(self.num_rebins > 0, weights, 1.0)
+        examples = (
+            self.counts[rows].float() +
+            self.shares[rows].float() / SHARES_PER_EXAMPLE)
+        return region_weight(density(examples, edges), edges, self.alpha,
+                             self.normalize)
+
+    def _warn_without_rebin(self, batch_size: int) -> None:
+        """Warn once if training runs into its second epoch without rebin."""
+        # Not under torch.compile: a changing attribute would recompile.
+        if self._rebin_is_called or torch.compiler.is_compiling():
+            return
+        self._examples_seen += batch_size * get_dist_info()[1]
+        if self._epoch_size:
+            second_epoch = self._examples_seen >= 2 * self._epoch_size
+        else:
+            hub = MessageHub.get_current_instance()
+            second_epoch = hub.get_info('epoch', 0) >= 1
+        if second_epoch:
+            self._rebin_is_called = True
+            warnings.warn(
+                f'{type(self).__name__}: {self._examples_seen} examples were '
+                'counted and nothing has called rebin(), so the histograms '
+                "never become final. Add dict(type='AURARebinHook') to "
+                "custom_hooks, or call loss.rebin() at each epoch's end")
+
+    def _load_from_state_dict(self, state_dict: Dict[str, Any], prefix: str,
+                              *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._epoch_size = int(self.class_counts.sum())
+        self._rebin_is_called = bool(self.num_rebins)
+        if not self._counts_are_global and get_dist_info()[0] > 0:
+            # A checkpoint is written by rank 0, whose counts it holds.
+            self.counts.zero_()
+            self.shares.zero_()

@@ -1,0 +1,103 @@
+"""The asymmetric margin between categories, eq. (2), and its cross-entropy."""
+
+from typing import Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def log_sizes(sizes: Tensor, gamma: float) -> Tuple[Tensor, Tensor]:
+    """Split eq. (2) into what a category is as a rival and as a target.
+
+    ``M_mn = gamma * log(min(1, S_n / S_m)) = min(0, rival_n - target_m)``,
+    so that no C x C matrix is needed. A category of size 0 takes part in no
+    margin: as a rival it counts as infinitely large, as a target as the
+    smallest.
+
+    Args:
+        sizes (Tensor): S, effective sizes (eq. 2) or class counts, shape (C,).
+        gamma (float): Strength of the margin, at least 0.
+
+    Returns:
+        Tuple[Tensor, Tensor]: ``rival`` and ``target``, both of shape (C,).
+    """
+    present = sizes > 0
+    scaled = gamma * torch.where(present, sizes, torch.ones_like(sizes)).log()
+    rival = scaled.masked_fill(~present, float('inf'))
+    # With nothing present the smallest is inf, and 0 serves as well.
+    smallest = rival.min()
+    smallest = torch.where(smallest.isinf(), smallest.new_zeros(()), smallest)
+    return rival, torch.where(present, scaled, smallest)
+
+
+def inter_category_margin(sizes: Tensor, target: Tensor,
+                          gamma: float) -> Tensor:
+    """Margin on every logit of every example, eq. (2).
+
+    Args:
+        sizes (Tensor): S per category, shape (C,).
+        target (Tensor): Class index of each example, shape (B,).
+        gamma (float): Strength of the margin, at least 0.
+
+    Returns:
+        Tensor: M, shape (B, C), at most 0, and 0 at the target itself.
+    """
+    rival, own = log_sizes(sizes, gamma)
+    return (rival - own[target].unsqueeze(1)).clamp_(max=0)
+
+
+def margin_cross_entropy(logits: Tensor, target: Tensor, sizes: Tensor,
+                         gamma: float) -> Tensor:
+    """Cross-entropy of the margin-adjusted logits, eq. (3) without W.
+
+    Args:
+        logits (Tensor): z, float32 (B, C).
+        target (Tensor): Class indices, shape (B,).
+        sizes (Tensor): S per category, shape (C,).
+        gamma (float): Strength of the margin; 0 is plain cross-entropy.
+
+    Returns:
+        Tensor: Loss of each example, shape (B,).
+    """
+    if gamma:
+        logits = logits + inter_category_margin(sizes, target, gamma)
+    return F.cross_entropy(logits, target, reduction='none')
+
+
+def margin_cross_entropy_per_class(logits: Tensor, sizes: Tensor,
+                                   gamma: float) -> Tensor:
+    """Cross-entropy that each example would have with each class as target.
+
+    Every target class has margins of its own. Sorted by size, the rivals
+    smaller than the target share the factor ``exp(-target_m)`` and the others
+    have none, so that two running sums give all C normalisers of an example
+    in O(C),
+    up to the sort.
+
+    Args:
+        logits (Tensor): z, float32 (B, C).
+        sizes (Tensor): S per category, shape (C,).
+        gamma (float): Strength of the margin; 0 is plain cross-entropy.
+
+    Returns:
+        Tensor: Loss of each example for each target class, shape (B, C).
+    """
+    if not gamma:
+        return -logits.log_softmax(dim=1)
+    rival, own = log_sizes(sizes, gamma)
+    rival, order = rival.sort()
+    num_smaller = torch.searchsorted(rival, own, right=True)
+    # Absent rivals come last and are never "smaller": their size is not read,
+    # but an infinity there would turn into NaN gradients.
+    rival = rival.masked_fill(rival.isinf(), 0)
+
+    ordered = logits[:, order]
+    nothing = -float('inf')
+    smaller = F.pad((ordered + rival).logcumsumexp(dim=1), (1, 0),
+                    value=nothing)
+    larger = F.pad(ordered.flip(1).logcumsumexp(dim=1), (1, 0),
+                   value=nothing).flip(1)
+    normaliser = torch.logaddexp(smaller[:, num_smaller] - own,
+                                 larger[:, num_smaller])
+    return normaliser - logits

@@ -1,0 +1,3 @@
+from .checkpointed_state import CheckpointedState
+
+__all__ = ['CheckpointedState']

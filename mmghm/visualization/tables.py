@@ -1,0 +1,34 @@
+"""Tables for the terminal and the log file."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def group_table(metric: Any) -> str:
+    """Render the last evaluation of a ``GroupAccuracy``.
+
+    Args:
+        metric (Any): The metric.
+
+    Returns:
+        str: A table of plain characters.
+    """
+    table = Table(title='Accuracy by class group (%)')
+    table.add_column('rule')
+    table.add_column('group')
+    table.add_column('classes', justify='right')
+    for k in metric.topk:
+        table.add_column(f'top-{k}', justify='right')
+    last_rule = ''
+    for rule, group, num_classes, values in metric.table:
+        if rule != last_rule:
+            table.add_section()
+        last_rule = rule
+        table.add_row(rule or 'all', group, str(num_classes),
+                      *(f'{value:.2f}' for value in values))
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()

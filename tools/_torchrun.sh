@@ -1,0 +1,33 @@
+# Sourced by dist_train.sh and dist_test.sh.
+set -euo pipefail
+
+# launch SCRIPT CONFIG GPUS [arguments of the script after the config]
+launch() {
+    local script=$1 config=${2:-} gpus=${3:-}
+    if [[ -z $config || ! $gpus =~ ^[1-9][0-9]*$ ]]; then
+        echo "usage: see the first lines of $0; GPUS must be a number >= 1, got '$gpus'" >&2
+        exit 2
+    fi
+    local nnodes=${NNODES:-1}
+    if [[ -z ${PORT:-} ]]; then
+        if [[ $nnodes == 1 ]]; then
+            PORT=$(python -c 'import socket
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    print(s.getsockname()[1])')
+        else
+            PORT=29500
+        fi
+    fi
+    # Processes that share the cores of one machine would otherwise each start
+    # as many threads as there are cores.
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(python -c "import os
+print(max(len(os.sched_getaffinity(0)) // $gpus, 1))")}
+    exec python -m torch.distributed.run \
+        --nnodes="$nnodes" \
+        --node_rank="${NODE_RANK:-0}" \
+        --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+        --master_port="$PORT" \
+        --nproc_per_node="$gpus" \
+        "$(dirname "$0")/$script" "$config" "${@:4}" --launcher pytorch
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env python
+"""Train a model.
+
+Example:
+    python tools/train.py configs/ghm_cwap/resnet8_digits_lt.py --seed 0
+"""
+
+import argparse
+
+import torch
+from mmengine.config import Config
+
+from mmghm.engine.launch import (add_common_arguments, build_runner,
+                                 merge_common_arguments, mmengine_checkpoints,
+                                 prepare_cpu, set_dataloader_defaults)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='go on from this checkpoint, or without a value from the latest '
+        'in the work dir')
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not validate')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the actual over the base batch size')
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start the dataloader workers anew each epoch')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+    merge_common_arguments(cfg, args)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        if torch.cuda.is_available():
+            cfg.optim_wrapper.type = 'AmpOptimWrapper'
+            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        else:
+            cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr.enable = True
+    for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        set_dataloader_defaults(
+            cfg,
+            field,
+            pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
+            persistent_workers=not args.no_persistent_workers)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    return cfg
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = merge_args(Config.fromfile(args.config), args)
+    prepare_cpu(cfg)
+    with mmengine_checkpoints():
+        build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
