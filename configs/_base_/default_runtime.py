@@ -11,6 +11,8 @@ default_hooks = dict(
     visualization=dict(type='VisualizationHook', enable=False),
 )
 custom_hooks = [
+    # A resumed run augments as an uninterrupted one.
+    dict(type='EpochSeedHook'),
     # Train class counts for losses and metrics.
     dict(type='ClassCountsHook'),
     # The group table at the end.

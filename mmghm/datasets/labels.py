@@ -3,35 +3,44 @@
 from typing import Any
 
 import numpy as np
+from mmengine.dataset import ConcatDataset, RepeatDataset
 
 
 def dataset_labels(dataset: Any) -> np.ndarray:
     """Read the label of every sample of a dataset, without loading images.
 
-    Wrappers of MMEngine and MMPretrain are looked through. A sample with
-    several categories counts as its first.
+    MMEngine's wrappers are looked through. A sample with several categories
+    counts as its first.
 
     Args:
-        dataset (Any): A dataset with ``get_gt_labels`` or ``get_cat_ids``.
+        dataset (Any): A dataset with ``get_gt_labels``, ``get_cat_ids`` or
+            ``get_data_info``.
 
     Returns:
         np.ndarray: int64 (number of samples,).
 
     Raises:
-        TypeError: If the dataset offers neither.
+        TypeError: If the dataset offers none of them.
     """
-    if not hasattr(dataset, 'get_gt_labels') \
-            and not hasattr(dataset, 'get_cat_ids'):
-        raise TypeError(
-            f'{type(dataset).__name__} has neither get_gt_labels() nor '
-            'get_cat_ids(idx), so that its labels are unknown; give '
-            'class_counts explicitly')
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     if hasattr(dataset, 'get_gt_labels'):
         labels = dataset.get_gt_labels()
-    else:
+    elif isinstance(dataset, ConcatDataset):
+        labels = np.concatenate([dataset_labels(d) for d in dataset.datasets])
+    elif isinstance(dataset, RepeatDataset):
+        labels = np.tile(dataset_labels(dataset.dataset), dataset.times)
+    elif hasattr(dataset, 'get_cat_ids'):
         labels = [dataset.get_cat_ids(i)[0] for i in range(len(dataset))]
+    elif hasattr(dataset, 'get_data_info'):
+        labels = [
+            dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))
+        ]
+    else:
+        raise TypeError(
+            f'{type(dataset).__name__} has none of get_gt_labels(), '
+            'get_cat_ids(idx) and get_data_info(idx), so that its labels are '
+            'unknown; give class_counts explicitly')
     return np.asarray(labels, dtype=np.int64).reshape(-1)
 
 

@@ -1,8 +1,8 @@
-from .hooks import (AURARebinHook, ClassCountsHook, GroupTableHook,
-                    HistogramPictureHook)
+from .hooks import (AURARebinHook, ClassCountsHook, EpochSeedHook,
+                    GroupTableHook, HistogramPictureHook)
 from .optimizers import BFloat16OptimWrapper
 
 __all__ = [
     'AURARebinHook', 'BFloat16OptimWrapper', 'ClassCountsHook',
-    'GroupTableHook', 'HistogramPictureHook'
+    'EpochSeedHook', 'GroupTableHook', 'HistogramPictureHook'
 ]

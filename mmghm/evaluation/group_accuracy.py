@@ -151,7 +151,7 @@ class GroupAccuracy(BaseMetric):
         rows = [[
             i, str(names[i]) if i < len(names) else str(i),
             int(train[i]),
-            int(tested[i]), *(float(a) for a in accuracy[i])
+            int(tested[i]), *(None if np.isnan(a) else a for a in accuracy[i])
         ] for i in range(len(train))]
         with open(self.per_class_file, 'w', newline='',
                   encoding='utf-8') as file:

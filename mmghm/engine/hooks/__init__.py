@@ -1,9 +1,10 @@
 from .aura_rebin_hook import AURARebinHook, Rebinnable
 from .class_counts_hook import ClassCountsHook
+from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .group_table_hook import GroupTableHook
 from .histogram_picture_hook import HistogramPictureHook
 
 __all__ = [
-    'AURARebinHook', 'ClassCountsHook', 'GroupTableHook',
-    'HistogramPictureHook', 'Rebinnable'
+    'AURARebinHook', 'ClassCountsHook', 'EpochSeedHook', 'GroupTableHook',
+    'HistogramPictureHook', 'Rebinnable', 'seed_worker'
 ]

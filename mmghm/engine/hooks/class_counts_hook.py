@@ -112,5 +112,4 @@ class ClassCountsHook(Hook):
     @staticmethod
     def _share(runner: Any, counts: np.ndarray) -> None:
         hub: MessageHub = runner.message_hub
-        # Not resumed: the dataset of the new run decides.
-        hub.update_info(CLASS_COUNTS_KEY, counts.tolist(), resumed=False)
+        hub.update_info(CLASS_COUNTS_KEY, counts.tolist())

@@ -1,0 +1,52 @@
+import os
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+
+import mmghm  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / 'configs'
+# Real CIFAR-10 images, long-tailed at imbalance factor 10, as class folders.
+CIFAR10_ARCHIVE = ROOT.parent / 'shared' / 'data' / 'cifar10_lt10.tar.xz'
+
+
+@pytest.fixture(autouse=True)
+def fresh_message_hub():
+    """Each test starts without another run's class counts and epochs."""
+    MessageHub._instance_dict.clear()
+
+
+@pytest.fixture
+def digits_cfg(tmp_path):
+    """Make the config of a short GHM-CWAP run on digits."""
+
+    def make(max_epochs=3, config='ghm_cwap/resnet8_digits_lt.py', **options):
+        cfg = Config.fromfile(str(CONFIGS / config))
+        cfg.work_dir = str(tmp_path / 'run')
+        cfg.train_cfg.max_epochs = max_epochs
+        cfg.train_cfg.val_interval = max_epochs
+        cfg.visualizer = dict(type='Visualizer')
+        cfg.default_hooks.logger.interval = 1
+        cfg.experiment_name = f'{tmp_path.name}_{os.urandom(4).hex()}'
+        cfg.merge_from_dict(options)
+        return cfg
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def cifar10_folder(tmp_path_factory):
+    """Class folders with the real CIFAR-10 images at hand."""
+    if 'CIFAR10_FOLDER' in os.environ:
+        return Path(os.environ['CIFAR10_FOLDER'])
+    if not CIFAR10_ARCHIVE.exists():
+        pytest.skip('no real CIFAR-10 images: set CIFAR10_FOLDER to a folder '
+                    'with train/<class>/* and test/<class>/*')
+    import tarfile
+    folder = tmp_path_factory.mktemp('data')
+    with tarfile.open(CIFAR10_ARCHIVE) as archive:
+        archive.extractall(folder, filter='data')
+    return folder / 'cifar10'

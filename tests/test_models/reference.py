@@ -1,0 +1,125 @@
+"""GHM-CWAP once more, as plain loops in Python's float64, for comparison.
+
+Written from the paper and the contract alone: no tensor operations beyond
+single scalars, no code of mmghm.
+"""
+
+import math
+
+import torch
+
+
+class ReferenceGHMCWAP:
+    """One process, labels or shares as targets."""
+
+    def __init__(self, num_classes, num_regions=30, alpha=0.9, gamma=0.8,
+                 intra_balance=True, inter_balance=True, adaptive=True,
+                 normalize='gradient', histogram='running',
+                 class_counts=None):
+        self.C, self.N = num_classes, num_regions
+        self.alpha, self.gamma = alpha, gamma
+        self.intra, self.inter = intra_balance, inter_balance
+        self.adaptive, self.normalize = adaptive, normalize
+        self.histogram = histogram
+        equal = [i / self.N for i in range(self.N)] + [1.0]
+        self.edges = [list(equal) for _ in range(self.C)]
+        self.counts = [[0.0] * self.N for _ in range(self.C)]
+        self.values = [[0.0] * self.N for _ in range(self.C)]
+        self.values_edges = [list(equal) for _ in range(self.C)]
+        self.finished = 0
+        if class_counts is not None:
+            for c, n in enumerate(class_counts):
+                self.values[c] = [n / self.N] * self.N
+
+    def size(self, values):
+        return sum(v**self.alpha for v in values if v > 0)
+
+    def margin(self, m, n):
+        sm, sn = self.size(self.values[m]), self.size(self.values[n])
+        if not self.inter or sm == 0 or sn == 0:
+            return 0.0
+        return self.gamma * math.log(min(1.0, sn / sm))
+
+    @staticmethod
+    def region(g, edges):
+        for i in range(len(edges) - 1):
+            if edges[i] <= g < edges[i + 1]:
+                return i
+        return len(edges) - 2
+
+    def weight(self, c, g):
+        if not self.intra:
+            return 1.0
+        if self.histogram == 'previous':
+            if self.finished == 0:
+                return 1.0
+            v, edges = self.values[c], self.values_edges[c]
+        else:
+            edges = self.edges[c]
+            v = [
+                k / (self.N * (hi - lo)) for k, lo, hi in zip(
+                    self.counts[c], edges, edges[1:])
+            ]
+        if not any(v):
+            return 1.0
+        size = self.size(v)
+        widths = [hi - lo for lo, hi in zip(edges, edges[1:])]
+        occupied = [i for i in range(self.N) if v[i] > 0]
+        r = {i: size / v[i]**self.alpha for i in occupied}
+        k = {i: v[i] * self.N * widths[i] for i in occupied}
+        m = {i: (edges[i] + edges[i + 1]) / 2 for i in occupied}
+        f = {
+            'none': lambda: 1.0,
+            'regions': lambda: 1 / len(occupied),
+            'mean': lambda: sum(k.values()) / sum(k[i] * r[i] for i in k),
+            'gradient': lambda: sum(k[i] * m[i] for i in k) / sum(
+                k[i] * m[i] * r[i] for i in k),
+        }[self.normalize]()
+        i = self.region(g, edges)
+        value = v[i] if v[i] > 0 else 1 / (self.N * widths[i])
+        return f * size / value**self.alpha
+
+    def cross_entropy(self, z, c):
+        adjusted = [z[n] + self.margin(c, n) for n in range(self.C)]
+        return torch.logsumexp(torch.stack(adjusted), 0) - z[c]
+
+    def __call__(self, logits, target, training=True):
+        """Losses of a batch; logits float64 (B, C)."""
+        shares = [[(int(t), 1.0)] if target.dim() == 1 else
+                  [(c, float(s)) for c, s in enumerate(t)] for t in target]
+        terms = [[(c, s, self.cross_entropy(z, c)) for c, s in row]
+                 for z, row in zip(logits, shares)]
+
+        def norm(ce):
+            return -math.expm1(-float(ce.detach()))
+
+        if training:
+            for row in terms:
+                for c, s, ce in row:
+                    self.counts[c][self.region(norm(ce), self.edges[c])] += s
+        return torch.stack([
+            sum(s * self.weight(c, norm(ce)) * ce for c, s, ce in row)
+            for row in terms
+        ])
+
+    def rebin(self):
+        any_counted = False
+        for c in range(self.C):
+            if not any(self.counts[c]):
+                continue
+            any_counted = True
+            edges = self.edges[c]
+            self.values[c] = [
+                k / (self.N * (hi - lo)) for k, lo, hi in zip(
+                    self.counts[c], edges, edges[1:])
+            ]
+            self.values_edges[c] = list(edges)
+            if self.adaptive:
+                d = [1 / math.log(max(v, math.e)) for v in self.values[c]]
+                running, total = [0.0], sum(d)
+                for width in d:
+                    running.append(running[-1] + width / total)
+                running[-1] = 1.0
+                self.edges[c] = running
+            self.counts[c] = [0.0] * self.N
+        self.finished += any_counted

@@ -1,0 +1,130 @@
+"""The tools as a user calls them: in processes of their own."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from mmghm.engine.launch import mmengine_checkpoints
+
+from ..conftest import CONFIGS, ROOT
+
+DIGITS = str(CONFIGS / 'ghm_cwap/resnet8_digits_lt.py')
+SHORT = ['--cfg-options', 'train_cfg.max_epochs=4', 'train_cfg.val_interval=4']
+
+
+def call(tool, *args, check=True, **env):
+    command = [sys.executable] if tool.endswith('.py') else ['bash']
+    # The shell tools call plain `python`.
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ['PATH']
+    done = subprocess.run(
+        [*command, str(ROOT / 'tools' / tool), *map(str, args)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, 'PATH': path, **env}, timeout=600)
+    assert not check or done.returncode == 0, done.stdout[-4000:]
+    return done
+
+
+def state(path):
+    with mmengine_checkpoints():
+        return torch.load(path)['state_dict']
+
+
+def assert_same(path, other):
+    ours, theirs = state(path), state(other)
+    assert set(ours) == set(theirs)
+    for key, value in theirs.items():
+        assert torch.equal(ours[key], value), key
+
+
+def test_train_resume_test(tmp_path):
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    out = call('train.py', DIGITS, '--work-dir', whole, '--seed', 3, *SHORT)
+    assert 'quartile' in out.stdout
+    assert (whole / 'histograms.png').stat().st_size > 10_000
+
+    # Killed without warning while it trains, then resumed.
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / 'tools/train.py'), DIGITS, '--work-dir',
+         str(killed), '--seed', '3', *SHORT],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.time() + 300
+    while not (killed / 'epoch_2.pth').exists():
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    out = call('train.py', DIGITS, '--work-dir', killed, '--resume', '--seed',
+               3, *SHORT)
+    assert 'resumed epoch: ' in out.stdout
+    assert_same(killed / 'epoch_4.pth', whole / 'epoch_4.pth')
+
+    metrics = tmp_path / 'metrics.json'
+    out = call('test.py', DIGITS, whole / 'epoch_4.pth', '--work-dir',
+               tmp_path / 'test', '--out', metrics, '--out-item', 'metrics')
+    assert 'Accuracy by class group' in out.stdout
+    assert 0 < json.loads(metrics.read_text())['group/overall/top1'] <= 100
+
+
+def test_distributed_training_on_cpu(tmp_path):
+    args = [DIGITS, 2, '--work-dir', tmp_path, '--seed', 0, '--amp', *SHORT]
+    out = call('dist_train.sh', *args)
+    assert 'Accuracy by class group' in out.stdout
+    loss = 'head.loss_module.'
+    saved = state(tmp_path / 'epoch_4.pth')
+    assert saved[loss + 'num_rebins'] == 4
+    examples = (saved[loss + 'values'] * 30 *
+                saved[loss + 'values_edges'].diff(dim=1)).sum()
+    assert examples.item() == pytest.approx(482, abs=0.01)
+    out = call('dist_test.sh', DIGITS, tmp_path / 'epoch_4.pth', 2,
+               '--work-dir', tmp_path / 'test')
+    assert 'Accuracy by class group' in out.stdout
+
+
+def test_shell_tools_explain_their_arguments():
+    out = call('dist_train.sh', DIGITS, 'two', check=False)
+    assert out.returncode == 2 and "got 'two'" in out.stdout
+    out = call('slurm_train.sh', check=False)
+    assert out.returncode == 2 and 'usage' in out.stdout
+
+
+class Payload:
+
+    def __reduce__(self):
+        return os.system, ('touch /tmp/mmghm_was_here', )
+
+
+@pytest.mark.parametrize('content', [
+    Payload(), dict(state_dict={}, message_hub=[Payload()])])
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, content):
+    path = tmp_path / 'evil.pth'
+    torch.save(content, path)
+    with pytest.raises(pickle.UnpicklingError), mmengine_checkpoints():
+        torch.load(path)
+    assert not os.path.exists('/tmp/mmghm_was_here')
+
+
+def test_getattr_in_a_checkpoint_reaches_statistics_only(tmp_path):
+
+    class Sneaky:
+
+        def __reduce__(self):
+            return getattr, (HistoryBuffer, '__init__')
+
+    path = tmp_path / 'evil.pth'
+    torch.save(Sneaky(), path)
+    with pytest.raises(pickle.UnpicklingError, match='__init__'), \
+            mmengine_checkpoints():
+        torch.load(path)
+
+
+@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
+def test_help_has_an_example(tool):
+    assert 'python tools/' in call(tool, '--help').stdout
