@@ -8,13 +8,18 @@ from .utils.stack import check_stack
 
 check_stack()
 
-from .datasets import LongTailDataset  # noqa: E402
-from .engine import AURARebinHook, ClassCountsHook  # noqa: E402
-from .evaluation import GroupAccuracy  # noqa: E402
-from .models import CIFARResNet, GHMCWAPLoss  # noqa: E402
-from .version import __version__  # noqa: E402
+from .datasets import LongTailDataset
+from .engine import AURARebinHook, ClassCountsHook
+from .evaluation import GroupAccuracy
+from .models import CIFARResNet, GHMCWAPLoss
+from .version import __version__
 
 __all__ = [
-    'AURARebinHook', 'CIFARResNet', 'ClassCountsHook', 'GHMCWAPLoss',
-    'GroupAccuracy', 'LongTailDataset', '__version__'
+    'AURARebinHook',
+    'CIFARResNet',
+    'ClassCountsHook',
+    'GHMCWAPLoss',
+    'GroupAccuracy',
+    'LongTailDataset',
+    '__version__',
 ]

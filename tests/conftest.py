@@ -43,9 +43,12 @@ def cifar10_folder(tmp_path_factory):
     if 'CIFAR10_FOLDER' in os.environ:
         return Path(os.environ['CIFAR10_FOLDER'])
     if not CIFAR10_ARCHIVE.exists():
-        pytest.skip('no real CIFAR-10 images: set CIFAR10_FOLDER to a folder '
-                    'with train/<class>/* and test/<class>/*')
+        pytest.skip(
+            'no real CIFAR-10 images: set CIFAR10_FOLDER to a folder '
+            'with train/<class>/* and test/<class>/*'
+        )
     import tarfile
+
     folder = tmp_path_factory.mktemp('data')
     with tarfile.open(CIFAR10_ARCHIVE) as archive:
         archive.extractall(folder, filter='data')

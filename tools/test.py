@@ -14,31 +14,42 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import DumpResults
 
-from mmghm.engine.launch import (add_common_arguments, build_runner,
-                                 merge_common_arguments, mmengine_checkpoints,
-                                 prepare_cpu, set_dataloader_defaults)
+from mmghm.engine.launch import (
+    add_common_arguments,
+    build_runner,
+    merge_common_arguments,
+    mmengine_checkpoints,
+    prepare_cpu,
+    set_dataloader_defaults,
+)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', help='file for metrics or predictions')
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
-        help='what --out gets; predictions by default')
+        help='what --out gets; predictions by default',
+    )
     parser.add_argument('--show-dir', help='folder for drawn predictions')
     parser.add_argument(
-        '--show', action='store_true', help='show predictions in a window')
+        '--show', action='store_true', help='show predictions in a window'
+    )
     parser.add_argument(
-        '--interval', type=int, default=1, help='draw every n-th image')
+        '--interval', type=int, default=1, help='draw every n-th image'
+    )
     parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds a window stays')
+        '--wait-time', type=float, default=2, help='seconds a window stays'
+    )
     parser.add_argument(
-        '--tta', action='store_true', help='average over augmentations')
+        '--tta', action='store_true', help='average over augmentations'
+    )
     add_common_arguments(parser)
     args = parser.parse_args()
     if args.out_item is not None and args.out is None:
@@ -53,14 +64,17 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir is not None:
         if 'visualization' not in cfg.default_hooks:
-            raise ValueError('--show and --show-dir need default_hooks.'
-                             "visualization=dict(type='VisualizationHook')")
+            raise ValueError(
+                '--show and --show-dir need default_hooks.'
+                "visualization=dict(type='VisualizationHook')"
+            )
         cfg.default_hooks.visualization.update(
             enable=True,
             show=args.show,
             wait_time=args.wait_time,
             out_dir=args.show_dir,
-            interval=args.interval)
+            interval=args.interval,
+        )
     if args.tta:
         pipeline = deepcopy(cfg.test_dataloader.dataset.pipeline)
         cfg.setdefault('tta_model', dict(type='mmpretrain.AverageClsScoreTTA'))
@@ -68,14 +82,15 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
             cfg.tta_pipeline = [
                 *pipeline[:-1],
-                dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]])
+                dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]]),
             ]
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     set_dataloader_defaults(
         cfg,
         'test_dataloader',
-        pin_memory=torch.cuda.is_available() and not args.no_pin_memory)
+        pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
+    )
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     return cfg
@@ -89,7 +104,8 @@ def main() -> None:
         runner = build_runner(cfg)
         if args.out and args.out_item != 'metrics':
             runner.test_evaluator.metrics.append(
-                DumpResults(out_file_path=args.out))
+                DumpResults(out_file_path=args.out)
+            )
         metrics = runner.test()
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)

@@ -10,32 +10,42 @@ import argparse
 import torch
 from mmengine.config import Config
 
-from mmghm.engine.launch import (add_common_arguments, build_runner,
-                                 merge_common_arguments, mmengine_checkpoints,
-                                 prepare_cpu, set_dataloader_defaults)
+from mmghm.engine.launch import (
+    add_common_arguments,
+    build_runner,
+    merge_common_arguments,
+    mmengine_checkpoints,
+    prepare_cpu,
+    set_dataloader_defaults,
+)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         help='go on from this checkpoint, or without a value from the latest '
-        'in the work dir')
+        'in the work dir',
+    )
     parser.add_argument(
-        '--no-validate', action='store_true', help='do not validate')
+        '--no-validate', action='store_true', help='do not validate'
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by the actual over the base batch size')
+        help='scale the learning rate by the actual over the base batch size',
+    )
     parser.add_argument(
         '--no-persistent-workers',
         action='store_true',
-        help='start the dataloader workers anew each epoch')
+        help='start the dataloader workers anew each epoch',
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -60,7 +70,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             cfg,
             field,
             pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
-            persistent_workers=not args.no_persistent_workers)
+            persistent_workers=not args.no_persistent_workers,
+        )
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     return cfg

@@ -5,6 +5,11 @@ from .long_tail import LongTailDataset, choose_long_tail
 from .profiles import profile_counts
 
 __all__ = [
-    'Digits', 'InMemoryImageFolder', 'LongTailDataset', 'choose_long_tail',
-    'dataset_class_counts', 'dataset_labels', 'profile_counts'
+    'Digits',
+    'InMemoryImageFolder',
+    'LongTailDataset',
+    'choose_long_tail',
+    'dataset_class_counts',
+    'dataset_labels',
+    'profile_counts',
 ]

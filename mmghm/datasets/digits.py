@@ -41,6 +41,7 @@ class Digits(BaseDataset):
         """
         # Scikit-learn is slow to import, and only this dataset needs it.
         from sklearn.datasets import load_digits
+
         digits = load_digits()
         # The scans have 17 grey levels, 0 to 16.
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)
@@ -48,8 +49,10 @@ class Digits(BaseDataset):
         for label in range(10):
             members = np.flatnonzero(digits.target == label)
             members = (
-                members[:TRAIN_IMAGES_PER_CLASS] if self.split == 'train' else
-                members[TRAIN_IMAGES_PER_CLASS:])
+                members[:TRAIN_IMAGES_PER_CLASS]
+                if self.split == 'train'
+                else members[TRAIN_IMAGES_PER_CLASS:]
+            )
             samples += [(int(i), label) for i in members]
         return [
             dict(img=images[i][..., None], gt_label=label)

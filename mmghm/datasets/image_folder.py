@@ -25,11 +25,19 @@ class InMemoryImageFolder(CustomDataset):
         ValueError: If a file cannot be decoded.
     """
 
-    def __init__(self,
-                 data_root: str,
-                 extensions: Sequence[str] = ('.webp', '.png', '.jpg', '.jpeg',
-                                              '.bmp', '.ppm'),
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        extensions: Sequence[str] = (
+            '.webp',
+            '.png',
+            '.jpg',
+            '.jpeg',
+            '.bmp',
+            '.ppm',
+        ),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(data_root=data_root, extensions=extensions, **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -41,10 +49,14 @@ class InMemoryImageFolder(CustomDataset):
         samples = super().load_data_list()
         for sample in samples:
             content = np.frombuffer(get(sample['img_path']), dtype=np.uint8)
-            image = cv2.imdecode(content, cv2.IMREAD_COLOR) \
-                if content.size else None
+            image = (
+                cv2.imdecode(content, cv2.IMREAD_COLOR)
+                if content.size
+                else None
+            )
             if image is None:
-                raise ValueError(f'cannot decode {sample["img_path"]} '
-                                 f'({content.size} bytes)')
+                raise ValueError(
+                    f'cannot decode {sample["img_path"]} ({content.size} bytes)'
+                )
             sample['img'] = np.ascontiguousarray(image[..., ::-1])
         return samples

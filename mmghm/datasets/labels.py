@@ -40,7 +40,8 @@ def dataset_labels(dataset: Any) -> np.ndarray:
         raise TypeError(
             f'{type(dataset).__name__} has none of get_gt_labels(), '
             'get_cat_ids(idx) and get_data_info(idx), so that its labels are '
-            'unknown; give class_counts explicitly')
+            'unknown; give class_counts explicitly'
+        )
     return np.asarray(labels, dtype=np.int64).reshape(-1)
 
 
@@ -81,5 +82,6 @@ def dataset_class_counts(dataset: Any, num_classes: int = 0) -> np.ndarray:
     if num_classes and len(counts) > num_classes:
         raise ValueError(
             f'{type(dataset).__name__} has labels up to {len(counts) - 1}, '
-            f'but num_classes is {num_classes}')
+            f'but num_classes is {num_classes}'
+        )
     return np.pad(counts, (0, max(num_classes - len(counts), 0)))

@@ -13,8 +13,9 @@ from .labels import dataset_labels, num_dataset_classes
 from .profiles import profile_counts
 
 
-def choose_long_tail(labels: np.ndarray, class_counts: np.ndarray,
-                     seed: int) -> np.ndarray:
+def choose_long_tail(
+    labels: np.ndarray, class_counts: np.ndarray, seed: int
+) -> np.ndarray:
     """Choose which samples stay in a long-tailed subset.
 
     Each class has one random order, fixed by the seed, of which the first
@@ -34,7 +35,7 @@ def choose_long_tail(labels: np.ndarray, class_counts: np.ndarray,
     by_class = np.argsort(labels, kind='stable')
     starts = np.searchsorted(labels[by_class], np.arange(len(class_counts) + 1))
     for label, count in enumerate(class_counts):
-        members = by_class[starts[label]:starts[label + 1]]
+        members = by_class[starts[label] : starts[label + 1]]
         order = np.random.Generator(np.random.PCG64([seed, label]))
         chosen.append(members[order.permutation(len(members))[:count]])
     return np.sort(np.concatenate(chosen))
@@ -45,13 +46,13 @@ class LongTailDataset:
     """Wrapper that makes a dataset long-tailed.
 
     Args:
-        dataset (BaseDataset | dict): The dataset, or its config.
+        dataset (Union[BaseDataset, dict]): The dataset, or its config.
         imbalance_factor (float): Images of the largest class over those of
             the smallest, at least 1.
         profile (str): How sizes fall from class 0 to the last: ``'exp'``,
             ``'step'``, ``'pareto'`` or ``'none'`` (keep all), see
             :func:`profile_counts`.
-        class_counts (Sequence[int] | Dict[str, int], optional): Sizes of the
+        class_counts (Union[Sequence[int], Dict[str, int], None]): Sizes of the
             classes in place of the profile: one per class, or by class name
             (classes not named keep what they have).
         seed (int): Seed of the choice of images.
@@ -73,20 +74,23 @@ class LongTailDataset:
         [143, 7]
     """
 
-    def __init__(self,
-                 dataset: Union[BaseDataset, dict],
-                 imbalance_factor: float = 100,
-                 profile: str = 'exp',
-                 class_counts: Union[Sequence[int], Dict[str, int],
-                                     None] = None,
-                 seed: int = 0,
-                 cap: bool = False,
-                 lazy_init: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: Union[BaseDataset, dict],
+        imbalance_factor: float = 100,
+        profile: str = 'exp',
+        class_counts: Union[Sequence[int], Dict[str, int], None] = None,
+        seed: int = 0,
+        cap: bool = False,
+        lazy_init: bool = False,
+    ) -> None:
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
         if not hasattr(dataset, '__getitem__'):
-            raise TypeError('dataset must be a dataset or its config, got '
-                            f'{type(dataset).__name__}')
+            raise TypeError(
+                'dataset must be a dataset or its config, got '
+                f'{type(dataset).__name__}'
+            )
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ValueError(f'seed must be an integer >= 0, got {seed!r}')
         # Refuse bad arguments at once, also under lazy_init.
@@ -119,7 +123,8 @@ class LongTailDataset:
                 f'class {self._class_name(int(label))} has {available[label]} '
                 f'images, but {counts[label]} are asked for (profile='
                 f'{self.profile!r}, imbalance_factor={self.imbalance_factor}); '
-                'raise the imbalance factor, give class_counts or set cap=True')
+                'raise the imbalance factor, give class_counts or set cap=True'
+            )
         self._indices = choose_long_tail(labels, counts, self.seed)
         self._labels = labels[self._indices]
         self._class_counts = counts
@@ -132,7 +137,8 @@ class LongTailDataset:
     @property
     def metainfo(self) -> dict:
         """Metainfo of the wrapped dataset and, once initialised,
-        ``class_counts`` (a list of C integers)."""
+        ``class_counts`` (a list of C integers).
+        """
         return copy.deepcopy(self._metainfo)
 
     @property
@@ -180,7 +186,7 @@ class LongTailDataset:
         """Say which images were chosen, so that a subset can be compared.
 
         Args:
-            path (str, optional): Where to write it as JSON.
+            path (Optional[str]): Where to write it as JSON.
 
         Returns:
             dict: ``ids`` (the images' paths relative to the data root where
@@ -215,15 +221,18 @@ class LongTailDataset:
 
     def __repr__(self) -> str:
         size = len(self) if self._fully_initialized else 'not initialised'
-        return (f'{type(self).__name__}({type(self.dataset).__name__}, '
-                f'profile={self.profile!r}, imbalance_factor='
-                f'{self.imbalance_factor}, seed={self.seed}, size={size})')
+        return (
+            f'{type(self).__name__}({type(self.dataset).__name__}, '
+            f'profile={self.profile!r}, imbalance_factor='
+            f'{self.imbalance_factor}, seed={self.seed}, size={size})'
+        )
 
     def _resolve_counts(self, available: np.ndarray) -> np.ndarray:
         requested = self._requested
         if requested is None:
-            return profile_counts(available, self.profile,
-                                  self.imbalance_factor)
+            return profile_counts(
+                available, self.profile, self.imbalance_factor
+            )
         if isinstance(requested, dict):
             counts = available.astype(np.int64)
             names = list(self._metainfo.get('classes', ()))
@@ -231,17 +240,21 @@ class LongTailDataset:
                 if name not in names:
                     raise ValueError(
                         f'class_counts names an unknown class {name!r}; the '
-                        f'dataset has {", ".join(map(str, names)) or "none"}')
+                        f'dataset has {", ".join(map(str, names)) or "none"}'
+                    )
                 counts[names.index(name)] = count
         else:
             counts = np.asarray(requested)
             if counts.shape != available.shape:
                 raise ValueError(
                     f'class_counts must have one entry for each of the '
-                    f'{len(available)} classes, got shape {counts.shape}')
+                    f'{len(available)} classes, got shape {counts.shape}'
+                )
         if not np.issubdtype(counts.dtype, np.integer) or counts.min() < 0:
-            raise ValueError('class_counts must be integers of at least 0, '
-                             f'got {list(requested)}')
+            raise ValueError(
+                'class_counts must be integers of at least 0, '
+                f'got {list(requested)}'
+            )
         return counts.astype(np.int64)
 
     def _class_name(self, label: int) -> str:
@@ -249,9 +262,12 @@ class LongTailDataset:
         return f'{label} ({classes[label]})' if classes else str(label)
 
     def _sample_id(self, index: int) -> Union[int, str]:
-        path = self.dataset.get_data_info(index).get('img_path') \
-            if hasattr(self.dataset, 'get_data_info') else None
+        path = (
+            self.dataset.get_data_info(index).get('img_path')
+            if hasattr(self.dataset, 'get_data_info')
+            else None
+        )
         if path is None:
             return index
         root = str(getattr(self.dataset, 'data_root', '') or '')
-        return path[len(root):].lstrip('/') if path.startswith(root) else path
+        return path[len(root) :].lstrip('/') if path.startswith(root) else path

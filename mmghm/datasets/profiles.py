@@ -7,8 +7,9 @@ PARETO_ALPHA = 6.0
 PROFILES = ('exp', 'step', 'pareto', 'none')
 
 
-def profile_counts(available: np.ndarray, profile: str,
-                   imbalance_factor: float) -> np.ndarray:
+def profile_counts(
+    available: np.ndarray, profile: str, imbalance_factor: float
+) -> np.ndarray:
     """Class sizes of a long-tailed profile, falling from class 0 on.
 
     With C classes, ``n_max`` the largest available class and IF the imbalance
@@ -38,23 +39,26 @@ def profile_counts(available: np.ndarray, profile: str,
         [5000, 3237, 2096, 1357, 878, 568, 368, 238, 154, 100]
     """
     if profile not in PROFILES:
-        raise ValueError(f'profile must be one of {", ".join(PROFILES)}, '
-                         f'got {profile!r}')
+        raise ValueError(
+            f'profile must be one of {", ".join(PROFILES)}, got {profile!r}'
+        )
     if not 1 <= imbalance_factor < float('inf'):
-        raise ValueError('imbalance_factor is head over tail and must be at '
-                         f'least 1, got {imbalance_factor}')
+        raise ValueError(
+            'imbalance_factor is head over tail and must be at '
+            f'least 1, got {imbalance_factor}'
+        )
     if profile == 'none':
         return available.astype(np.int64)
     num_classes, largest = len(available), int(available.max())
     # 0 at the head, 1 at the tail; a single class is all head.
     place = np.arange(num_classes) / max(num_classes - 1, 1)
     if profile == 'exp':
-        sizes = largest * (1 / imbalance_factor)**place
+        sizes = largest * (1 / imbalance_factor) ** place
     elif profile == 'step':
         head = np.arange(num_classes) < (num_classes + 1) // 2
         sizes = np.where(head, largest, largest / imbalance_factor)
     else:
-        last = imbalance_factor**(1 / PARETO_ALPHA)
-        sizes = largest * (1 + (last - 1) * place)**-PARETO_ALPHA
+        last = imbalance_factor ** (1 / PARETO_ALPHA)
+        sizes = largest * (1 + (last - 1) * place) ** -PARETO_ALPHA
     # A power may round to just below the whole number it stands for.
     return np.floor(sizes * (1 + 1e-12)).astype(np.int64)

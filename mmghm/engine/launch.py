@@ -28,26 +28,34 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='mixed precision (bfloat16 on a machine without a GPU)')
+        help='mixed precision (bfloat16 on a machine without a GPU)',
+    )
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument(
         '--no-pin-memory',
         action='store_true',
-        help='disable pin_memory in the dataloaders')
+        help='disable pin_memory in the dataloaders',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         help='override settings of the config, as key=value; lists as '
-        'key="[a,b]" or key=a,b, without blanks')
+        'key="[a,b]" or key=a,b, without blanks',
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='job launcher')
+        help='job launcher',
+    )
     parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0,
-        help='set by some launchers')
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by some launchers',
+    )
 
 
 def merge_common_arguments(cfg: Config, args: argparse.Namespace) -> None:
@@ -104,8 +112,9 @@ def prepare_cpu(cfg: Config) -> None:
     wrapper = cfg.setdefault('model_wrapper_cfg', ConfigDict())
     wrapper.setdefault('type', 'MMDistributedDataParallel')
     wrapper.setdefault('broadcast_buffers', False)
-    wrapper.setdefault('find_unused_parameters',
-                       cfg.get('find_unused_parameters', False))
+    wrapper.setdefault(
+        'find_unused_parameters', cfg.get('find_unused_parameters', False)
+    )
     wrapper.device_ids = None
 
 
@@ -114,7 +123,8 @@ def _history_statistic(owner: Any, name: str) -> Any:
     if owner is HistoryBuffer and name in HistoryBuffer._statistics_methods:
         return getattr(owner, name)
     raise pickle.UnpicklingError(
-        f'the checkpoint asks for attribute {name!r} of {owner!r}')
+        f'the checkpoint asks for attribute {name!r} of {owner!r}'
+    )
 
 
 @contextmanager
@@ -134,17 +144,23 @@ def mmengine_checkpoints() -> Iterator[None]:
         return
     # The class fills its table of statistics when the first one is made.
     HistoryBuffer()
-    multiarray = np._core.multiarray if hasattr(np, '_core') \
-        else np.core.multiarray
+    core: Any = np._core if hasattr(np, '_core') else np.core
+    multiarray = core.multiarray
     allowed = [
-        HistoryBuffer, np.ndarray, np.dtype, multiarray._reconstruct,
-        multiarray.scalar, *{type(np.dtype(kind)) for kind in '?bhilqdf'},
-        (_history_statistic, 'builtins.getattr')
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        multiarray._reconstruct,
+        multiarray.scalar,
+        *{type(np.dtype(kind)) for kind in '?bhilqdf'},
+        (_history_statistic, 'builtins.getattr'),
     ]
     # numpy 1 and 2 name the same functions by different modules.
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        allowed += [(multiarray._reconstruct, f'{module}._reconstruct'),
-                    (multiarray.scalar, f'{module}.scalar')]
+        allowed += [
+            (multiarray._reconstruct, f'{module}._reconstruct'),
+            (multiarray.scalar, f'{module}.scalar'),
+        ]
     with torch.serialization.safe_globals(allowed):
         yield
 

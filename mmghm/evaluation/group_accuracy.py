@@ -26,16 +26,16 @@ class GroupAccuracy(BaseMetric):
       a class in the evaluated set are left out.
 
     Args:
-        topk (int | Sequence[int]): One or more k, each at least 1.
-        groups (GroupRule | Sequence[GroupRule]): ``'quartile'`` (the
+        topk (Union[int, Sequence[int]]): One or more k, each at least 1.
+        groups (Union[GroupRule, Sequence[GroupRule]]): ``'quartile'`` (the
             paper's), ``'kang'``, falling boundaries such as ``(100, 20)``, or
             a list of rules; see :func:`group_classes`.
-        class_counts (Sequence[int], optional): Train images per class. By
+        class_counts (Optional[Sequence[int]]): Train images per class. By
             default those that ``ClassCountsHook`` reads from the train set.
-        per_class_file (str, optional): Where to write each class's name,
+        per_class_file (Optional[str]): Where to write each class's name,
             train count, test count and accuracies: ``.csv`` or ``.json``.
         collect_device (str): ``'cpu'`` or ``'gpu'``, for several ranks.
-        prefix (str, optional): Prefix of the result names.
+        prefix (Optional[str]): Prefix of the result names.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -43,26 +43,31 @@ class GroupAccuracy(BaseMetric):
 
     default_prefix: Optional[str] = 'group'
 
-    def __init__(self,
-                 topk: Union[int, Sequence[int]] = 1,
-                 groups: Union[GroupRule, Sequence[GroupRule]] = 'quartile',
-                 class_counts: Optional[Sequence[int]] = None,
-                 per_class_file: Optional[str] = None,
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        topk: Union[int, Sequence[int]] = 1,
+        groups: Union[GroupRule, Sequence[GroupRule]] = 'quartile',
+        class_counts: Optional[Sequence[int]] = None,
+        per_class_file: Optional[str] = None,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.topk = (topk, ) if isinstance(topk, int) else tuple(topk)
+        self.topk = (topk,) if isinstance(topk, int) else tuple(topk)
         if not self.topk or min(self.topk) < 1:
             raise ValueError(f'topk must be at least 1, got {topk}')
         several = not isinstance(groups, str) and all(
-            not isinstance(rule, int) for rule in groups)
+            not isinstance(rule, int) for rule in groups
+        )
         self.rules: List[Any] = list(groups) if several else [groups]
         for rule in self.rules:
             group_classes(np.ones(1, dtype=np.int64), rule)
         self.class_counts = class_counts
         if per_class_file and not per_class_file.endswith(('.csv', '.json')):
-            raise ValueError('per_class_file must end in .csv or .json, got '
-                             f'{per_class_file!r}')
+            raise ValueError(
+                'per_class_file must end in .csv or .json, got '
+                f'{per_class_file!r}'
+            )
         self.per_class_file = per_class_file
         # The last evaluation, for tables: rows of (rule, group, number of
         # classes, accuracies).
@@ -81,11 +86,13 @@ class GroupAccuracy(BaseMetric):
             if 'pred_score' in sample:
                 score = sample['pred_score'].float()
                 best = score.topk(min(max(self.topk), len(score))).indices
-            elif self.topk == (1, ):
+            elif self.topk == (1,):
                 best = sample['pred_label']
             else:
-                raise ValueError('top-k accuracy beyond 1 needs pred_score '
-                                 'in the predictions')
+                raise ValueError(
+                    'top-k accuracy beyond 1 needs pred_score '
+                    'in the predictions'
+                )
             hits = [bool((best[:k] == label).any()) for k in self.topk]
             self.results.append((label, *hits))
 
@@ -103,28 +110,36 @@ class GroupAccuracy(BaseMetric):
         num_classes = max(len(train), int(noted[:, 0].max()) + 1)
         train = np.pad(train, (0, num_classes - len(train)))
         tested = np.bincount(noted[:, 0], minlength=num_classes)
-        correct = np.stack([
-            np.bincount(noted[:, 0], weights=hits, minlength=num_classes)
-            for hits in noted[:, 1:].T
-        ], 1)
+        correct = np.stack(
+            [
+                np.bincount(noted[:, 0], weights=hits, minlength=num_classes)
+                for hits in noted[:, 1:].T
+            ],
+            1,
+        )
         with np.errstate(invalid='ignore'):
             accuracy = 100 * correct / tested[:, None]
 
         everyone = np.arange(num_classes)
-        rows = [('', 'overall', everyone, 100 * correct.sum(0) / tested.sum()),
-                ('', 'macro', everyone, np.nanmean(accuracy, axis=0)),
-                ('', 'worst_class', everyone, np.nanmin(accuracy, axis=0))]
+        rows = [
+            ('', 'overall', everyone, 100 * correct.sum(0) / tested.sum()),
+            ('', 'macro', everyone, np.nanmean(accuracy, axis=0)),
+            ('', 'worst_class', everyone, np.nanmin(accuracy, axis=0)),
+        ]
         for rule in self.rules:
             name, groups = group_classes(train, rule)
             for group, members in groups.items():
                 members = members[tested[members] > 0]
                 if len(members):
-                    rows.append((name, group, members,
-                                 accuracy[members].mean(0)))
-        self.table = [(rule, group, len(members), values.tolist())
-                      for rule, group, members, values in rows]
+                    rows.append(
+                        (name, group, members, accuracy[members].mean(0))
+                    )
+        self.table = [
+            (rule, group, len(members), values.tolist())
+            for rule, group, members, values in rows
+        ]
         if self.per_class_file:
-            self._write_per_class(train, tested, accuracy)
+            self._write_per_class(self.per_class_file, train, tested, accuracy)
         return {
             f'{rule + "/" if rule else ""}{group}/top{k}': float(value)
             for rule, group, _, values in rows
@@ -139,24 +154,35 @@ class GroupAccuracy(BaseMetric):
             raise ValueError(
                 'GroupAccuracy does not know the train class counts; add '
                 "dict(type='ClassCountsHook') to custom_hooks, or give "
-                'class_counts=[...]')
+                'class_counts=[...]'
+            )
         return np.asarray(counts, dtype=np.int64)
 
-    def _write_per_class(self, train: np.ndarray, tested: np.ndarray,
-                         accuracy: np.ndarray) -> None:
+    def _write_per_class(
+        self,
+        path: str,
+        train: np.ndarray,
+        tested: np.ndarray,
+        accuracy: np.ndarray,
+    ) -> None:
         names = (self.dataset_meta or {}).get('classes') or ()
         columns = ['class', 'name', 'train_images', 'test_images'] + [
             f'top{k}' for k in self.topk
         ]
-        rows = [[
-            i, str(names[i]) if i < len(names) else str(i),
-            int(train[i]),
-            int(tested[i]), *(None if np.isnan(a) else a for a in accuracy[i])
-        ] for i in range(len(train))]
-        with open(self.per_class_file, 'w', newline='',
-                  encoding='utf-8') as file:
-            if self.per_class_file.endswith('.csv'):
+        rows = [
+            [
+                i,
+                str(names[i]) if i < len(names) else str(i),
+                int(train[i]),
+                int(tested[i]),
+                *(None if np.isnan(a) else a for a in accuracy[i]),
+            ]
+            for i in range(len(train))
+        ]
+        with open(path, 'w', newline='', encoding='utf-8') as file:
+            if path.endswith('.csv'):
                 csv.writer(file).writerows([columns, *rows])
             else:
-                json.dump([dict(zip(columns, row)) for row in rows], file,
-                          indent=1)
+                json.dump(
+                    [dict(zip(columns, row)) for row in rows], file, indent=1
+                )

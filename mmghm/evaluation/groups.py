@@ -8,8 +8,9 @@ GroupRule = Union[str, Sequence[int]]
 QUARTILE_NAMES = ('many', 'medium', 'few', 'rare')
 
 
-def group_classes(class_counts: np.ndarray,
-                  rule: GroupRule) -> Tuple[str, Dict[str, np.ndarray]]:
+def group_classes(
+    class_counts: np.ndarray, rule: GroupRule
+) -> Tuple[str, Dict[str, np.ndarray]]:
     """Divide classes into groups, from the head to the tail.
 
     - ``'quartile'``: Many, Medium, Few and Rare are four equal parts of the
@@ -38,24 +39,27 @@ def group_classes(class_counts: np.ndarray,
             by_rank = np.argsort(-class_counts, kind='stable')
             parts = np.array_split(by_rank, len(QUARTILE_NAMES))
             return rule, {
-                name: np.sort(part)
-                for name, part in zip(QUARTILE_NAMES, parts)
+                name: np.sort(part) for name, part in zip(QUARTILE_NAMES, parts)
             }
         if rule == 'kang':
-            _, parts = group_classes(class_counts, (101, 20))
-            return rule, dict(zip(('many', 'medium', 'few'), parts.values()))
-        raise ValueError("groups must be 'quartile', 'kang' or falling "
-                         f'boundaries, got {rule!r}')
+            _, bounded = group_classes(class_counts, (101, 20))
+            return rule, dict(zip(('many', 'medium', 'few'), bounded.values()))
+        raise ValueError(
+            "groups must be 'quartile', 'kang' or falling "
+            f'boundaries, got {rule!r}'
+        )
     bounds: List[int] = [int(b) for b in rule]
     if not bounds or sorted(set(bounds), reverse=True) != bounds:
-        raise ValueError('groups as boundaries must fall strictly, such as '
-                         f'(100, 20), got {tuple(rule)}')
+        raise ValueError(
+            'groups as boundaries must fall strictly, such as '
+            f'(100, 20), got {tuple(rule)}'
+        )
     # digitize counts the boundaries at or below each count.
     place = len(bounds) - np.digitize(class_counts, bounds[::-1])
     names = [f'>={bounds[0]}']
     names += [f'{low}..{high - 1}' for high, low in zip(bounds, bounds[1:])]
     names += [f'<{bounds[-1]}']
-    return ('bounds_' + '_'.join(map(str, bounds)), {
-        name: np.flatnonzero(place == i)
-        for i, name in enumerate(names)
-    })
+    return (
+        'bounds_' + '_'.join(map(str, bounds)),
+        {name: np.flatnonzero(place == i) for i, name in enumerate(names)},
+    )

@@ -28,10 +28,12 @@ def choose_classes(class_counts: np.ndarray, maximum: int) -> np.ndarray:
     return by_rank[places.round().astype(int)]
 
 
-def draw_histograms(loss: Any,
-                    class_names: Optional[Sequence[str]] = None,
-                    max_classes: int = 6,
-                    title: str = '') -> Figure:
+def draw_histograms(
+    loss: Any,
+    class_names: Optional[Sequence[str]] = None,
+    max_classes: int = 6,
+    title: str = '',
+) -> Figure:
     """Draw the histograms of the last finished epoch, from head to tail.
 
     Each panel shows how many of a category's examples each of its regions
@@ -40,7 +42,7 @@ def draw_histograms(loss: Any,
 
     Args:
         loss (Any): A ``GHMCWAPLoss``.
-        class_names (Sequence[str], optional): Names of the C classes.
+        class_names (Optional[Sequence[str]]): Names of the C classes.
         max_classes (int): How many classes to show at most.
         title (str): Heading of the picture.
 
@@ -61,9 +63,11 @@ def draw_histograms(loss: Any,
     columns = min(len(chosen), 3)
     rows = -(-len(chosen) // columns)
     figure = Figure(
-        figsize=(4.2 * columns, 2.8 * rows + 0.6), layout='constrained')
+        figsize=(4.2 * columns, 2.8 * rows + 0.6), layout='constrained'
+    )
     panels = figure.subplots(
-        rows, columns, sharex=True, sharey=True, squeeze=False).flat
+        rows, columns, sharex=True, sharey=True, squeeze=False
+    ).flat
     shown = weights[chosen]
     limits = np.nanmin(shown.numpy()) / 2, np.nanmax(shown.numpy()) * 2
     for place, (label, axes) in enumerate(zip(chosen, panels)):
@@ -75,21 +79,25 @@ def draw_histograms(loss: Any,
             baseline=0.5,
             fill=True,
             color=HISTOGRAM_COLOR,
-            alpha=0.6)
+            alpha=0.6,
+        )
         axes.vlines(
             edges[label].numpy(),
             0,
             0.03,
             color='black',
             linewidth=0.6,
-            transform=axes.get_xaxis_transform())
+            transform=axes.get_xaxis_transform(),
+        )
         axes.set_yscale('log')
         # Fitted examples crowd near 0 and unfitted ones near 1, both in
         # narrow regions.
         axes.set_xscale('function', functions=(_arcsine, _inverse_arcsine))
         axes.set_xlim(0, 1)
-        axes.set_xticks([0, 0.01, 0.1, 0.5, 0.9, 0.99, 1],
-                        ['0', '.01', '.1', '.5', '.9', '.99', '1'])
+        axes.set_xticks(
+            [0, 0.01, 0.1, 0.5, 0.9, 0.99, 1],
+            ['0', '.01', '.1', '.5', '.9', '.99', '1'],
+        )
         twin = axes.twinx()
         middle = (edges[label][:-1] + edges[label][1:]) / 2
         twin.plot(
@@ -98,20 +106,22 @@ def draw_histograms(loss: Any,
             'o-',
             markersize=4,
             linewidth=0.8,
-            color=WEIGHT_COLOR)
+            color=WEIGHT_COLOR,
+        )
         twin.axhline(1, color=WEIGHT_COLOR, linewidth=0.7, linestyle=':')
         twin.set_yscale('log')
         twin.set_ylim(*limits)
         last = place % columns == columns - 1 or place == len(chosen) - 1
-        twin.tick_params(axis='y', which='both', colors=WEIGHT_COLOR,
-                         labelright=last)
+        twin.tick_params(
+            axis='y', which='both', colors=WEIGHT_COLOR, labelright=last
+        )
         if last:
             twin.set_ylabel('weight W', color=WEIGHT_COLOR)
         if place % columns == 0:
             axes.set_ylabel('examples in region', color=HISTOGRAM_COLOR)
         if place >= len(chosen) - columns:
             axes.set_xlabel('gradient norm g (ticks: region edges)')
-    for axes in list(panels)[len(chosen):]:
+    for axes in list(panels)[len(chosen) :]:
         axes.set_axis_off()
     figure.suptitle(title or 'Gradient-norm histograms, head to tail')
     return figure
@@ -122,7 +132,7 @@ def _arcsine(norm: np.ndarray) -> np.ndarray:
 
 
 def _inverse_arcsine(place: np.ndarray) -> np.ndarray:
-    return np.sin(place)**2
+    return np.sin(place) ** 2
 
 
 def save_histograms(loss: Any, path: str, **kwargs: Any) -> None:

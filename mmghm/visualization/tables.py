@@ -26,8 +26,12 @@ def group_table(metric: Any) -> str:
         if rule != last_rule:
             table.add_section()
         last_rule = rule
-        table.add_row(rule or 'all', group, str(num_classes),
-                      *(f'{value:.2f}' for value in values))
+        table.add_row(
+            rule or 'all',
+            group,
+            str(num_classes),
+            *(f'{value:.2f}' for value in values),
+        )
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
         console.print(table)

@@ -16,7 +16,7 @@ def with_hooks(cfg, **kwargs):
     cfg.custom_hooks = [
         dict(type='EpochSeedHook'),
         dict(type='ClassCountsHook'),
-        dict(type='AURARebinHook', **kwargs)
+        dict(type='AURARebinHook', **kwargs),
     ]
     return cfg
 
@@ -27,12 +27,22 @@ def test_rebins_each_epoch_and_trains(digits_cfg):
     loss = loss_of(runner)
     assert loss.num_rebins == 6 and not loss.counts.any()
     assert loss.class_counts.tolist() == [
-        143, 102, 73, 52, 37, 27, 19, 13, 9, 7
+        143,
+        102,
+        73,
+        52,
+        37,
+        27,
+        19,
+        13,
+        9,
+        7,
     ]
     # One epoch's examples, by class.
     examples = loss.values * 30 * loss.values_edges.diff(dim=1)
     torch.testing.assert_close(
-        examples.sum(1), loss.class_counts.float(), rtol=1e-4, atol=1e-4)
+        examples.sum(1), loss.class_counts.float(), rtol=1e-4, atol=1e-4
+    )
     history, _ = runner.message_hub.get_scalar('train/loss').data
     # The loss falls: eight iterations an epoch.
     assert history[-8:].mean() < 0.7 * history[:8].mean()
@@ -43,8 +53,10 @@ def test_rebins_each_epoch_and_trains(digits_cfg):
 def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path, num_workers):
     cfg = digits_cfg(max_epochs=4)
     cfg.train_dataloader.update(
-        num_workers=num_workers, persistent_workers=False,
-        worker_init_fn=dict(type='seed_worker'))
+        num_workers=num_workers,
+        persistent_workers=False,
+        worker_init_fn=dict(type='seed_worker'),
+    )
     whole = Runner.from_cfg(with_hooks(copy.deepcopy(cfg), begin=1))
     whole.train()
     resumed_cfg = with_hooks(copy.deepcopy(cfg), begin=1)
@@ -61,10 +73,15 @@ def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path, num_workers):
         assert torch.equal(ours[key], value), key
 
 
-@pytest.mark.parametrize('begin, active', [(0, [1, 1, 1, 1]),
-                                           (2, [0, 0, 1, 1]),
-                                           (0.5, [0, 0, 1, 1]),
-                                           (9, [0, 0, 0, 0])])
+@pytest.mark.parametrize(
+    'begin, active',
+    [
+        (0, [1, 1, 1, 1]),
+        (2, [0, 0, 1, 1]),
+        (0.5, [0, 0, 1, 1]),
+        (9, [0, 0, 0, 0]),
+    ],
+)
 def test_begin(digits_cfg, begin, active):
     runner = Runner.from_cfg(with_hooks(digits_cfg(max_epochs=4), begin=begin))
     seen = []
@@ -72,8 +89,13 @@ def test_begin(digits_cfg, begin, active):
 
     def spy(*args, **kwargs):
         loss = loss_of(runner)
-        seen.append((runner.epoch, loss.intra_active, bool(
-            (loss.region_weights != 1).any())))
+        seen.append(
+            (
+                runner.epoch,
+                loss.intra_active,
+                bool((loss.region_weights != 1).any()),
+            )
+        )
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
@@ -156,20 +178,20 @@ def test_order_of_hooks(digits_cfg):
     cfg.custom_hooks = [
         dict(type='EMAHook'),
         dict(type='SyncBuffersHook'),
-        dict(type='AURARebinHook')
+        dict(type='AURARebinHook'),
     ]
     names = [type(h).__name__ for h in Runner.from_cfg(cfg).hooks]
     ours = names.index('AURARebinHook')
     assert names.index('RuntimeInfoHook') < ours
-    for later in ('EMAHook', 'SyncBuffersHook', 'LoggerHook',
-                  'CheckpointHook'):
+    for later in ('EMAHook', 'SyncBuffersHook', 'LoggerHook', 'CheckpointHook'):
         assert ours < names.index(later), later
 
 
 def test_runs_beside_ema_and_mixup(digits_cfg):
     cfg = with_hooks(digits_cfg(max_epochs=2))
     cfg.custom_hooks.append(
-        dict(type='EMAHook', momentum=0.1, update_buffers=True))
+        dict(type='EMAHook', momentum=0.1, update_buffers=True)
+    )
     cfg.model.train_cfg = dict(augments=dict(type='Mixup', alpha=0.8))
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -186,11 +208,17 @@ def test_raises_without_a_loss_to_serve(digits_cfg):
         Runner.from_cfg(cfg).train()
 
 
-@pytest.mark.parametrize('kwargs, error', [
-    (dict(interval=0), ValueError), (dict(interval='1'), TypeError),
-    (dict(begin=-1), ValueError), (dict(begin=1.5), ValueError),
-    (dict(begin=True), TypeError), (dict(begin=float('nan')), ValueError)
-])
+@pytest.mark.parametrize(
+    'kwargs, error',
+    [
+        (dict(interval=0), ValueError),
+        (dict(interval='1'), TypeError),
+        (dict(begin=-1), ValueError),
+        (dict(begin=1.5), ValueError),
+        (dict(begin=True), TypeError),
+        (dict(begin=float('nan')), ValueError),
+    ],
+)
 def test_refuses_bad_arguments(kwargs, error):
     with pytest.raises(error, match=next(iter(kwargs))):
         AURARebinHook(**kwargs)

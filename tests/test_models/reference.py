@@ -12,10 +12,19 @@ import torch
 class ReferenceGHMCWAP:
     """One process, labels or shares as targets."""
 
-    def __init__(self, num_classes, num_regions=30, alpha=0.9, gamma=0.8,
-                 intra_balance=True, inter_balance=True, adaptive=True,
-                 normalize='gradient', histogram='running',
-                 class_counts=None):
+    def __init__(
+        self,
+        num_classes,
+        num_regions=30,
+        alpha=0.9,
+        gamma=0.8,
+        intra_balance=True,
+        inter_balance=True,
+        adaptive=True,
+        normalize='gradient',
+        histogram='running',
+        class_counts=None,
+    ):
         self.C, self.N = num_classes, num_regions
         self.alpha, self.gamma = alpha, gamma
         self.intra, self.inter = intra_balance, inter_balance
@@ -57,23 +66,24 @@ class ReferenceGHMCWAP:
         else:
             edges = self.edges[c]
             v = [
-                k / (self.N * (hi - lo)) for k, lo, hi in zip(
-                    self.counts[c], edges, edges[1:])
+                k / (self.N * (hi - lo))
+                for k, lo, hi in zip(self.counts[c], edges, edges[1:])
             ]
         if not any(v):
             return 1.0
         size = self.size(v)
         widths = [hi - lo for lo, hi in zip(edges, edges[1:])]
         occupied = [i for i in range(self.N) if v[i] > 0]
-        r = {i: size / v[i]**self.alpha for i in occupied}
+        r = {i: size / v[i] ** self.alpha for i in occupied}
         k = {i: v[i] * self.N * widths[i] for i in occupied}
         m = {i: (edges[i] + edges[i + 1]) / 2 for i in occupied}
         f = {
             'none': lambda: 1.0,
             'regions': lambda: 1 / len(occupied),
             'mean': lambda: sum(k.values()) / sum(k[i] * r[i] for i in k),
-            'gradient': lambda: sum(k[i] * m[i] for i in k) / sum(
-                k[i] * m[i] * r[i] for i in k),
+            'gradient': lambda: (
+                sum(k[i] * m[i] for i in k) / sum(k[i] * m[i] * r[i] for i in k)
+            ),
         }[self.normalize]()
         i = self.region(g, edges)
         value = v[i] if v[i] > 0 else 1 / (self.N * widths[i])
@@ -85,10 +95,16 @@ class ReferenceGHMCWAP:
 
     def __call__(self, logits, target, training=True):
         """Losses of a batch; logits float64 (B, C)."""
-        shares = [[(int(t), 1.0)] if target.dim() == 1 else
-                  [(c, float(s)) for c, s in enumerate(t)] for t in target]
-        terms = [[(c, s, self.cross_entropy(z, c)) for c, s in row]
-                 for z, row in zip(logits, shares)]
+        shares = [
+            [(int(t), 1.0)]
+            if target.dim() == 1
+            else [(c, float(s)) for c, s in enumerate(t)]
+            for t in target
+        ]
+        terms = [
+            [(c, s, self.cross_entropy(z, c)) for c, s in row]
+            for z, row in zip(logits, shares)
+        ]
 
         def norm(ce):
             return -math.expm1(-float(ce.detach()))
@@ -97,10 +113,12 @@ class ReferenceGHMCWAP:
             for row in terms:
                 for c, s, ce in row:
                     self.counts[c][self.region(norm(ce), self.edges[c])] += s
-        return torch.stack([
-            sum(s * self.weight(c, norm(ce)) * ce for c, s, ce in row)
-            for row in terms
-        ])
+        return torch.stack(
+            [
+                sum(s * self.weight(c, norm(ce)) * ce for c, s, ce in row)
+                for row in terms
+            ]
+        )
 
     def rebin(self):
         any_counted = False
@@ -110,8 +128,8 @@ class ReferenceGHMCWAP:
             any_counted = True
             edges = self.edges[c]
             self.values[c] = [
-                k / (self.N * (hi - lo)) for k, lo, hi in zip(
-                    self.counts[c], edges, edges[1:])
+                k / (self.N * (hi - lo))
+                for k, lo, hi in zip(self.counts[c], edges, edges[1:])
             ]
             self.values_edges[c] = list(edges)
             if self.adaptive:

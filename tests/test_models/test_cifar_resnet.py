@@ -22,7 +22,7 @@ def test_output(channels_last):
     torch.manual_seed(0)
     model = CIFARResNet(8, in_channels=1, channels_last=channels_last)
     model.init_weights()
-    out, = model(torch.randn(2, 1, 32, 32))
+    (out,) = model(torch.randn(2, 1, 32, 32))
     assert out.shape == (2, 64, 8, 8)
     out.mean().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
@@ -31,7 +31,7 @@ def test_output(channels_last):
 def test_memory_order_changes_nothing():
     model = CIFARResNet(8).eval()
     image = torch.randn(2, 3, 32, 32)
-    fast, = model(image)
+    (fast,) = model(image)
     model.channels_last = False
     torch.testing.assert_close(model(image)[0], fast, rtol=1e-4, atol=1e-5)
 
@@ -54,8 +54,11 @@ def test_refuses_other_depths(depth):
 
 def test_trains_in_an_image_classifier():
     model = MODELS.build(
-        dict(type='ImageClassifier',
-             backbone=dict(type='CIFARResNet', depth=8),
-             neck=dict(type='GlobalAveragePooling'),
-             head=dict(type='LinearClsHead', num_classes=10, in_channels=64)))
+        dict(
+            type='ImageClassifier',
+            backbone=dict(type='CIFARResNet', depth=8),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
+        )
+    )
     assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)

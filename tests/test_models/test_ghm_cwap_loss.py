@@ -10,9 +10,11 @@ from mmengine.registry import MODELS
 from mmpretrain.models.losses import SeesawLoss
 
 from mmghm.models import GHMCWAPLoss
-from mmghm.models.losses.gradient_histogram import (adaptive_edges,
-                                                    find_region,
-                                                    region_weight)
+from mmghm.models.losses.gradient_histogram import (
+    adaptive_edges,
+    find_region,
+    region_weight,
+)
 from mmghm.models.losses.margin import inter_category_margin
 
 from .reference import ReferenceGHMCWAP
@@ -24,7 +26,9 @@ SWITCHES = list(
         (True, False),  # adaptive
         ('none', 'regions', 'mean', 'gradient'),
         ('previous', 'running'),
-        (True, False)))  # class counts known
+        (True, False),
+    )
+)  # class counts known
 
 
 def batches(num_classes, seed, soft=False):
@@ -33,33 +37,50 @@ def batches(num_classes, seed, soft=False):
     generator = torch.Generator().manual_seed(seed)
     for size in (7, 12, 1):
         logits = 3 * torch.randn(size, num_classes, generator=generator)
-        target = torch.randint(num_classes - 1, (size, ), generator=generator)
+        target = torch.randint(num_classes - 1, (size,), generator=generator)
         if soft:
-            other = torch.randint(num_classes, (size, ), generator=generator)
-            target = (0.75 * F.one_hot(target, num_classes) +
-                      0.25 * F.one_hot(other, num_classes))
+            other = torch.randint(num_classes, (size,), generator=generator)
+            target = 0.75 * F.one_hot(target, num_classes) + 0.25 * F.one_hot(
+                other, num_classes
+            )
         yield logits, target
 
 
 def assert_same_state(loss, reference):
     torch.testing.assert_close(
-        loss.counts + loss.shares / 2**20, torch.tensor(reference.counts),
-        rtol=0, atol=1e-9, check_dtype=False)
+        loss.counts + loss.shares / 2**20,
+        torch.tensor(reference.counts),
+        rtol=0,
+        atol=1e-9,
+        check_dtype=False,
+    )
     for name in ('edges', 'values', 'values_edges'):
         torch.testing.assert_close(
-            getattr(loss, name), torch.tensor(getattr(reference, name)),
-            rtol=1e-5, atol=1e-6)
+            getattr(loss, name),
+            torch.tensor(getattr(reference, name)),
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
 
 @pytest.mark.parametrize('soft', [False, True])
 @pytest.mark.parametrize(
-    'intra, inter, adaptive, normalize, histogram, known', SWITCHES)
-def test_equals_reference_over_three_epochs(intra, inter, adaptive, normalize,
-                                            histogram, known, soft):
+    'intra, inter, adaptive, normalize, histogram, known', SWITCHES
+)
+def test_equals_reference_over_three_epochs(
+    intra, inter, adaptive, normalize, histogram, known, soft
+):
     kwargs = dict(
-        num_classes=4, num_regions=5, alpha=0.7, intra_balance=intra,
-        inter_balance=inter, adaptive=adaptive, normalize=normalize,
-        histogram=histogram, class_counts=[40, 9, 9, 2] if known else None)
+        num_classes=4,
+        num_regions=5,
+        alpha=0.7,
+        intra_balance=intra,
+        inter_balance=inter,
+        adaptive=adaptive,
+        normalize=normalize,
+        histogram=histogram,
+        class_counts=[40, 9, 9, 2] if known else None,
+    )
     loss, reference = GHMCWAPLoss(**kwargs), ReferenceGHMCWAP(**kwargs)
     for epoch in range(3):
         for logits, target in batches(4, seed=epoch, soft=soft):
@@ -71,32 +92,37 @@ def test_equals_reference_over_three_epochs(intra, inter, adaptive, normalize,
             expected.backward()
             assert_same_state(loss, reference)
             torch.testing.assert_close(
-                value.double(), expected, rtol=2e-5, atol=1e-6)
+                value.double(), expected, rtol=2e-5, atol=1e-6
+            )
             torch.testing.assert_close(
-                ours.grad.double(), theirs.grad, rtol=2e-4, atol=1e-6)
+                ours.grad.double(), theirs.grad, rtol=2e-4, atol=1e-6
+            )
         loss.rebin()
         reference.rebin()
         assert_same_state(loss, reference)
         sizes = torch.tensor([reference.size(v) for v in reference.values])
         torch.testing.assert_close(
-            loss.effective_sizes, sizes, rtol=1e-5, atol=1e-6)
+            loss.effective_sizes, sizes, rtol=1e-5, atol=1e-6
+        )
 
 
 def test_one_region_without_margin_is_cross_entropy():
     loss = GHMCWAPLoss(6, num_regions=1, gamma=0, class_counts=range(1, 7))
-    logits, target = torch.randn(32, 6), torch.randint(6, (32, ))
+    logits, target = torch.randn(32, 6), torch.randint(6, (32,))
     for _ in range(2):
         torch.testing.assert_close(
-            loss(logits, target), F.cross_entropy(logits, target))
+            loss(logits, target), F.cross_entropy(logits, target)
+        )
         loss.rebin()
 
 
 def test_one_region_with_prior_is_seesaw_mitigation():
     counts = torch.tensor([50, 20, 20, 5, 1])
     ours = GHMCWAPLoss(
-        5, num_regions=1, alpha=1, gamma=0.6, class_counts=counts)
+        5, num_regions=1, alpha=1, gamma=0.6, class_counts=counts
+    )
     seesaw = SeesawLoss(p=0.6, q=0, num_classes=5)
-    logits, target = torch.randn(64, 5), torch.randint(5, (64, ))
+    logits, target = torch.randn(64, 5), torch.randint(5, (64,))
     # Seesaw counts the batch first: let it end up at the same counts.
     seesaw.cum_samples.copy_(counts - torch.bincount(target, minlength=5))
     torch.testing.assert_close(ours(logits, target), seesaw(logits, target))
@@ -108,11 +134,11 @@ def test_shares_of_one_class_equal_labels():
         warnings.simplefilter('ignore')
         by_label, by_share = make(), make()
     for _ in range(3):
-        logits, target = 4 * torch.randn(16, 5), torch.randint(5, (16, ))
+        logits, target = 4 * torch.randn(16, 5), torch.randint(5, (16,))
         torch.testing.assert_close(
             by_label(logits, target),
-            by_share(logits,
-                     F.one_hot(target, 5).float()))
+            by_share(logits, F.one_hot(target, 5).float()),
+        )
         assert torch.equal(by_label.counts, by_share.counts)
         by_label.rebin(), by_share.rebin()
 
@@ -126,10 +152,11 @@ def test_shares_add_up_to_whole_examples():
     assert (loss.shares < 2**20).all()
 
 
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16,
-                                   torch.float64])
+@pytest.mark.parametrize(
+    'dtype', [torch.float16, torch.bfloat16, torch.float64]
+)
 def test_computes_in_float32(dtype):
-    logits, target = torch.randn(8, 3).to(dtype), torch.randint(3, (8, ))
+    logits, target = torch.randn(8, 3).to(dtype), torch.randint(3, (8,))
     ours, plain = GHMCWAPLoss(3), GHMCWAPLoss(3)
     value = ours(logits.requires_grad_(), target)
     assert value.dtype == torch.float32
@@ -140,9 +167,9 @@ def test_computes_in_float32(dtype):
 
 def test_counts_only_in_training():
     loss = GHMCWAPLoss(3).eval()
-    loss(torch.randn(8, 3), torch.randint(3, (8, )))
+    loss(torch.randn(8, 3), torch.randint(3, (8,)))
     assert not loss.counts.any()
-    loss.train()(torch.randn(8, 3), torch.randint(3, (8, )))
+    loss.train()(torch.randn(8, 3), torch.randint(3, (8,)))
     assert loss.counts.sum() == 8
 
 
@@ -161,14 +188,15 @@ def test_bad_logits_surface_and_are_not_counted(bad, soft):
     loss.rebin()
     assert all(
         getattr(loss, name).isfinite().all()
-        for name in ('edges', 'values', 'effective_sizes', 'region_weights'))
+        for name in ('edges', 'values', 'effective_sizes', 'region_weights')
+    )
 
 
 def test_extreme_logits_stay_finite():
     loss = GHMCWAPLoss(4, class_counts=[1000, 100, 10, 1])
     for scale in (1e-30, 1e2, 1e4, 1e30):
         logits = (scale * torch.randn(64, 4)).requires_grad_()
-        for target in (torch.randint(4, (64, )), torch.rand(64, 4)):
+        for target in (torch.randint(4, (64,)), torch.rand(64, 4)):
             value = loss(logits, target)
             value.backward()
             assert value.isfinite() and logits.grad.isfinite().all()
@@ -183,10 +211,12 @@ def test_absent_class_has_no_margin():
     # As a target: plain cross-entropy.
     target = torch.ones(6, dtype=torch.long)
     torch.testing.assert_close(
-        loss(logits, target), F.cross_entropy(logits, target))
+        loss(logits, target), F.cross_entropy(logits, target)
+    )
     # As a rival: the margin matrix has a zero column.
-    margin = inter_category_margin(loss.effective_sizes,
-                                   torch.tensor([0, 1, 2]), 0.8)
+    margin = inter_category_margin(
+        loss.effective_sizes, torch.tensor([0, 1, 2]), 0.8
+    )
     assert not margin[:, 1].any() and not margin[1].any()
     assert margin[0, 2] < 0 and margin[2, 0] == 0
     # From the first epoch that it is seen in, it takes part.
@@ -204,8 +234,14 @@ def test_region_edges():
 
 
 def test_published_histogram_is_looked_up_on_its_own_edges():
-    loss = GHMCWAPLoss(2, num_regions=4, histogram='previous', alpha=1,
-                       normalize='none', inter_balance=False)
+    loss = GHMCWAPLoss(
+        2,
+        num_regions=4,
+        histogram='previous',
+        alpha=1,
+        normalize='none',
+        inter_balance=False,
+    )
     logits = torch.zeros(40, 2)
     logits[:30, 0] = 6
     target = torch.zeros(40, dtype=torch.long)
@@ -252,8 +288,15 @@ def test_state_survives_casts_and_checkpoints():
     for key, value in state.items():
         assert torch.equal(getattr(other, key), value), key
     assert set(state) == {
-        'class_counts', 'edges', 'counts', 'shares', 'values', 'values_edges',
-        'effective_sizes', 'published', 'num_rebins'
+        'class_counts',
+        'edges',
+        'counts',
+        'shares',
+        'values',
+        'values_edges',
+        'effective_sizes',
+        'published',
+        'num_rebins',
     }
     with pytest.raises(RuntimeError, match='num_classes or num_regions'):
         GHMCWAPLoss(3, num_regions=7).load_state_dict(state)
@@ -262,14 +305,16 @@ def test_state_survives_casts_and_checkpoints():
 
 
 def test_reductions():
-    logits, target = torch.randn(5, 3), torch.randint(3, (5, ))
+    logits, target = torch.randn(5, 3), torch.randint(3, (5,))
     loss = GHMCWAPLoss(3, intra_balance=False, loss_weight=2)
     each = 2 * F.cross_entropy(logits, target, reduction='none')
     weight = torch.rand(5)
     check = torch.testing.assert_close
     check(loss(logits, target, reduction_override='none'), each)
-    check(loss(logits, target, weight, reduction_override='sum'),
-          (each * weight).sum())
+    check(
+        loss(logits, target, weight, reduction_override='sum'),
+        (each * weight).sum(),
+    )
     check(loss(logits, target, weight), (each * weight).mean())
     check(loss(logits, target, avg_factor=2), each.sum() / 2)
 
@@ -279,40 +324,68 @@ def test_is_registered_for_every_openmmlab_project():
     assert isinstance(MODELS.build(cfg), GHMCWAPLoss)
 
 
-@pytest.mark.parametrize('kwargs, error, match', [
-    (dict(alpha=0), ValueError, r'alpha must be in \(0, 1\], got 0'),
-    (dict(alpha=1.5), ValueError, 'alpha'),
-    (dict(alpha='x'), TypeError, 'alpha must be a number'),
-    (dict(gamma=-1), ValueError, 'gamma'),
-    (dict(gamma=float('nan')), ValueError, 'gamma'),
-    (dict(num_regions=0), ValueError, 'num_regions must be at least 1, got 0'),
-    (dict(num_regions=1.5), TypeError, 'num_regions must be an integer'),
-    (dict(normalize='x'), ValueError, "normalize must be one of .* got 'x'"),
-    (dict(histogram='x'), ValueError, 'histogram'),
-    (dict(sync='x'), ValueError, 'sync'),
-    (dict(reduction='x'), ValueError, 'reduction'),
-    (dict(class_counts=[1, 2]), ValueError, 'num_classes=3 entries'),
-    (dict(class_counts=[1, 2, -3]), ValueError, 'got -3 for class 2'),
-    (dict(class_counts=[1, 2, 0.5]), TypeError, 'integers'),
-    (dict(class_counts=[0, 0, 0]), ValueError, 'at least one example'),
-    (dict(num_classes=0), ValueError, 'num_classes'),
-])
+@pytest.mark.parametrize(
+    'kwargs, error, match',
+    [
+        (dict(alpha=0), ValueError, r'alpha must be in \(0, 1\], got 0'),
+        (dict(alpha=1.5), ValueError, 'alpha'),
+        (dict(alpha='x'), TypeError, 'alpha must be a number'),
+        (dict(gamma=-1), ValueError, 'gamma'),
+        (dict(gamma=float('nan')), ValueError, 'gamma'),
+        (
+            dict(num_regions=0),
+            ValueError,
+            'num_regions must be at least 1, got 0',
+        ),
+        (dict(num_regions=1.5), TypeError, 'num_regions must be an integer'),
+        (
+            dict(normalize='x'),
+            ValueError,
+            "normalize must be one of .* got 'x'",
+        ),
+        (dict(histogram='x'), ValueError, 'histogram'),
+        (dict(sync='x'), ValueError, 'sync'),
+        (dict(reduction='x'), ValueError, 'reduction'),
+        (dict(class_counts=[1, 2]), ValueError, 'num_classes=3 entries'),
+        (dict(class_counts=[1, 2, -3]), ValueError, 'got -3 for class 2'),
+        (dict(class_counts=[1, 2, 0.5]), TypeError, 'integers'),
+        (dict(class_counts=[0, 0, 0]), ValueError, 'at least one example'),
+        (dict(num_classes=0), ValueError, 'num_classes'),
+    ],
+)
 def test_refuses_bad_arguments(kwargs, error, match):
     with pytest.raises(error, match=match):
         GHMCWAPLoss(**{'num_classes': 3, **kwargs})
 
 
-@pytest.mark.parametrize('logits, target, error, match', [
-    (torch.zeros(2, 4), torch.zeros(2).long(), ValueError, 'num_classes=3'),
-    (torch.zeros(2, 3), torch.tensor([0, 3]), ValueError,
-     r'target must be in \[0, 2\], got 3'),
-    (torch.zeros(2, 3), torch.tensor([0, -1]), ValueError, 'got -1'),
-    (torch.zeros(2, 3), torch.zeros(2), TypeError, 'integer class indices'),
-    (torch.zeros(2, 3), torch.zeros(3).long(), ValueError, 'target must have'),
-    (torch.zeros(2, 3), torch.full((2, 3), -.1), ValueError, 'at least 0'),
-    (torch.zeros(2, 3), torch.ones(2, 3).long(), TypeError, 'shares'),
-    (torch.zeros(2, 3).long(), torch.zeros(2).long(), TypeError, 'floating'),
-])
+@pytest.mark.parametrize(
+    'logits, target, error, match',
+    [
+        (torch.zeros(2, 4), torch.zeros(2).long(), ValueError, 'num_classes=3'),
+        (
+            torch.zeros(2, 3),
+            torch.tensor([0, 3]),
+            ValueError,
+            r'target must be in \[0, 2\], got 3',
+        ),
+        (torch.zeros(2, 3), torch.tensor([0, -1]), ValueError, 'got -1'),
+        (torch.zeros(2, 3), torch.zeros(2), TypeError, 'integer class indices'),
+        (
+            torch.zeros(2, 3),
+            torch.zeros(3).long(),
+            ValueError,
+            'target must have',
+        ),
+        (torch.zeros(2, 3), torch.full((2, 3), -0.1), ValueError, 'at least 0'),
+        (torch.zeros(2, 3), torch.ones(2, 3).long(), TypeError, 'shares'),
+        (
+            torch.zeros(2, 3).long(),
+            torch.zeros(2).long(),
+            TypeError,
+            'floating',
+        ),
+    ],
+)
 def test_refuses_bad_input_and_leaves_the_state(logits, target, error, match):
     loss = GHMCWAPLoss(3)
     before = {k: v.clone() for k, v in loss.state_dict().items()}
@@ -338,8 +411,9 @@ def test_warns_once_if_nothing_rebins():
 @settings(deadline=None, max_examples=200)
 @given(
     st.lists(st.integers(0, 10**9), min_size=1, max_size=40),
-    st.floats(0.05, 1), st.sampled_from(['none', 'regions', 'mean',
-                                         'gradient']))
+    st.floats(0.05, 1),
+    st.sampled_from(['none', 'regions', 'mean', 'gradient']),
+)
 def test_widths_and_weights_of_any_histogram(counts, alpha, normalize):
     values = torch.tensor(counts, dtype=torch.float32)
     edges = adaptive_edges(values)
@@ -352,8 +426,8 @@ def test_widths_and_weights_of_any_histogram(counts, alpha, normalize):
 
 @settings(deadline=None, max_examples=100)
 @given(
-    st.lists(st.integers(0, 10**6), min_size=2, max_size=20),
-    st.floats(0, 5))
+    st.lists(st.integers(0, 10**6), min_size=2, max_size=20), st.floats(0, 5)
+)
 def test_margins_are_at_most_zero(counts, gamma):
     sizes = torch.tensor(counts, dtype=torch.float32)
     target = torch.arange(len(counts))
@@ -368,14 +442,16 @@ def test_margins_are_at_most_zero(counts, gamma):
 def test_order_of_the_batch_does_not_matter(seed, histogram):
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(20, 3, generator=generator)
-    target = torch.randint(3, (20, ), generator=generator)
+    target = torch.randint(3, (20,), generator=generator)
     order = torch.randperm(20, generator=generator)
-    losses = [GHMCWAPLoss(3, num_regions=6, histogram=histogram)
-              for _ in range(2)]
+    losses = [
+        GHMCWAPLoss(3, num_regions=6, histogram=histogram) for _ in range(2)
+    ]
     for _ in range(2):
         one, other = (
             loss(logits[i], target[i], reduction_override='none')
-            for loss, i in zip(losses, (torch.arange(20), order)))
+            for loss, i in zip(losses, (torch.arange(20), order))
+        )
         torch.testing.assert_close(one[order], other)
         for loss in losses:
             loss.rebin()

@@ -26,8 +26,12 @@ def call(tool, *args, check=True, **env):
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ['PATH']
     done = subprocess.run(
         [*command, str(ROOT / 'tools' / tool), *map(str, args)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, 'PATH': path, **env}, timeout=600)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'PATH': path, **env},
+        timeout=600,
+    )
     assert not check or done.returncode == 0, done.stdout[-4000:]
     return done
 
@@ -52,23 +56,50 @@ def test_train_resume_test(tmp_path):
 
     # Killed without warning while it trains, then resumed.
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / 'tools/train.py'), DIGITS, '--work-dir',
-         str(killed), '--seed', '3', *SHORT],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        [
+            sys.executable,
+            str(ROOT / 'tools/train.py'),
+            DIGITS,
+            '--work-dir',
+            str(killed),
+            '--seed',
+            '3',
+            *SHORT,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.time() + 300
     while not (killed / 'epoch_2.pth').exists():
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    out = call('train.py', DIGITS, '--work-dir', killed, '--resume', '--seed',
-               3, *SHORT)
+    out = call(
+        'train.py',
+        DIGITS,
+        '--work-dir',
+        killed,
+        '--resume',
+        '--seed',
+        3,
+        *SHORT,
+    )
     assert 'resumed epoch: ' in out.stdout
     assert_same(killed / 'epoch_4.pth', whole / 'epoch_4.pth')
 
     metrics = tmp_path / 'metrics.json'
-    out = call('test.py', DIGITS, whole / 'epoch_4.pth', '--work-dir',
-               tmp_path / 'test', '--out', metrics, '--out-item', 'metrics')
+    out = call(
+        'test.py',
+        DIGITS,
+        whole / 'epoch_4.pth',
+        '--work-dir',
+        tmp_path / 'test',
+        '--out',
+        metrics,
+        '--out-item',
+        'metrics',
+    )
     assert 'Accuracy by class group' in out.stdout
     assert 0 < json.loads(metrics.read_text())['group/overall/top1'] <= 100
 
@@ -80,11 +111,18 @@ def test_distributed_training_on_cpu(tmp_path):
     loss = 'head.loss_module.'
     saved = state(tmp_path / 'epoch_4.pth')
     assert saved[loss + 'num_rebins'] == 4
-    examples = (saved[loss + 'values'] * 30 *
-                saved[loss + 'values_edges'].diff(dim=1)).sum()
+    examples = (
+        saved[loss + 'values'] * 30 * saved[loss + 'values_edges'].diff(dim=1)
+    ).sum()
     assert examples.item() == pytest.approx(482, abs=0.01)
-    out = call('dist_test.sh', DIGITS, tmp_path / 'epoch_4.pth', 2,
-               '--work-dir', tmp_path / 'test')
+    out = call(
+        'dist_test.sh',
+        DIGITS,
+        tmp_path / 'epoch_4.pth',
+        2,
+        '--work-dir',
+        tmp_path / 'test',
+    )
     assert 'Accuracy by class group' in out.stdout
 
 
@@ -96,13 +134,13 @@ def test_shell_tools_explain_their_arguments():
 
 
 class Payload:
-
     def __reduce__(self):
-        return os.system, ('touch /tmp/mmghm_was_here', )
+        return os.system, ('touch /tmp/mmghm_was_here',)
 
 
-@pytest.mark.parametrize('content', [
-    Payload(), dict(state_dict={}, message_hub=[Payload()])])
+@pytest.mark.parametrize(
+    'content', [Payload(), dict(state_dict={}, message_hub=[Payload()])]
+)
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, content):
     path = tmp_path / 'evil.pth'
     torch.save(content, path)
@@ -114,14 +152,15 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, content):
 def test_getattr_in_a_checkpoint_reaches_statistics_only(tmp_path):
 
     class Sneaky:
-
         def __reduce__(self):
             return getattr, (HistoryBuffer, '__init__')
 
     path = tmp_path / 'evil.pth'
     torch.save(Sneaky(), path)
-    with pytest.raises(pickle.UnpicklingError, match='__init__'), \
-            mmengine_checkpoints():
+    with (
+        pytest.raises(pickle.UnpicklingError, match='__init__'),
+        mmengine_checkpoints(),
+    ):
         torch.load(path)
 
 

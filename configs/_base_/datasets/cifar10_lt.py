@@ -9,7 +9,8 @@ data_preprocessor = dict(
     num_classes=num_classes,
     mean=[125.307, 122.961, 113.8575],
     std=[51.5865, 50.847, 51.255],
-    to_rgb=False)  # already RGB
+    to_rgb=False,
+)  # already RGB
 
 train_pipeline = [
     dict(type='RandomCrop', crop_size=32, padding=4),
@@ -34,13 +35,16 @@ train_dataloader = dict(
     dataset=dict(
         type='LongTailDataset',
         imbalance_factor=100,
-        dataset=dict(pipeline=train_pipeline, **train_set)),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        dataset=dict(pipeline=train_pipeline, **train_set),
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=500,
     num_workers=2,
     dataset=dict(pipeline=test_pipeline, **test_set),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 val_evaluator = dict(type='GroupAccuracy', groups=['quartile', 'kang'])
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

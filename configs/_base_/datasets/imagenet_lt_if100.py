@@ -6,7 +6,8 @@ data_preprocessor = dict(
     num_classes=num_classes,
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -34,8 +35,11 @@ train_dataloader = dict(
             type='ImageNet',
             data_root='data/imagenet',
             split='train',
-            pipeline=train_pipeline)),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+            pipeline=train_pipeline,
+        ),
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=64,
     num_workers=8,
@@ -43,9 +47,12 @@ val_dataloader = dict(
         type='ImageNet',
         data_root='data/imagenet',
         split='val',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 val_evaluator = dict(
-    type='GroupAccuracy', topk=(1, 5), groups=['quartile', 'kang'])
+    type='GroupAccuracy', topk=(1, 5), groups=['quartile', 'kang']
+)
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

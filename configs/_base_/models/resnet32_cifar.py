@@ -4,4 +4,5 @@ model = dict(
     type='ImageClassifier',
     backbone=dict(type='CIFARResNet', depth=32),
     neck=dict(type='GlobalAveragePooling'),
-    head=dict(type='LinearClsHead', in_channels=64))
+    head=dict(type='LinearClsHead', in_channels=64),
+)

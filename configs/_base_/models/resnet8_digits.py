@@ -3,4 +3,5 @@ model = dict(
     type='ImageClassifier',
     backbone=dict(type='CIFARResNet', depth=8, in_channels=1),
     neck=dict(type='GlobalAveragePooling'),
-    head=dict(type='LinearClsHead', in_channels=64))
+    head=dict(type='LinearClsHead', in_channels=64),
+)

@@ -5,6 +5,11 @@ from .group_table_hook import GroupTableHook
 from .histogram_picture_hook import HistogramPictureHook
 
 __all__ = [
-    'AURARebinHook', 'ClassCountsHook', 'EpochSeedHook', 'GroupTableHook',
-    'HistogramPictureHook', 'Rebinnable', 'seed_worker'
+    'AURARebinHook',
+    'ClassCountsHook',
+    'EpochSeedHook',
+    'GroupTableHook',
+    'HistogramPictureHook',
+    'Rebinnable',
+    'seed_worker',
 ]

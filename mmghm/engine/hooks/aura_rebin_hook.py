@@ -38,10 +38,10 @@ class AURARebinHook(Hook):
     the new edges and empty counts.
 
     Args:
-        interval (int, optional): Iterations between rebins under an
+        interval (Optional[int]): Iterations between rebins under an
             iteration-based loop. By default one pass over the train dataset.
             Epoch-based loops ignore it.
-        begin (int | float): First epoch in which the intra-category weights
+        begin (Union[int, float]): First epoch in which the intra-category weights
             act; W = 1 before, while counting and margins go on from the
             start. A float below 1 is a fraction of all epochs. Under an
             iteration-based loop an epoch is one interval.
@@ -53,20 +53,23 @@ class AURARebinHook(Hook):
 
     priority = 'ABOVE_NORMAL'
 
-    def __init__(self,
-                 interval: Optional[int] = None,
-                 begin: Union[int, float] = 0) -> None:
+    def __init__(
+        self, interval: Optional[int] = None, begin: Union[int, float] = 0
+    ) -> None:
         if interval is not None:
             if not isinstance(interval, int) or isinstance(interval, bool):
-                raise TypeError('interval must be an integer or None, got '
-                                f'{interval!r}')
+                raise TypeError(
+                    f'interval must be an integer or None, got {interval!r}'
+                )
             if interval < 1:
                 raise ValueError(f'interval must be at least 1, got {interval}')
         if not isinstance(begin, (int, float)) or isinstance(begin, bool):
             raise TypeError(f'begin must be a number, got {begin!r}')
         if not begin >= 0 or (isinstance(begin, float) and begin >= 1):
-            raise ValueError('begin must be an epoch (an integer >= 0) or a '
-                             f'fraction of all epochs in [0, 1), got {begin}')
+            raise ValueError(
+                'begin must be an epoch (an integer >= 0) or a '
+                f'fraction of all epochs in [0, 1), got {begin}'
+            )
         self.interval = interval
         self.begin = begin
         self._losses: List[Rebinnable] = []
@@ -81,14 +84,16 @@ class AURARebinHook(Hook):
             ValueError: If the model has no such loss.
         """
         self._losses = [
-            module for module in runner.model.modules()
+            module
+            for module in runner.model.modules()
             if isinstance(module, Rebinnable)
         ]
         if not self._losses:
             raise ValueError(
                 'AURARebinHook found no loss with rebin() in the model; set '
                 "model.head.loss to dict(type='GHMCWAPLoss', num_classes=...) "
-                'or take the hook out of custom_hooks')
+                'or take the hook out of custom_hooks'
+            )
         loader = runner.train_dataloader
         give_class_counts(runner.model, loader.dataset)
         self._by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
@@ -116,18 +121,20 @@ class AURARebinHook(Hook):
         if not self._by_iteration:
             self._rebin(runner)
 
-    def after_train_iter(self,
-                         runner: Any,
-                         batch_idx: int,
-                         data_batch: Any = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Rebin every ``interval`` iterations under an iteration-based loop.
 
         Args:
             runner (Any): The runner.
             batch_idx (int): Iteration in the loop.
             data_batch (Any): The batch, not used.
-            outputs (dict, optional): The losses, not used.
+            outputs (Optional[dict]): The losses, not used.
         """
         if self._by_iteration and (runner.iter + 1) % self.interval == 0:
             self._rebin(runner)
@@ -148,7 +155,10 @@ class AURARebinHook(Hook):
             num_epochs = runner.max_iters / self.interval
         else:
             epoch, num_epochs = runner.epoch, runner.max_epochs
-        begin = (self.begin if isinstance(self.begin, int) else math.ceil(
-            round(self.begin * num_epochs, 6)))
+        begin = (
+            self.begin
+            if isinstance(self.begin, int)
+            else math.ceil(round(self.begin * num_epochs, 6))
+        )
         for loss in self._losses:
             loss.intra_active = epoch >= begin

@@ -24,7 +24,8 @@ def counting_losses(model: nn.Module) -> List[Any]:
     """
     # modules() walks through DDP, FSDP and torch.compile wrappers.
     return [
-        module for module in model.modules()
+        module
+        for module in model.modules()
         if hasattr(module, 'set_class_counts')
         and hasattr(module, 'has_class_counts')
     ]
@@ -40,7 +41,8 @@ def give_class_counts(model: nn.Module, dataset: Any) -> None:
     for loss in counting_losses(model):
         if not loss.has_class_counts:
             loss.set_class_counts(
-                dataset_class_counts(dataset, loss.num_classes))
+                dataset_class_counts(dataset, loss.num_classes)
+            )
 
 
 @HOOKS.register_module()
@@ -72,7 +74,8 @@ class ClassCountsHook(Hook):
         runner.logger.info(
             f'Train set: {counts.sum()} images of {len(counts)} classes, '
             f'{counts.max()} to {counts.min()} a class '
-            f'(imbalance factor {factor:.4g}).')
+            f'(imbalance factor {factor:.4g}).'
+        )
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Take the counts of the train set that a checkpoint was made on.
@@ -104,8 +107,9 @@ class ClassCountsHook(Hook):
     def _ensure(self, runner: Any) -> None:
         if runner.message_hub.get_info(CLASS_COUNTS_KEY) is not None:
             return
-        dataset: Optional[dict] = (runner.cfg.get('train_dataloader')
-                                   or {}).get('dataset')
+        dataset: Optional[dict] = (
+            runner.cfg.get('train_dataloader') or {}
+        ).get('dataset')
         if dataset is not None:
             self._share(runner, dataset_class_counts(DATASETS.build(dataset)))
 

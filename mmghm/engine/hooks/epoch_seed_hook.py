@@ -51,6 +51,8 @@ def seed_worker(worker_id: int) -> None:
         worker_id (int): Number of the worker; torch has mixed it into the
             worker's initial seed already.
     """
-    start = torch.initial_seed() + get_rank() * get_worker_info().num_workers
+    info = get_worker_info()
+    assert info is not None, 'called by torch in a worker'
+    start = torch.initial_seed() + get_rank() * info.num_workers
     random.seed(start % 2**32)
     np.random.seed(start % 2**32)

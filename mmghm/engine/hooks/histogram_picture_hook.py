@@ -32,6 +32,7 @@ class HistogramPictureHook(Hook):
         """
         # Matplotlib is slow to import; training should not wait for it.
         from mmghm.visualization import save_histograms
+
         losses = [
             m for m in runner.model.modules() if isinstance(m, GHMCWAPLoss)
         ]
@@ -43,5 +44,6 @@ class HistogramPictureHook(Hook):
                 path,
                 class_names=meta.get('classes'),
                 max_classes=self.max_classes,
-                title=f'Gradient-norm histograms after epoch {runner.epoch}')
+                title=f'Gradient-norm histograms after epoch {runner.epoch}',
+            )
             runner.logger.info(f'Saved the learned histograms to {path}')

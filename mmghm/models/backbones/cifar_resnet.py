@@ -18,16 +18,19 @@ class CIFARBlock(BaseModule):
         stride (int): 1, or 2 to halve the resolution.
     """
 
-    def __init__(self, in_channels: int, out_channels: int,
-                 stride: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int
+    ) -> None:
         super().__init__()
         self.stride = stride
         self.new_channels = out_channels - in_channels
         self.conv1 = nn.Conv2d(
-            in_channels, out_channels, 3, stride, padding=1, bias=False)
+            in_channels, out_channels, 3, stride, padding=1, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(
-            out_channels, out_channels, 3, padding=1, bias=False)
+            out_channels, out_channels, 3, padding=1, bias=False
+        )
         self.bn2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,8 +47,10 @@ class CIFARBlock(BaseModule):
         if self.new_channels or self.stride > 1:
             # Option A: every second pixel, new channels split on both sides.
             before = self.new_channels // 2
-            x = F.pad(x[:, :, ::self.stride, ::self.stride],
-                      (0, 0, 0, 0, before, self.new_channels - before))
+            x = F.pad(
+                x[:, :, :: self.stride, :: self.stride],
+                (0, 0, 0, 0, before, self.new_channels - before),
+            )
         return F.relu(out + x, inplace=True)
 
 
@@ -62,27 +67,33 @@ class CIFARResNet(BaseModule):
         base_channels (int): Channels of the first stage.
         channels_last (bool): Whether to compute in channels-last memory
             order, which is faster on CPUs and on GPUs' tensor cores.
-        init_cfg (dict, optional): Initialisation; by default He's for the
+        init_cfg (Optional[dict]): Initialisation; by default He's for the
             convolutions.
 
     Raises:
         ValueError: If the depth is not 6 n + 2 with n >= 1.
     """
 
-    def __init__(self,
-                 depth: int,
-                 in_channels: int = 3,
-                 base_channels: int = 16,
-                 channels_last: bool = True,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        in_channels: int = 3,
+        base_channels: int = 16,
+        channels_last: bool = True,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         if depth < 8 or (depth - 2) % 6:
-            raise ValueError('depth must be 6 n + 2 (8, 20, 32, 44, 56, 110, '
-                             f'...), got {depth}')
+            raise ValueError(
+                'depth must be 6 n + 2 (8, 20, 32, 44, 56, 110, '
+                f'...), got {depth}'
+            )
         super().__init__(
-            init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_in'))
+            init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_in')
+        )
         self.channels_last = channels_last
         self.conv1 = nn.Conv2d(
-            in_channels, base_channels, 3, padding=1, bias=False)
+            in_channels, base_channels, 3, padding=1, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(base_channels)
         channels = base_channels
         for stage, stride in enumerate((1, 2, 2)):
@@ -90,7 +101,8 @@ class CIFARResNet(BaseModule):
             for block in range((depth - 2) // 6):
                 width = base_channels * 2**stage
                 blocks.append(
-                    CIFARBlock(channels, width, stride if block == 0 else 1))
+                    CIFARBlock(channels, width, stride if block == 0 else 1)
+                )
                 channels = width
             self.add_module(f'layer{stage + 1}', nn.Sequential(*blocks))
         self.out_channels = channels
@@ -107,4 +119,4 @@ class CIFARResNet(BaseModule):
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return (self.layer3(self.layer2(self.layer1(x))), )
+        return (self.layer3(self.layer2(self.layer1(x))),)

@@ -25,7 +25,7 @@ class LongTailLoss(CheckpointedState):
 
     Args:
         num_classes (int): C, at least 1.
-        class_counts (Counts, optional): Training examples per class: C
+        class_counts (Optional[Counts]): Training examples per class: C
             integers, or the path of a file with one integer a line. None and
             ``'auto'`` leave it to a hook (``ClassCountsHook`` or
             ``AURARebinHook``), which reads the train dataset.
@@ -39,11 +39,13 @@ class LongTailLoss(CheckpointedState):
 
     class_counts: Tensor
 
-    def __init__(self,
-                 num_classes: int,
-                 class_counts: Optional[Counts] = None,
-                 reduction: str = 'mean',
-                 loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        class_counts: Optional[Counts] = None,
+        reduction: str = 'mean',
+        loss_weight: float = 1.0,
+    ) -> None:
         super().__init__()
         check_integer('num_classes', num_classes, minimum=1)
         check_choice('reduction', reduction, REDUCTIONS)
@@ -51,10 +53,12 @@ class LongTailLoss(CheckpointedState):
         self.num_classes = num_classes
         self.reduction = reduction
         self.loss_weight = loss_weight
-        self.register_state('class_counts',
-                            torch.zeros(num_classes, dtype=torch.int64))
-        if class_counts is not None and not (isinstance(class_counts, str)
-                                             and class_counts == 'auto'):
+        self.register_state(
+            'class_counts', torch.zeros(num_classes, dtype=torch.int64)
+        )
+        if class_counts is not None and not (
+            isinstance(class_counts, str) and class_counts == 'auto'
+        ):
             self.set_class_counts(class_counts)
 
     def set_class_counts(self, counts: Counts) -> None:
@@ -76,22 +80,24 @@ class LongTailLoss(CheckpointedState):
         """Whether class counts are known."""
         return bool(self.class_counts.any())
 
-    def forward(self,
-                cls_score: Tensor,
-                target: Tensor,
-                weight: Optional[Tensor] = None,
-                avg_factor: Optional[Union[int, float]] = None,
-                reduction_override: Optional[str] = None) -> Tensor:
+    def forward(
+        self,
+        cls_score: Tensor,
+        target: Tensor,
+        weight: Optional[Tensor] = None,
+        avg_factor: Optional[Union[int, float]] = None,
+        reduction_override: Optional[str] = None,
+    ) -> Tensor:
         """Compute the loss as mmpretrain's heads ask for it.
 
         Args:
             cls_score (Tensor): Logits, shape (B, C), any floating dtype.
             target (Tensor): Class indices, int64 (B,), or shares of the
                 classes as Mixup and CutMix make them, floating (B, C).
-            weight (Tensor, optional): Factor of each example, shape (B,).
-            avg_factor (int | float, optional): Divisor of the sum instead of
+            weight (Optional[Tensor]): Factor of each example, shape (B,).
+            avg_factor (Optional[Union[int, float]]): Divisor of the sum instead of
                 B under ``'mean'``.
-            reduction_override (str, optional): Reduction of this call.
+            reduction_override (Optional[str]): Reduction of this call.
 
         Returns:
             Tensor: A float32 scalar, or shape (B,) without reduction.
@@ -104,8 +110,9 @@ class LongTailLoss(CheckpointedState):
         check_choice('reduction_override', reduction, REDUCTIONS)
         self._check_inputs(cls_score, target, weight)
         loss = self.example_losses(cls_score.float(), target)
-        return self.loss_weight * weight_reduce_loss(loss, weight, reduction,
-                                                     avg_factor)
+        return self.loss_weight * weight_reduce_loss(
+            loss, weight, reduction, avg_factor
+        )
 
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each example.
@@ -118,45 +125,57 @@ class LongTailLoss(CheckpointedState):
             Tensor: Shape (B,).
         """
         raise NotImplementedError(
-            f'{type(self).__name__} does not define example_losses')
+            f'{type(self).__name__} does not define example_losses'
+        )
 
-    def _check_inputs(self, cls_score: Tensor, target: Tensor,
-                      weight: Optional[Tensor]) -> None:
+    def _check_inputs(
+        self, cls_score: Tensor, target: Tensor, weight: Optional[Tensor]
+    ) -> None:
         if not torch.is_tensor(cls_score) or not cls_score.is_floating_point():
-            raise TypeError('cls_score must be a floating tensor, got '
-                            f'{_kind(cls_score)}')
+            raise TypeError(
+                f'cls_score must be a floating tensor, got {_kind(cls_score)}'
+            )
         if cls_score.dim() != 2 or cls_score.size(1) != self.num_classes:
             raise ValueError(
                 f'cls_score must have shape (B, num_classes={self.num_classes}'
                 f'), got {tuple(cls_score.shape)}; set num_classes of the '
-                f'{type(self).__name__} to the width of the head')
+                f'{type(self).__name__} to the width of the head'
+            )
         if not torch.is_tensor(target):
             raise TypeError(f'target must be a tensor, got {_kind(target)}')
-        batch = (cls_score.size(0), )
+        batch = (cls_score.size(0),)
         if target.shape == batch:
             if target.is_floating_point() or target.dtype == torch.bool:
-                raise TypeError('target of shape (B,) must hold integer class '
-                                f'indices, got {_kind(target)}')
+                raise TypeError(
+                    'target of shape (B,) must hold integer class '
+                    f'indices, got {_kind(target)}'
+                )
             check_labels(target, self.num_classes, type(self).__name__)
         elif target.shape == cls_score.shape:
             if not target.is_floating_point():
-                raise TypeError('target of shape (B, C) must hold floating '
-                                f'shares of the classes, got {_kind(target)}')
+                raise TypeError(
+                    'target of shape (B, C) must hold floating '
+                    f'shares of the classes, got {_kind(target)}'
+                )
             check_shares(target, type(self).__name__)
         else:
             raise ValueError(
                 f'target must have shape {batch} (class indices) or '
                 f'{tuple(cls_score.shape)} (shares), got '
-                f'{tuple(target.shape)}')
+                f'{tuple(target.shape)}'
+            )
         if weight is not None and weight.shape != batch:
-            raise ValueError(f'weight must have shape {batch}, got '
-                             f'{tuple(weight.shape)}')
+            raise ValueError(
+                f'weight must have shape {batch}, got {tuple(weight.shape)}'
+            )
 
     def extra_repr(self) -> str:
         """Show the settings in the printed model."""
-        return (f'num_classes={self.num_classes}, '
-                f'reduction={self.reduction!r}, '
-                f'loss_weight={self.loss_weight}')
+        return (
+            f'num_classes={self.num_classes}, '
+            f'reduction={self.reduction!r}, '
+            f'loss_weight={self.loss_weight}'
+        )
 
 
 def parse_counts(counts: Counts, num_classes: int) -> Tensor:
@@ -178,23 +197,31 @@ def parse_counts(counts: Counts, num_classes: int) -> Tensor:
         try:
             counts = [int(line) for line in lines if line.strip()]
         except ValueError as error:
-            raise ValueError(f'class_counts: {counts} must hold one integer '
-                             f'a line ({error})') from error
+            raise ValueError(
+                f'class_counts: {counts} must hold one integer a line ({error})'
+            ) from error
     parsed = torch.as_tensor(counts).detach().cpu()
-    if parsed.is_floating_point() or parsed.is_complex() \
-            or parsed.dtype == torch.bool:
-        raise TypeError('class_counts must be integers, got '
-                        f'{_kind(parsed)}')
-    if parsed.shape != (num_classes, ):
-        raise ValueError(f'class_counts must have num_classes={num_classes} '
-                         f'entries, got shape {tuple(parsed.shape)}')
+    if (
+        parsed.is_floating_point()
+        or parsed.is_complex()
+        or parsed.dtype == torch.bool
+    ):
+        raise TypeError(f'class_counts must be integers, got {_kind(parsed)}')
+    if parsed.shape != (num_classes,):
+        raise ValueError(
+            f'class_counts must have num_classes={num_classes} '
+            f'entries, got shape {tuple(parsed.shape)}'
+        )
     if parsed.min() < 0:
         worst = int(parsed.argmin())
-        raise ValueError('class_counts must be at least 0, got '
-                         f'{int(parsed[worst])} for class {worst}')
+        raise ValueError(
+            'class_counts must be at least 0, got '
+            f'{int(parsed[worst])} for class {worst}'
+        )
     if parsed.max() == 0:
-        raise ValueError('class_counts must name at least one example, '
-                         'got only zeros')
+        raise ValueError(
+            'class_counts must name at least one example, got only zeros'
+        )
     return parsed.to(torch.int64)
 
 
@@ -212,8 +239,11 @@ def check_labels(target: Tensor, num_classes: int, owner: str) -> None:
     Raises:
         ValueError: If a label on the CPU is out of range.
     """
-    _require((target >= 0) & (target < num_classes), target,
-             f'{owner}: target must be in [0, {num_classes - 1}]')
+    _require(
+        (target >= 0) & (target < num_classes),
+        target,
+        f'{owner}: target must be in [0, {num_classes - 1}]',
+    )
 
 
 def check_shares(target: Tensor, owner: str) -> None:
@@ -226,8 +256,11 @@ def check_shares(target: Tensor, owner: str) -> None:
     Raises:
         ValueError: If a share on the CPU is out of range.
     """
-    _require((target >= 0) & (target < float('inf')), target,
-             f'{owner}: shares in target must be finite and at least 0')
+    _require(
+        (target >= 0) & (target < float('inf')),
+        target,
+        f'{owner}: shares in target must be finite and at least 0',
+    )
 
 
 def _require(valid: Tensor, value: Tensor, message: str) -> None:
@@ -255,11 +288,13 @@ def check_integer(name: str, value: object, minimum: int) -> None:
         raise ValueError(f'{name} must be at least {minimum}, got {value}')
 
 
-def check_number(name: str,
-                 value: object,
-                 minimum: float = -float('inf'),
-                 maximum: float = float('inf'),
-                 open_minimum: bool = False) -> None:
+def check_number(
+    name: str,
+    value: object,
+    minimum: float = -float('inf'),
+    maximum: float = float('inf'),
+    open_minimum: bool = False,
+) -> None:
     """Refuse anything but a finite number in a range.
 
     Args:
@@ -274,14 +309,16 @@ def check_number(name: str,
         ValueError: If it is outside the range or not finite.
     """
     if isinstance(value, bool) or not isinstance(
-            value, (int, float, np.integer, np.floating)):
+        value, (int, float, np.integer, np.floating)
+    ):
         raise TypeError(f'{name} must be a number, got {value!r}')
     inside = minimum < value if open_minimum else minimum <= value
     if not (inside and value <= maximum) or not np.isfinite(value):
         left = '(' if open_minimum or minimum == -float('inf') else '['
         right = ')' if maximum == float('inf') else ']'
-        raise ValueError(f'{name} must be in {left}{minimum}, {maximum}{right}'
-                         f', got {value}')
+        raise ValueError(
+            f'{name} must be in {left}{minimum}, {maximum}{right}, got {value}'
+        )
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -296,8 +333,10 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         ValueError: If it is none of them.
     """
     if value not in choices:
-        raise ValueError(f'{name} must be one of {", ".join(map(repr, choices))}'
-                         f', got {value!r}')
+        raise ValueError(
+            f'{name} must be one of {", ".join(map(repr, choices))}'
+            f', got {value!r}'
+        )
 
 
 def _kind(value: object) -> str:

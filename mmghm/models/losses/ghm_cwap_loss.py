@@ -9,11 +9,23 @@ from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from .base import (Counts, LongTailLoss, check_choice, check_integer,
-                   check_number)
-from .gradient_histogram import (NORMALIZATIONS, adaptive_edges, density,
-                                 effective_size, equal_edges, find_region,
-                                 region_weight, uniform_histogram)
+from .base import (
+    Counts,
+    LongTailLoss,
+    check_choice,
+    check_integer,
+    check_number,
+)
+from .gradient_histogram import (
+    NORMALIZATIONS,
+    adaptive_edges,
+    density,
+    effective_size,
+    equal_edges,
+    find_region,
+    region_weight,
+    uniform_histogram,
+)
 from .margin import margin_cross_entropy, margin_cross_entropy_per_class
 
 # A soft target counts a share of an example. Shares are added up in integers,
@@ -23,8 +35,10 @@ SHARES_PER_EXAMPLE = 2**20
 
 @MODELS.register_module()
 class GHMCWAPLoss(LongTailLoss):
-    r"""Loss of "Solving the long-tailed problem via intra- and inter-category
-    balance" (GHM-CWAP), eq. (3):
+    r"""Gradient harmonising with category-wise adaptive precision, eq. (3).
+
+    "Solving the Long-Tailed Problem via Intra- and Inter-Category Balance"
+    (Zhang et al. 2022):
 
     .. math::
         L = -\frac{1}{B} \sum_b W_{y,i(g)} \log
@@ -81,7 +95,7 @@ class GHMCWAPLoss(LongTailLoss):
             example); ``'epoch'`` by the rank's own, summed in :meth:`rebin`.
             Under ``'step'`` all ranks must see the same kind of target
             (labels or shares) in a step.
-        class_counts (Counts, optional): Training examples per class, see
+        class_counts (Optional[Counts]): Training examples per class, see
             :class:`LongTailLoss`. Without them there is no margin until the
             first :meth:`rebin`.
         reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.
@@ -114,22 +128,25 @@ class GHMCWAPLoss(LongTailLoss):
     published: Tensor
     num_rebins: Tensor
 
-    def __init__(self,
-                 num_classes: int,
-                 num_regions: int = 30,
-                 alpha: float = 0.9,
-                 gamma: float = 0.8,
-                 intra_balance: bool = True,
-                 inter_balance: bool = True,
-                 adaptive: bool = True,
-                 normalize: str = 'gradient',
-                 histogram: str = 'running',
-                 sync: str = 'step',
-                 class_counts: Optional[Counts] = None,
-                 reduction: str = 'mean',
-                 loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        num_regions: int = 30,
+        alpha: float = 0.9,
+        gamma: float = 0.8,
+        intra_balance: bool = True,
+        inter_balance: bool = True,
+        adaptive: bool = True,
+        normalize: str = 'gradient',
+        histogram: str = 'running',
+        sync: str = 'step',
+        class_counts: Optional[Counts] = None,
+        reduction: str = 'mean',
+        loss_weight: float = 1.0,
+    ) -> None:
         super().__init__(
-            num_classes, reduction=reduction, loss_weight=loss_weight)
+            num_classes, reduction=reduction, loss_weight=loss_weight
+        )
         check_integer('num_regions', num_regions, minimum=1)
         check_number('alpha', alpha, minimum=0, maximum=1, open_minimum=True)
         check_number('gamma', gamma, minimum=0)
@@ -163,11 +180,13 @@ class GHMCWAPLoss(LongTailLoss):
         self.register_state('values', torch.zeros(size))
         self.register_state('values_edges', edges.clone())
         self.register_state('effective_sizes', torch.zeros(num_classes))
-        self.register_state('published',
-                            torch.zeros(num_classes, dtype=torch.bool))
+        self.register_state(
+            'published', torch.zeros(num_classes, dtype=torch.bool)
+        )
         self.register_state('num_rebins', torch.zeros((), dtype=torch.int64))
-        if class_counts is not None and not (isinstance(class_counts, str)
-                                             and class_counts == 'auto'):
+        if class_counts is not None and not (
+            isinstance(class_counts, str) and class_counts == 'auto'
+        ):
             self.set_class_counts(class_counts)
 
     def set_class_counts(self, counts: Counts) -> None:
@@ -192,7 +211,8 @@ class GHMCWAPLoss(LongTailLoss):
             more = f' and {len(absent) - 10} more' if len(absent) > 10 else ''
             warnings.warn(
                 f'{type(self).__name__}: no training example of class {names}'
-                f'{more}; no margin from or toward it until it is seen')
+                f'{more}; no margin from or toward it until it is seen'
+            )
         values, edges = uniform_histogram(self.class_counts, self.num_regions)
         self._publish(~self.published, values, edges)
 
@@ -213,11 +233,13 @@ class GHMCWAPLoss(LongTailLoss):
         hard = target.dim() == 1
         if hard:
             target = target.long()
-            loss = margin_cross_entropy(logits, target, self.effective_sizes,
-                                        gamma)
+            loss = margin_cross_entropy(
+                logits, target, self.effective_sizes, gamma
+            )
         else:
-            loss = margin_cross_entropy_per_class(logits, self.effective_sizes,
-                                                  gamma)
+            loss = margin_cross_entropy_per_class(
+                logits, self.effective_sizes, gamma
+            )
         # NaN wherever a logit is not finite, 0 elsewhere.
         poison = logits.detach().mul(0).sum(dim=1)
         loss = loss + (poison if hard else poison.unsqueeze(1))
@@ -252,8 +274,10 @@ class GHMCWAPLoss(LongTailLoss):
         self.published |= seen
         if self.adaptive:
             self.edges.copy_(
-                torch.where(seen.unsqueeze(1), adaptive_edges(values),
-                            self.edges))
+                torch.where(
+                    seen.unsqueeze(1), adaptive_edges(values), self.edges
+                )
+            )
         self.counts.zero_()
         self.shares.zero_()
         self.num_rebins += seen.any()
@@ -283,20 +307,29 @@ class GHMCWAPLoss(LongTailLoss):
         occupied = (self.values > 0) & self.published.unsqueeze(1)
         if not occupied.any():
             return {}
-        weights = region_weight(self.values, self.values_edges, self.alpha,
-                                self.normalize)
+        weights = region_weight(
+            self.values, self.values_edges, self.alpha, self.normalize
+        )
         examples = self.values * self.values_edges.diff(dim=1) * occupied
         return {
             'weight_max': float(weights[occupied].max()),
             'weight_mean': float((weights * examples).sum() / examples.sum()),
-            'occupied_regions':
-            float(occupied.sum() / self.published.sum()),
+            'occupied_regions': float(occupied.sum() / self.published.sum()),
         }
 
     def extra_repr(self) -> str:
         """Show the settings in the printed model."""
-        names = ('num_regions', 'alpha', 'gamma', 'intra_balance',
-                 'inter_balance', 'adaptive', 'normalize', 'histogram', 'sync')
+        names = (
+            'num_regions',
+            'alpha',
+            'gamma',
+            'intra_balance',
+            'inter_balance',
+            'adaptive',
+            'normalize',
+            'histogram',
+            'sync',
+        )
         settings = ', '.join(f'{n}={getattr(self, n)!r}' for n in names)
         return f'{super().extra_repr()}, {settings}'
 
@@ -315,14 +348,16 @@ class GHMCWAPLoss(LongTailLoss):
         """Add a batch to ``counts`` (and ``shares``)."""
         valid = norm.isfinite()
         if target.dim() == 1:
-            region = find_region(norm.unsqueeze(1),
-                                 self.edges[target]).squeeze(1)
+            region = find_region(norm.unsqueeze(1), self.edges[target]).squeeze(
+                1
+            )
             index = target * self.num_regions + region
             index = index.masked_fill(~valid, -1)
             if self._counts_are_global:
                 index = self._gather(index)
-            self.counts.view(-1).scatter_add_(0, index.clamp(min=0),
-                                              (index >= 0).long())
+            self.counts.view(-1).scatter_add_(
+                0, index.clamp(min=0), (index >= 0).long()
+            )
             return
         region = find_region(norm.t(), self.edges)
         units = (target * valid).mul(SHARES_PER_EXAMPLE).round().long().t()
@@ -351,9 +386,10 @@ class GHMCWAPLoss(LongTailLoss):
                 f'{type(self).__name__}: a batch of {len(index)} examples '
                 f'after this epoch began with batches of at most '
                 f'{self._gather_size} on every rank; put the largest batch '
-                "first or use sync='epoch'")
-        padded = index.new_full((self._gather_size, ), -1, dtype=torch.int32)
-        padded[:len(index)] = index
+                "first or use sync='epoch'"
+            )
+        padded = index.new_full((self._gather_size,), -1, dtype=torch.int32)
+        padded[: len(index)] = index
         return torch.cat(all_gather(padded)).long()
 
     def _epoch_counts(self) -> Tuple[Tensor, Tensor]:
@@ -378,21 +414,23 @@ class GHMCWAPLoss(LongTailLoss):
 
     @property
     def _weight_edges(self) -> Tensor:
-        return (self.values_edges
-                if self.histogram == 'previous' else self.edges)
+        return self.values_edges if self.histogram == 'previous' else self.edges
 
     def _weights(self, rows: Union[Tensor, slice]) -> Tensor:
         """W of some categories' regions, shape (rows, N)."""
         edges = self._weight_edges[rows]
         if self.histogram == 'previous':
-            weights = region_weight(self.values[rows], edges, self.alpha,
-                                    self.normalize)
+            weights = region_weight(
+                self.values[rows], edges, self.alpha, self.normalize
+            )
             return torch.where(self.num_rebins > 0, weights, 1.0)
         examples = (
-            self.counts[rows].float() +
-            self.shares[rows].float() / SHARES_PER_EXAMPLE)
-        return region_weight(density(examples, edges), edges, self.alpha,
-                             self.normalize)
+            self.counts[rows].float()
+            + self.shares[rows].float() / SHARES_PER_EXAMPLE
+        )
+        return region_weight(
+            density(examples, edges), edges, self.alpha, self.normalize
+        )
 
     def _warn_without_rebin(self, batch_size: int) -> None:
         """Warn once if training runs into its second epoch without rebin."""
@@ -411,10 +449,12 @@ class GHMCWAPLoss(LongTailLoss):
                 f'{type(self).__name__}: {self._examples_seen} examples were '
                 'counted and nothing has called rebin(), so the histograms '
                 "never become final. Add dict(type='AURARebinHook') to "
-                "custom_hooks, or call loss.rebin() at each epoch's end")
+                "custom_hooks, or call loss.rebin() at each epoch's end"
+            )
 
-    def _load_from_state_dict(self, state_dict: Dict[str, Any], prefix: str,
-                              *args: Any, **kwargs: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._epoch_size = int(self.class_counts.sum())
         self._rebin_is_called = bool(self.num_rebins)

@@ -71,8 +71,9 @@ def effective_size(values: Tensor, alpha: float) -> Tensor:
     return values.pow(alpha).sum(dim=-1)
 
 
-def region_weight(values: Tensor, edges: Tensor, alpha: float,
-                  normalize: str) -> Tensor:
+def region_weight(
+    values: Tensor, edges: Tensor, alpha: float, normalize: str
+) -> Tensor:
     """Weight of the examples in each region, eq. (1) times a category's scale.
 
     Eq. (1) is ``r = S / v ** alpha``. The paper leaves its scale open; a
@@ -111,8 +112,10 @@ def region_weight(values: Tensor, edges: Tensor, alpha: float,
         share = values * widths
         if normalize == 'gradient':
             share = share * (edges[..., :-1] + edges[..., 1:]) / 2
-        weight = ratio * (share.sum(dim=-1, keepdim=True) /
-                          (share * ratio).sum(dim=-1, keepdim=True))
+        weight = ratio * (
+            share.sum(dim=-1, keepdim=True)
+            / (share * ratio).sum(dim=-1, keepdim=True)
+        )
     return torch.where(size > 0, weight, torch.ones_like(weight))
 
 
@@ -137,8 +140,9 @@ def adaptive_edges(values: Tensor) -> Tensor:
     return edges
 
 
-def uniform_histogram(class_counts: Tensor,
-                      num_regions: int) -> Tuple[Tensor, Tensor]:
+def uniform_histogram(
+    class_counts: Tensor, num_regions: int
+) -> Tuple[Tensor, Tensor]:
     """Prior histogram of categories of which only the size is known.
 
     Args:
@@ -151,5 +155,7 @@ def uniform_histogram(class_counts: Tensor,
     """
     values = class_counts.float().div(num_regions).unsqueeze(1)
     edges = equal_edges(num_regions).to(class_counts.device)
-    return (values.repeat(1, num_regions),
-            edges.repeat(class_counts.numel(), 1))
+    return (
+        values.repeat(1, num_regions),
+        edges.repeat(class_counts.numel(), 1),
+    )

@@ -31,8 +31,9 @@ def log_sizes(sizes: Tensor, gamma: float) -> Tuple[Tensor, Tensor]:
     return rival, torch.where(present, scaled, smallest)
 
 
-def inter_category_margin(sizes: Tensor, target: Tensor,
-                          gamma: float) -> Tensor:
+def inter_category_margin(
+    sizes: Tensor, target: Tensor, gamma: float
+) -> Tensor:
     """Margin on every logit of every example, eq. (2).
 
     Args:
@@ -47,8 +48,9 @@ def inter_category_margin(sizes: Tensor, target: Tensor,
     return (rival - own[target].unsqueeze(1)).clamp_(max=0)
 
 
-def margin_cross_entropy(logits: Tensor, target: Tensor, sizes: Tensor,
-                         gamma: float) -> Tensor:
+def margin_cross_entropy(
+    logits: Tensor, target: Tensor, sizes: Tensor, gamma: float
+) -> Tensor:
     """Cross-entropy of the margin-adjusted logits, eq. (3) without W.
 
     Args:
@@ -65,8 +67,9 @@ def margin_cross_entropy(logits: Tensor, target: Tensor, sizes: Tensor,
     return F.cross_entropy(logits, target, reduction='none')
 
 
-def margin_cross_entropy_per_class(logits: Tensor, sizes: Tensor,
-                                   gamma: float) -> Tensor:
+def margin_cross_entropy_per_class(
+    logits: Tensor, sizes: Tensor, gamma: float
+) -> Tensor:
     """Cross-entropy that each example would have with each class as target.
 
     Every target class has margins of its own. Sorted by size, the rivals
@@ -94,10 +97,13 @@ def margin_cross_entropy_per_class(logits: Tensor, sizes: Tensor,
 
     ordered = logits[:, order]
     nothing = -float('inf')
-    smaller = F.pad((ordered + rival).logcumsumexp(dim=1), (1, 0),
-                    value=nothing)
-    larger = F.pad(ordered.flip(1).logcumsumexp(dim=1), (1, 0),
-                   value=nothing).flip(1)
-    normaliser = torch.logaddexp(smaller[:, num_smaller] - own,
-                                 larger[:, num_smaller])
+    smaller = F.pad(
+        (ordered + rival).logcumsumexp(dim=1), (1, 0), value=nothing
+    )
+    larger = F.pad(
+        ordered.flip(1).logcumsumexp(dim=1), (1, 0), value=nothing
+    ).flip(1)
+    normaliser = torch.logaddexp(
+        smaller[:, num_smaller] - own, larger[:, num_smaller]
+    )
     return normaliser - logits

@@ -42,21 +42,34 @@ class CheckpointedState(nn.Module):
             setattr(self, name, moved)
         return self
 
-    def _save_to_state_dict(self, destination: Dict[str, Any], prefix: str,
-                            keep_vars: bool) -> None:
+    def _save_to_state_dict(
+        self, destination: Dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         for name in self._state_names:
             destination[prefix + name] = getattr(self, name)
 
-    def _load_from_state_dict(self, state_dict: Dict[str, Any], prefix: str,
-                              local_metadata: Dict[str, Any], strict: bool,
-                              missing_keys: List[str],
-                              unexpected_keys: List[str],
-                              error_msgs: List[str]) -> None:
+    def _load_from_state_dict(
+        self,
+        state_dict: Dict[str, Any],
+        prefix: str,
+        local_metadata: Dict[str, Any],
+        strict: bool,
+        missing_keys: List[str],
+        unexpected_keys: List[str],
+        error_msgs: List[str],
+    ) -> None:
         keys = {prefix + name: name for name in self._state_names}
         others = {k: v for k, v in state_dict.items() if k not in keys}
-        super()._load_from_state_dict(others, prefix, local_metadata, strict,
-                                      missing_keys, unexpected_keys, error_msgs)
+        super()._load_from_state_dict(
+            others,
+            prefix,
+            local_metadata,
+            strict,
+            missing_keys,
+            unexpected_keys,
+            error_msgs,
+        )
         for key, name in keys.items():
             tensor = getattr(self, name)
             if key not in state_dict:
@@ -66,7 +79,8 @@ class CheckpointedState(nn.Module):
                     f'{type(self).__name__}: {key} has shape '
                     f'{tuple(state_dict[key].shape)} in the checkpoint and '
                     f'{tuple(tensor.shape)} here; num_classes or num_regions '
-                    'differ. It keeps its initial value.')
+                    'differ. It keeps its initial value.'
+                )
             else:
                 with torch.no_grad():
                     tensor.copy_(state_dict[key])
