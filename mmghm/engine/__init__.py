@@ -1,17 +1,2 @@
-from .hooks import (
-    AURARebinHook,
-    ClassCountsHook,
-    EpochSeedHook,
-    GroupTableHook,
-    HistogramPictureHook,
-)
-from .optimizers import BFloat16OptimWrapper
-
-__all__ = [
-    'AURARebinHook',
-    'BFloat16OptimWrapper',
-    'ClassCountsHook',
-    'EpochSeedHook',
-    'GroupTableHook',
-    'HistogramPictureHook',
-]
+from .hooks import *  # noqa: F403
+from .optimizers import *  # noqa: F403

@@ -1,5 +1,4 @@
-from .backbones import CIFARResNet
-from .losses import GHMCWAPLoss, LongTailLoss
-from .utils import CheckpointedState
-
-__all__ = ['CIFARResNet', 'CheckpointedState', 'GHMCWAPLoss', 'LongTailLoss']
+from .backbones import *  # noqa: F403
+from .heads import *  # noqa: F403
+from .losses import *  # noqa: F403
+from .utils import *  # noqa: F403

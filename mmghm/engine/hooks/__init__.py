@@ -1,5 +1,6 @@
 from .aura_rebin_hook import AURARebinHook, Rebinnable
 from .class_counts_hook import ClassCountsHook
+from .deferred_reweighting_hook import DeferredReweightingHook
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .group_table_hook import GroupTableHook
 from .histogram_picture_hook import HistogramPictureHook
@@ -7,6 +8,7 @@ from .histogram_picture_hook import HistogramPictureHook
 __all__ = [
     'AURARebinHook',
     'ClassCountsHook',
+    'DeferredReweightingHook',
     'EpochSeedHook',
     'GroupTableHook',
     'HistogramPictureHook',

@@ -8,6 +8,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
 from .class_counts_hook import give_class_counts
+from .schedule import begin_epoch, check_begin
 
 
 @runtime_checkable
@@ -63,13 +64,7 @@ class AURARebinHook(Hook):
                 )
             if interval < 1:
                 raise ValueError(f'interval must be at least 1, got {interval}')
-        if not isinstance(begin, (int, float)) or isinstance(begin, bool):
-            raise TypeError(f'begin must be a number, got {begin!r}')
-        if not begin >= 0 or (isinstance(begin, float) and begin >= 1):
-            raise ValueError(
-                'begin must be an epoch (an integer >= 0) or a '
-                f'fraction of all epochs in [0, 1), got {begin}'
-            )
+        check_begin(begin)
         self.interval = interval
         self.begin = begin
         self._losses: List[Rebinnable] = []
@@ -155,10 +150,6 @@ class AURARebinHook(Hook):
             num_epochs = runner.max_iters / self.interval
         else:
             epoch, num_epochs = runner.epoch, runner.max_epochs
-        begin = (
-            self.begin
-            if isinstance(self.begin, int)
-            else math.ceil(round(self.begin * num_epochs, 6))
-        )
+        begin = begin_epoch(self.begin, num_epochs)
         for loss in self._losses:
             loss.intra_active = epoch >= begin

@@ -1,4 +1,25 @@
 from .base import LongTailLoss
+from .equalization_loss import SoftmaxEqualizationLoss
 from .ghm_cwap_loss import GHMCWAPLoss
+from .ghmc_loss import GHMCrossEntropyLoss
+from .ldam_loss import LDAMLoss
+from .logit_adjusted_loss import LogitAdjustedLoss
+from .seesaw_loss import SeesawCrossEntropyLoss
+from .weighted_loss import (
+    ClassWeightedLoss,
+    ReweightedCrossEntropyLoss,
+    SoftmaxFocalLoss,
+)
 
-__all__ = ['GHMCWAPLoss', 'LongTailLoss']
+__all__ = [
+    'ClassWeightedLoss',
+    'GHMCWAPLoss',
+    'GHMCrossEntropyLoss',
+    'LDAMLoss',
+    'LogitAdjustedLoss',
+    'LongTailLoss',
+    'ReweightedCrossEntropyLoss',
+    'SeesawCrossEntropyLoss',
+    'SoftmaxEqualizationLoss',
+    'SoftmaxFocalLoss',
+]

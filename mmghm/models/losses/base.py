@@ -1,6 +1,6 @@
 """What every loss for long-tailed data shares."""
 
-from typing import List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -56,6 +56,8 @@ class LongTailLoss(CheckpointedState):
         self.register_state(
             'class_counts', torch.zeros(num_classes, dtype=torch.int64)
         )
+        # Beside the tensor: to read it would make forward wait for the device.
+        self._num_examples = 0
         if class_counts is not None and not (
             isinstance(class_counts, str) and class_counts == 'auto'
         ):
@@ -74,11 +76,17 @@ class LongTailLoss(CheckpointedState):
                 are 0.
         """
         self.class_counts.copy_(parse_counts(counts, self.num_classes))
+        self._num_examples = int(self.class_counts.sum())
 
     @property
     def has_class_counts(self) -> bool:
         """Whether class counts are known."""
-        return bool(self.class_counts.any())
+        return self._num_examples > 0
+
+    @property
+    def needs_class_counts(self) -> bool:
+        """Whether the loss cannot be computed without class counts."""
+        return False
 
     def forward(
         self,
@@ -104,10 +112,17 @@ class LongTailLoss(CheckpointedState):
 
         Raises:
             TypeError: If cls_score or target is no tensor of a fitting dtype.
-            ValueError: If a shape, a label or the reduction is out of range.
+            ValueError: If a shape, a label or the reduction is out of range,
+                or class counts are missing.
         """
         reduction = reduction_override or self.reduction
         check_choice('reduction_override', reduction, REDUCTIONS)
+        if self.needs_class_counts and not self.has_class_counts:
+            raise ValueError(
+                f'{type(self).__name__} needs the training examples per class: '
+                "add dict(type='ClassCountsHook') to custom_hooks, or give "
+                'class_counts=[...]'
+            )
         self._check_inputs(cls_score, target, weight)
         loss = self.example_losses(cls_score.float(), target)
         return self.loss_weight * weight_reduce_loss(
@@ -117,6 +132,8 @@ class LongTailLoss(CheckpointedState):
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each example.
 
+        For shares it is the expected loss over the classes.
+
         Args:
             logits (Tensor): z, float32 (B, C).
             target (Tensor): int64 (B,) or floating (B, C), checked.
@@ -124,8 +141,35 @@ class LongTailLoss(CheckpointedState):
         Returns:
             Tensor: Shape (B,).
         """
+        if target.dim() == 1:
+            return self.label_losses(logits, target)
+        return (self.class_losses(logits) * target).sum(dim=1)
+
+    def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each example with a label.
+
+        Args:
+            logits (Tensor): z, float32 (B, C).
+            target (Tensor): int64 (B,).
+
+        Returns:
+            Tensor: Shape (B,).
+        """
         raise NotImplementedError(
-            f'{type(self).__name__} does not define example_losses'
+            f'{type(self).__name__} does not define label_losses'
+        )
+
+    def class_losses(self, logits: Tensor) -> Tensor:
+        """Compute the loss that each example would have with each class.
+
+        Args:
+            logits (Tensor): z, float32 (B, C).
+
+        Returns:
+            Tensor: Shape (B, C).
+        """
+        raise NotImplementedError(
+            f'{type(self).__name__} does not define class_losses'
         )
 
     def _check_inputs(
@@ -168,6 +212,12 @@ class LongTailLoss(CheckpointedState):
             raise ValueError(
                 f'weight must have shape {batch}, got {tuple(weight.shape)}'
             )
+
+    def _load_from_state_dict(
+        self, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._num_examples = int(self.class_counts.sum())
 
     def extra_repr(self) -> str:
         """Show the settings in the printed model."""
@@ -239,7 +289,7 @@ def check_labels(target: Tensor, num_classes: int, owner: str) -> None:
     Raises:
         ValueError: If a label on the CPU is out of range.
     """
-    _require(
+    require(
         (target >= 0) & (target < num_classes),
         target,
         f'{owner}: target must be in [0, {num_classes - 1}]',
@@ -256,14 +306,24 @@ def check_shares(target: Tensor, owner: str) -> None:
     Raises:
         ValueError: If a share on the CPU is out of range.
     """
-    _require(
+    require(
         (target >= 0) & (target < float('inf')),
         target,
         f'{owner}: shares in target must be finite and at least 0',
     )
 
 
-def _require(valid: Tensor, value: Tensor, message: str) -> None:
+def require(valid: Tensor, value: Tensor, message: str) -> None:
+    """Refuse values, on the CPU at once, elsewhere without waiting for it.
+
+    Args:
+        valid (Tensor): bool, which values are fine.
+        value (Tensor): The values, of the same shape.
+        message (str): What is wrong with the others.
+
+    Raises:
+        ValueError: If a value on the CPU is not fine.
+    """
     if valid.device.type != 'cpu' or torch.compiler.is_compiling():
         torch._assert_async(valid.all(), message)
     elif not valid.all():

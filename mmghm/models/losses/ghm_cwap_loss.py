@@ -170,7 +170,6 @@ class GHMCWAPLoss(LongTailLoss):
         # For the warning that nothing calls rebin().
         self._rebin_is_called = False
         self._examples_seen = 0
-        self._epoch_size = 0
 
         size = (num_classes, num_regions)
         edges = equal_edges(num_regions).repeat(num_classes, 1)
@@ -204,7 +203,6 @@ class GHMCWAPLoss(LongTailLoss):
                 are 0.
         """
         super().set_class_counts(counts)
-        self._epoch_size = int(self.class_counts.sum())
         absent = (self.class_counts == 0).nonzero().flatten().tolist()
         if absent:
             names = ', '.join(map(str, absent[:10]))
@@ -438,8 +436,8 @@ class GHMCWAPLoss(LongTailLoss):
         if self._rebin_is_called or torch.compiler.is_compiling():
             return
         self._examples_seen += batch_size * get_dist_info()[1]
-        if self._epoch_size:
-            second_epoch = self._examples_seen >= 2 * self._epoch_size
+        if self.has_class_counts:
+            second_epoch = self._examples_seen >= 2 * self._num_examples
         else:
             hub = MessageHub.get_current_instance()
             second_epoch = hub.get_info('epoch', 0) >= 1
@@ -456,7 +454,6 @@ class GHMCWAPLoss(LongTailLoss):
         self, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        self._epoch_size = int(self.class_counts.sum())
         self._rebin_is_called = bool(self.num_rebins)
         if not self._counts_are_global and get_dist_info()[0] > 0:
             # A checkpoint is written by rank 0, whose counts it holds.

@@ -1,0 +1,3 @@
+from .normed_linear_head import NormedLinearClsHead
+
+__all__ = ['NormedLinearClsHead']

@@ -1,0 +1,62 @@
+"""A classifier by cosine similarity, as LDAM needs it."""
+
+from typing import Any, List, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class NormedLinearClsHead(ClsHead):
+    """Linear head on normalised features and weights, without bias.
+
+    Its scores are cosines in [-1, 1]; predictions are scaled by ``scale``
+    before the softmax, losses get the cosines (``LDAMLoss`` scales itself).
+
+    Args:
+        num_classes (int): C, at least 1.
+        in_channels (int): Width of the features.
+        scale (float): Factor of the cosines in predictions.
+        **kwargs (Any): Arguments of mmpretrain's ``ClsHead``.
+
+    Raises:
+        ValueError: If ``num_classes`` is below 1.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        scale: float = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_classes < 1:
+            raise ValueError(
+                f'num_classes must be at least 1, got {num_classes}'
+            )
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.scale = scale
+        self.weight = nn.Parameter(torch.empty(num_classes, in_channels))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+
+    def forward(self, feats: Tuple[Tensor]) -> Tensor:
+        """Compute the cosines between the last features and the classes.
+
+        Args:
+            feats (Tuple[Tensor]): Features, the last of shape (B, channels).
+
+        Returns:
+            Tensor: Shape (B, C).
+        """
+        features = F.normalize(self.pre_logits(feats))
+        return F.linear(features, F.normalize(self.weight))
+
+    def _get_predictions(
+        self, cls_score: Tensor, data_samples: Optional[List[Any]]
+    ) -> List[Any]:
+        return super()._get_predictions(self.scale * cls_score, data_samples)
