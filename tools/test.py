@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import DumpResults
 
+from mmghm.cells import load_config
 from mmghm.engine.launch import (
     add_common_arguments,
     build_runner,
@@ -29,7 +30,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or cell METHOD/TASK[_ifN]')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', help='file for metrics or predictions')
     parser.add_argument(
@@ -98,7 +99,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def main() -> None:
     args = parse_args()
-    cfg = merge_args(Config.fromfile(args.config), args)
+    cfg = merge_args(load_config(args.config), args)
     prepare_cpu(cfg)
     with mmengine_checkpoints():
         runner = build_runner(cfg)

@@ -10,6 +10,7 @@ import argparse
 import torch
 from mmengine.config import Config
 
+from mmghm.cells import load_config
 from mmghm.engine.launch import (
     add_common_arguments,
     build_runner,
@@ -25,7 +26,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or cell METHOD/TASK[_ifN]')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -79,7 +80,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def main() -> None:
     args = parse_args()
-    cfg = merge_args(Config.fromfile(args.config), args)
+    cfg = merge_args(load_config(args.config), args)
     prepare_cpu(cfg)
     with mmengine_checkpoints():
         build_runner(cfg).train()

@@ -1,1 +1,7 @@
-_base_ = '../_base_/tasks/resnet32_cifar100_lt.py'
+_base_ = [
+    '../_base_/tasks/resnet32_cifar100_lt.py',
+    '../_base_/losses/softmax.py',
+]
+model = dict(
+    head=dict(loss=dict(num_classes=_base_.num_classes, **_base_.loss))
+)

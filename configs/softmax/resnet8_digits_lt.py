@@ -1,1 +1,4 @@
-_base_ = '../_base_/tasks/resnet8_digits_lt.py'
+_base_ = ['../_base_/tasks/resnet8_digits_lt.py', '../_base_/losses/softmax.py']
+model = dict(
+    head=dict(loss=dict(num_classes=_base_.num_classes, **_base_.loss))
+)

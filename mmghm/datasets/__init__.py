@@ -1,13 +1,17 @@
 from .digits import Digits
 from .image_folder import InMemoryImageFolder
+from .inaturalist import INaturalist
 from .labels import dataset_class_counts, dataset_labels
 from .long_tail import LongTailDataset, choose_long_tail
 from .profiles import profile_counts
+from .tiny_imagenet import TinyImageNet
 
 __all__ = [
     'Digits',
+    'INaturalist',
     'InMemoryImageFolder',
     'LongTailDataset',
+    'TinyImageNet',
     'choose_long_tail',
     'dataset_class_counts',
     'dataset_labels',

@@ -1,0 +1,3 @@
+# Plain softmax cross-entropy.
+loss = dict(type='ReweightedCrossEntropyLoss', weighting='none')
+loss_hooks = []

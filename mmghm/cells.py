@@ -1,0 +1,126 @@
+"""Experiments by name: a loss, a task and an imbalance factor.
+
+The grid of the paper's tables is composed from ``configs/_base_/losses`` and
+``configs/_base_/tasks`` instead of being spelled out in a file per cell.
+"""
+
+import os.path as osp
+import re
+from pathlib import Path
+from typing import List, Optional
+
+from mmengine.config import Config, ConfigDict
+
+import mmghm
+
+
+def configs_folder() -> Path:
+    """Find the configs: beside the package, or packed inside it.
+
+    Returns:
+        Path: The folder with ``_base_``.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    package = Path(mmghm.__file__).parent
+    for folder in (package.parent / 'configs', package / '.mim' / 'configs'):
+        if (folder / '_base_' / 'tasks').is_dir():
+            return folder
+    raise FileNotFoundError(f'no configs beside or inside {package}')
+
+
+def method_names() -> List[str]:
+    """Names of the losses that cells can have.
+
+    Returns:
+        List[str]: Sorted names.
+    """
+    return _names('losses')
+
+
+def task_names() -> List[str]:
+    """Names of the tasks: backbone, dataset, schedule.
+
+    Returns:
+        List[str]: Sorted names.
+    """
+    return _names('tasks')
+
+
+def load_config(name: str) -> Config:
+    """Load a config file, or compose a cell by its name.
+
+    A cell is ``METHOD/TASK`` or ``METHOD/TASK_ifN`` with N the imbalance
+    factor, with or without ``configs/`` before and ``.py`` after it, for
+    example ``seesaw/resnet32_cifar10_lt_if100``.
+
+    Args:
+        name (str): Path of a config file, or name of a cell.
+
+    Returns:
+        Config: The complete config.
+
+    Raises:
+        FileNotFoundError: If it is neither.
+    """
+    if osp.isfile(name):
+        return Config.fromfile(name)
+    path = configs_folder() / re.sub(r'^configs/', '', name)
+    path = path.with_suffix('.py')
+    if path.is_file():
+        return Config.fromfile(str(path))
+    method = path.parent.name
+    match = re.fullmatch(r'(.+?)(?:_if(\d+))?', path.stem)
+    assert match is not None, 'the pattern matches any name'
+    task, factor = match[1], match[2]
+    if method not in method_names() or task not in task_names():
+        raise FileNotFoundError(
+            f'{name} is neither a file nor a cell METHOD/TASK[_ifN]; methods: '
+            f'{", ".join(method_names())}; tasks: {", ".join(task_names())}'
+        )
+    return compose(method, task, int(factor) if factor else None)
+
+
+def compose(
+    method: str, task: str, imbalance_factor: Optional[int] = None
+) -> Config:
+    """Compose a cell.
+
+    Args:
+        method (str): One of :func:`method_names`.
+        task (str): One of :func:`task_names`.
+        imbalance_factor (Optional[int]): In place of the task's.
+
+    Returns:
+        Config: The complete config, named as a file would be.
+
+    Raises:
+        ValueError: If the task is no long-tailed subset and an imbalance
+            factor is given.
+    """
+    base = configs_folder() / '_base_'
+    cfg = Config.fromfile(str(base / 'tasks' / f'{task}.py'))
+    part = Config.fromfile(str(base / 'losses' / f'{method}.py'))
+    head = ConfigDict(part.get('head', {}))
+    head.loss = ConfigDict(num_classes=cfg.num_classes, **part.loss)
+    cfg.merge_from_dict(dict(model=dict(head=head)))
+    cfg.custom_hooks += part.loss_hooks
+    if imbalance_factor is not None:
+        dataset = cfg.train_dataloader.dataset
+        if dataset.type != 'LongTailDataset':
+            raise ValueError(
+                f'{task} is long-tailed by itself; no imbalance factor can be '
+                f'chosen, got {imbalance_factor}'
+            )
+        dataset.imbalance_factor = imbalance_factor
+        task = f'{task}_if{imbalance_factor}'
+    # MMEngine names experiments and work dirs after the file.
+    path = configs_folder() / method / f'{task}.py'
+    object.__setattr__(cfg, '_filename', str(path))
+    return cfg
+
+
+def _names(kind: str) -> List[str]:
+    folder = configs_folder() / '_base_' / kind
+    return sorted(path.stem for path in folder.glob('*.py'))

@@ -1,0 +1,1 @@
+"""The paper's tables: which cells they have, run them, render them."""

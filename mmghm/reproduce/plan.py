@@ -1,0 +1,305 @@
+"""Cells of the paper's tables and the identity of a run."""
+
+import copy
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, List, Optional, Sequence
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+import mmghm
+from mmghm.cells import compose
+from mmghm.datasets import dataset_class_counts, dataset_labels
+
+PAPER_METHODS = (
+    'softmax',
+    'class_balanced',
+    'focal',
+    'ghm_c',
+    'effective_number',
+    'equalization',
+    'seesaw',
+    'ghm_cwap',
+)
+# What users expect beside the paper's rows.
+EXTRA_METHODS = (
+    'balanced_softmax',
+    'ldam',
+    'ldam_drw',
+    'effective_number_drw',
+    'class_balanced_focal',
+    'label_smoothing',
+    'ghm_c_samples',
+    'ghm_cwap_margin',
+    'ghm_cwap_printed',
+)
+ABLATIONS = (
+    'softmax',
+    'ghm_cwap_margin',
+    'ghm_cwap_no_margin_ura',
+    'ghm_cwap_ura',
+    'ghm_cwap',
+)
+IMBALANCE_FACTORS = (500, 100, 10, 1)
+TABLE1_TASKS = {
+    'cifar10': 'resnet32_cifar10_lt',
+    'cifar100': 'resnet32_cifar100_lt',
+    'tinyimagenet': 'resnet32_tinyimagenet_lt',
+}
+TABLE2_TASKS = {
+    'imagenet': 'resnet50_imagenet_lt',
+    'inat2017': 'resnet50_inat2017',
+}
+TABLES = ('table1', 'table2', 'table3')
+DIGITS = 'resnet8_digits_lt'
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a table's cell with a seed.
+
+    Attributes:
+        method (str): Name of the loss.
+        task (str): Name of backbone, dataset and schedule.
+        imbalance_factor (Optional[int]): None for naturally long-tailed sets.
+        seed (int): Seed of initialisation, order and augmentation.
+        epochs (Optional[int]): In place of the task's, its schedule scaled.
+        amp (bool): Whether to train in bfloat16.
+    """
+
+    method: str
+    task: str
+    imbalance_factor: Optional[int]
+    seed: int
+    epochs: Optional[int] = None
+    amp: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the cell without its seed."""
+        factor = self.imbalance_factor
+        return f'{self.method}/{self.task}' + (f'_if{factor}' if factor else '')
+
+
+def plan_table(
+    table: str,
+    scale: str = 'full',
+    datasets: Optional[Sequence[str]] = None,
+    imbalance: Optional[Sequence[int]] = None,
+    methods: Optional[Sequence[str]] = None,
+    seeds: Sequence[int] = (0,),
+    epochs: Optional[int] = None,
+    amp: bool = False,
+) -> List[Cell]:
+    """List the runs of a table.
+
+    Args:
+        table (str): ``'table1'``, ``'table2'`` or ``'table3'``.
+        scale (str): ``'full'``, or ``'quick'`` for the same methods on the
+            embedded digits.
+        datasets (Optional[Sequence[str]]): Some of the table's datasets.
+        imbalance (Optional[Sequence[int]]): Imbalance factors (table 1).
+        methods (Optional[Sequence[str]]): In place of the table's.
+        seeds (Sequence[int]): Seeds.
+        epochs (Optional[int]): Shorter schedule.
+        amp (bool): Whether to train in bfloat16.
+
+    Returns:
+        List[Cell]: Seeds vary fastest last, so that all methods have one seed
+        before any has two.
+
+    Raises:
+        ValueError: If a name is unknown or does not belong to the table.
+    """
+    if table not in TABLES:
+        raise ValueError(f'table must be one of {TABLES}, got {table!r}')
+    tasks = {'table1': TABLE1_TASKS, 'table2': TABLE2_TASKS}.get(
+        table, {'imagenet': 'resnet50_imagenet_lt'}
+    )
+    rows: Sequence[str] = ABLATIONS if table == 'table3' else PAPER_METHODS
+    if table == 'table2':
+        rows = tuple(m for m in rows if m not in ('ghm_c', 'equalization'))
+    if scale == 'quick':
+        tasks = {'digits': DIGITS}
+        if table == 'table1':
+            rows = (*PAPER_METHODS, *EXTRA_METHODS)
+    unknown = set(datasets or ()) - set(tasks)
+    if unknown:
+        raise ValueError(
+            f'{table} at scale {scale} has the datasets {", ".join(tasks)}, '
+            f'got {", ".join(sorted(unknown))}'
+        )
+    chosen = [tasks[name] for name in datasets or tasks]
+    cells = []
+    for seed in seeds:
+        for task in chosen:
+            for factor in _factors(table, scale, task, imbalance):
+                for method in methods or rows:
+                    cells.append(Cell(method, task, factor, seed, epochs, amp))
+    return cells
+
+
+def _factors(
+    table: str, scale: str, task: str, imbalance: Optional[Sequence[int]]
+) -> Sequence[Optional[int]]:
+    if scale == 'quick':
+        # The digits' tail has 143 / factor images.
+        return imbalance or (20,)
+    if table == 'table1':
+        return imbalance or IMBALANCE_FACTORS
+    return (None,) if task == 'resnet50_inat2017' else (100,)
+
+
+def cell_config(cell: Cell) -> Config:
+    """Compose the config of a run.
+
+    Args:
+        cell (Cell): The run.
+
+    Returns:
+        Config: The config, without a work dir.
+    """
+    cfg = compose(cell.method, cell.task, cell.imbalance_factor)
+    cfg.randomness = dict(seed=cell.seed, deterministic=False)
+    if cell.epochs is not None:
+        scale_schedule(cfg, cell.epochs)
+    if cell.amp:
+        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+        cfg.val_cfg.fp16 = True  # MMEngine's name for autocast, bfloat16 here
+    return cfg
+
+
+def scale_schedule(cfg: Config, epochs: int) -> None:
+    """Shorten a run and move its milestones in proportion.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        epochs (int): Epochs of the shorter run.
+    """
+    ratio = epochs / cfg.train_cfg.max_epochs
+    cfg.train_cfg.max_epochs = epochs
+    # Few validations, which weigh more in a short run.
+    cfg.train_cfg.val_interval = max(
+        1, round(cfg.train_cfg.val_interval * ratio), epochs // 2
+    )
+    schedulers = cfg.param_scheduler
+    for scheduler in (
+        schedulers if isinstance(schedulers, list) else [schedulers]
+    ):
+        if 'milestones' in scheduler:
+            scheduler.milestones = [
+                max(1, round(m * ratio)) for m in scheduler.milestones
+            ]
+        for key in ('end', 'T_max'):
+            if key in scheduler:
+                scheduler[key] = max(1, round(scheduler[key] * ratio))
+
+
+def config_hash(cfg: Config) -> str:
+    """Hash what a config decides, whatever folder the data lie in.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        str: 64 hexadecimal digits.
+    """
+    content = copy.deepcopy(cfg.to_dict())
+    for key in ('work_dir', 'visualizer', 'vis_backends', 'folder', 'official'):
+        content.pop(key, None)
+    text = json.dumps(_without_paths(content), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            k: _without_paths(v)
+            for k, v in value.items()
+            if k not in ('data_root', 'per_class_file')
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_paths(v) for v in value]
+    return value
+
+
+@cache
+def code_hash() -> str:
+    """Hash the code that decides results: models, engine, data, metrics.
+
+    Returns:
+        str: 64 hexadecimal digits.
+    """
+    root = Path(mmghm.__file__).parent
+    digest = hashlib.sha256()
+    for part in ('models', 'engine', 'datasets', 'evaluation'):
+        for path in sorted((root / part).rglob('*.py')):
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_DATA_HASHES: dict = {}
+
+
+def data_hash(cfg: Config) -> str:
+    """Hash which images the train set has, and their labels.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        str: 64 hexadecimal digits.
+    """
+    dataset_cfg = cfg.train_dataloader.dataset
+    key = json.dumps(dataset_cfg, sort_keys=True, default=str)
+    if key not in _DATA_HASHES:
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            dataset = DATASETS.build(copy.deepcopy(dataset_cfg))
+        if hasattr(dataset, 'manifest'):
+            _DATA_HASHES[key] = dataset.manifest()['sha256']
+        else:
+            labels = dataset_labels(dataset).tobytes()
+            counts = dataset_class_counts(dataset).tobytes()
+            _DATA_HASHES[key] = hashlib.sha256(labels + counts).hexdigest()
+    return _DATA_HASHES[key]
+
+
+def identity(cell: Cell) -> dict:
+    """Everything that must agree for two results to be comparable.
+
+    Args:
+        cell (Cell): The run.
+
+    Returns:
+        dict: The cell's fields and the hashes of config, data and code.
+    """
+    cfg = cell_config(cell)
+    return dict(
+        **asdict(cell),
+        config_sha256=config_hash(cfg),
+        data_sha256=data_hash(cfg),
+        code_sha256=code_hash(),
+    )
+
+
+def result_path(folder: Path, cell: Cell, ident: dict) -> Path:
+    """Where the result of a run lies.
+
+    Args:
+        folder (Path): Folder of the results.
+        cell (Cell): The run.
+        ident (dict): Its :func:`identity`.
+
+    Returns:
+        Path: A file name that differs wherever the identity does.
+    """
+    text = json.dumps(ident, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return (
+        folder / f'{cell.name.replace("/", "__")}__s{cell.seed}__{digest}.json'
+    )

@@ -1,0 +1,318 @@
+"""Tables of measured results beside the published ones."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Dict, List, Optional, Tuple
+
+from jinja2 import Template
+
+PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
+GROUPS = ('many', 'medium', 'few', 'rare')
+
+
+def load_results(folder: Path) -> List[dict]:
+    """Read all results under a folder.
+
+    Args:
+        folder (Path): Folder of JSON files.
+
+    Returns:
+        List[dict]: Results by file name.
+    """
+    return [json.loads(p.read_text()) for p in sorted(folder.rglob('*.json'))]
+
+
+def comparable(results: List[dict]) -> Dict[Tuple, List[dict]]:
+    """Group results that may stand in one column.
+
+    Args:
+        results (List[dict]): Results.
+
+    Returns:
+        Dict[Tuple, List[dict]]: By (task, imbalance factor, epochs, precision,
+        data hash, code hash), so that no column mixes data, schedules or code.
+    """
+    columns = defaultdict(list)
+    for result in results:
+        cell, ident = result['cell'], result['identity']
+        key = (
+            cell['task'],
+            cell['imbalance_factor'],
+            result['epochs'],
+            'bfloat16' if cell['amp'] else 'float32',
+            ident['data_sha256'],
+            ident['code_sha256'],
+        )
+        columns[key].append(result)
+    return dict(sorted(columns.items(), key=lambda kv: str(kv[0])))
+
+
+def spread(values: List[float]) -> str:
+    """Write mean and sample standard deviation.
+
+    Args:
+        values (List[float]): One or more values.
+
+    Returns:
+        str: Such as ``71.23 ± 0.45``; a single value alone.
+    """
+    text = f'{mean(values):.2f}'
+    return f'{text} ± {stdev(values):.2f}' if len(values) > 1 else text
+
+
+def published(
+    method: str, task: str, factor: Optional[int]
+) -> Dict[str, float]:
+    """Look up the published overall accuracies of a cell.
+
+    Args:
+        method (str): Name of the loss.
+        task (str): Name of the task.
+        factor (Optional[int]): Imbalance factor.
+
+    Returns:
+        Dict[str, float]: By source.
+    """
+    return {
+        row['source']: row['overall']
+        for row in PUBLISHED
+        if (row['method'], row['task'], row['imbalance_factor'])
+        == (method, task, factor)
+    }
+
+
+def table_rows(
+    results: List[dict], task: str, factor: Optional[int]
+) -> List[Dict[str, Any]]:
+    """One row per method: measured, published, difference and rank.
+
+    Args:
+        results (List[dict]): The comparable results of one column.
+        task (str): Its task.
+        factor (Optional[int]): Its imbalance factor.
+
+    Returns:
+        List[Dict[str, Any]]: By falling mean accuracy; published methods that
+        were not run come last.
+    """
+    by_method: Dict[str, List[dict]] = defaultdict(list)
+    for result in results:
+        by_method[result['cell']['method']].append(result['last_epoch'])
+    rows = []
+    for method, runs in by_method.items():
+        overall = [run['overall'] for run in runs]
+        paper = published(method, task, factor)
+        own = next((v for k, v in paper.items() if 'GHM-CWAP' in k), None)
+        rows.append(
+            dict(
+                method=method,
+                seeds=len(runs),
+                mean=mean(overall),
+                overall=spread(overall),
+                groups=[
+                    spread([run[f'quartile/{g}'] for run in runs])
+                    if f'quartile/{g}' in runs[0]
+                    else '–'
+                    for g in GROUPS
+                ],
+                worst=spread([run['worst_class'] for run in runs]),
+                paper=f'{own:.2f}' if own is not None else '–',
+                difference=f'{mean(overall) - own:+.2f}'
+                if own is not None
+                else '–',
+                others=', '.join(
+                    f'{v:.2f} ({k})'
+                    for k, v in paper.items()
+                    if 'GHM-CWAP' not in k
+                )
+                or '–',
+            )
+        )
+    rows.sort(key=lambda row: -row['mean'])
+    for rank, row in enumerate(rows, start=1):
+        row['rank'] = rank
+    return rows
+
+
+def missing_cells(columns: Dict[Tuple, List[dict]]) -> List[str]:
+    """Name the cells of the paper's tables that no result covers.
+
+    Args:
+        columns (Dict[Tuple, List[dict]]): From :func:`comparable`.
+
+    Returns:
+        List[str]: ``METHOD/TASK_ifN`` of each.
+    """
+    seen = {
+        (r['cell']['method'], task, factor)
+        for (task, factor, *_), results in columns.items()
+        for r in results
+    }
+    names = []
+    for row in PUBLISHED:
+        key = (row['method'], row['task'], row['imbalance_factor'])
+        name = f'{key[0]}/{key[1]}' + (f'_if{key[2]}' if key[2] else '')
+        if 'GHM-CWAP' in row['source'] and key not in seen:
+            names.append(name)
+    return list(dict.fromkeys(names))
+
+
+def page_data(results: List[dict]) -> Dict[str, Any]:
+    """Gather what both pages show.
+
+    Args:
+        results (List[dict]): All results.
+
+    Returns:
+        Dict[str, Any]: ``tables`` and ``missing``.
+    """
+    columns = comparable(results)
+    tables = []
+    for (task, factor, epochs, precision, data, code), part in columns.items():
+        hours = sum(r['wall_seconds'] for r in part) / 3600
+        tables.append(
+            dict(
+                title=task + (f', imbalance factor {factor}' if factor else ''),
+                settings=f'{epochs} epochs, {precision}, last epoch; '
+                f'{len(part)} runs, {hours:.2f} h in all; '
+                f'{", ".join(sorted({r["hardware"] for r in part}))}; '
+                f'torch {", ".join(sorted({r["versions"]["torch"] for r in part}))}'
+                f'; data {data[:8]}, code {code[:8]}',
+                full=epochs == (90 if 'resnet50' in task else 200),
+                rows=table_rows(part, task, factor),
+            )
+        )
+    return dict(tables=tables, missing=missing_cells(columns))
+
+
+HEADERS = (
+    'rank', 'method', 'seeds', 'overall', 'many', 'medium', 'few', 'rare',
+    'worst class', 'paper', 'difference', 'other published',
+)  # fmt: skip
+
+
+def row_cells(row: Dict[str, Any]) -> List[str]:
+    """Write a row as text.
+
+    Args:
+        row (Dict[str, Any]): From :func:`table_rows`.
+
+    Returns:
+        List[str]: One entry per header.
+    """
+    return [
+        str(row['rank']), row['method'], str(row['seeds']), row['overall'],
+        *row['groups'], row['worst'], row['paper'], row['difference'],
+        row['others'],
+    ]  # fmt: skip
+
+
+NOTE = (
+    'Top-1 accuracy in percent on the test set, last epoch, mean ± sample '
+    'standard deviation over seeds. Groups: quarters of the classes by rank '
+    'of train count (the paper\'s rule). "paper" is the figure that the '
+    'GHM-CWAP paper prints for the full schedule, "difference" measured minus '
+    'paper; both are blank where the paper has no such cell.'
+)
+SHORT = (
+    'Shorter than the full schedule: not comparable with published figures, '
+    'only row with row.'
+)
+
+
+def render_markdown(results: List[dict]) -> str:
+    """Render the results as Markdown.
+
+    Args:
+        results (List[dict]): All results.
+
+    Returns:
+        str: The page.
+    """
+    data = page_data(results)
+    lines = ['# Measured results', '', NOTE, '']
+    for table in data['tables']:
+        lines += [f'## {table["title"]}', '', table['settings'] + '.']
+        if not table['full']:
+            lines.append(SHORT)
+        lines += ['', '| ' + ' | '.join(HEADERS) + ' |']
+        lines.append('|' + '---|' * len(HEADERS))
+        for row in table['rows']:
+            lines.append('| ' + ' | '.join(row_cells(row)) + ' |')
+        lines.append('')
+    lines += ['## Not run', '']
+    lines.append(
+        f"{len(data['missing'])} cells of the paper's tables: "
+        + (', '.join(f'`{name}`' for name in data['missing']) or 'none')
+        + '.'
+    )
+    return '\n'.join(lines) + '\n'
+
+
+HTML = Template(
+    """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>mmghm: measured results</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
+       max-width: 78rem; color: #1c2733; background: #fff; }
+h2 { margin: 2.2rem 0 0; font-size: 1.15rem; }
+.settings { color: #566; font-size: .85rem; margin: .2rem 0 .6rem; }
+.short { color: #94480b; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap;
+         border-bottom: 1px solid #dde3e9; }
+th { border-bottom: 2px solid #8a99a8; font-weight: 600; }
+th:nth-child(2), td:nth-child(2) { text-align: left; }
+tr.ours td { background: #eef4fa; font-weight: 600; }
+.bar { display: inline-block; height: .55rem; background: #4878a8;
+       margin-left: .5rem; vertical-align: baseline; }
+code { font-size: .85rem; }
+</style></head><body>
+<h1>Measured results</h1>
+<p>{{ note }}</p>
+{% for table in tables %}
+<h2>{{ table.title }}</h2>
+<p class="settings">{{ table.settings }}.
+{% if not table.full %}<br><span class="short">{{ short }}</span>{% endif %}</p>
+<div class="scroll"><table>
+<thead><tr>{% for h in headers %}<th scope="col">{{ h }}</th>{% endfor %}</tr>
+</thead><tbody>
+{% for row in table.rows %}
+<tr{% if row.method == 'ghm_cwap' %} class="ours"{% endif %}>
+{% for cell in cells(row) %}<td>{{ cell }}{% if loop.index == 4 %}<span
+class="bar" style="width: {{ '%.1f' % (row.mean * 0.8) }}px"></span>{% endif %}
+</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+{% endfor %}
+<h2>Not run</h2>
+<p>{{ missing | length }} cells of the paper's tables:
+{% for name in missing %}<code>{{ name }}</code>{{ ', ' if not loop.last }}
+{% endfor %}</p>
+</body></html>
+""",
+    autoescape=True,
+)
+
+
+def render_html(results: List[dict]) -> str:
+    """Render the results as one page without outside resources.
+
+    Args:
+        results (List[dict]): All results.
+
+    Returns:
+        str: The page.
+    """
+    return HTML.render(
+        **page_data(results),
+        headers=HEADERS,
+        cells=row_cells,
+        note=NOTE,
+        short=SHORT,
+    )

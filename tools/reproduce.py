@@ -1,0 +1,257 @@
+#!/usr/bin/env python
+"""Fill the paper's tables.
+
+Plans the cells of a table, runs those that have no result yet, and renders all
+results as Markdown and HTML. A killed run goes on where it was.
+
+Examples:
+    python tools/reproduce.py table1 --scale quick --seeds 0 1 2
+    python tools/reproduce.py table1 --datasets cifar10 --imbalance 100 \
+        --seeds 0 1 2
+    python tools/reproduce.py table3 --cluster slurm --slurm-partition gpu
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean
+from typing import Dict, List, Tuple
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from mmghm.reproduce.plan import (
+    TABLES,
+    Cell,
+    cell_config,
+    identity,
+    plan_table,
+    result_path,
+)
+from mmghm.reproduce.render import load_results, render_html, render_markdown
+
+# Epochs per second are unknown before the first result: say so.
+UNKNOWN = 'unknown'
+Job = Tuple[Cell, Path, Path]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('table', choices=TABLES, help='table of the paper')
+    parser.add_argument(
+        '--scale',
+        choices=['full', 'quick'],
+        default='full',
+        help='quick: the same methods on the embedded digits',
+    )
+    parser.add_argument('--datasets', nargs='+', help='some of the datasets')
+    parser.add_argument(
+        '--imbalance', nargs='+', type=int, help='imbalance factors'
+    )
+    parser.add_argument(
+        '--methods', nargs='+', help="in place of the table's methods"
+    )
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument(
+        '--epochs', type=int, help='shorter runs, their schedules scaled'
+    )
+    parser.add_argument('--amp', action='store_true', help='bfloat16')
+    parser.add_argument('--results', type=Path, default=Path('results'))
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/reproduce')
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the plan and stop'
+    )
+    parser.add_argument(
+        '--cluster',
+        help="hand the runs to submitit: 'slurm', or 'local' for its own "
+        'processes on this machine',
+    )
+    parser.add_argument('--slurm-partition', help='partition of the cluster')
+    parser.add_argument(
+        '--timeout-hours', type=float, default=24, help='of a cluster job'
+    )
+    return parser.parse_args()
+
+
+def seconds_per_epoch(results: List[dict]) -> Dict[str, float]:
+    spent: Dict[str, List[float]] = {}
+    for result in results:
+        rate = result['wall_seconds'] / result['epochs']
+        spent.setdefault(result['cell']['task'], []).append(rate)
+    return {task: mean(rates) for task, rates in spent.items()}
+
+
+def show_plan(
+    jobs: List[Job], done: List[Job], results: List[dict], console: Console
+) -> None:
+    rates = seconds_per_epoch(results)
+    table = Table('cell', 'seed', 'epochs', 'state', 'estimate')
+    total = 0.0
+    for job in [*done, *jobs]:
+        cell = job[0]
+        epochs = cell_config(cell).train_cfg.max_epochs
+        estimate = UNKNOWN
+        if job in done:
+            estimate = '–'
+        elif cell.task in rates:
+            seconds = rates[cell.task] * epochs
+            total += seconds
+            estimate = f'{seconds / 60:.1f} min'
+        state = 'done' if job in done else 'to run'
+        table.add_row(cell.name, str(cell.seed), str(epochs), state, estimate)
+    console.print(table)
+    known = f', about {total / 60:.0f} min' if total else ''
+    console.print(f'{len(jobs)} to run{known}, {len(done)} done.')
+
+
+def epoch_of(work_dir: Path) -> int:
+    last = work_dir / 'last_checkpoint'
+    match = (
+        re.search(r'epoch_(\d+)', last.read_text()) if last.exists() else None
+    )
+    return int(match[1]) if match else 0
+
+
+def run_here(jobs: List[Job], console: Console) -> List[Job]:
+    """Run one job after the other; return those that failed."""
+    failed = []
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        all_epochs = sum(
+            cell_config(job[0]).train_cfg.max_epochs for job in jobs
+        )
+        whole = progress.add_task('epochs of all cells', total=all_epochs)
+        finished = 0
+        for number, job in enumerate(jobs, start=1):
+            cell, out, work_dir = job
+            epochs = cell_config(cell).train_cfg.max_epochs
+            name = f'{number}/{len(jobs)} {cell.name} seed {cell.seed}'
+            current = progress.add_task(name, total=epochs)
+            work_dir.mkdir(parents=True, exist_ok=True)
+            command = [
+                sys.executable, '-m', 'mmghm.reproduce.run',
+                '--cell', json.dumps(asdict(cell)),
+                '--out', str(out), '--work-dir', str(work_dir),
+            ]  # fmt: skip
+            with open(work_dir / 'output.log', 'a') as log:
+                process = subprocess.Popen(
+                    command, stdout=log, stderr=subprocess.STDOUT
+                )
+                try:
+                    while process.poll() is None:
+                        epoch = epoch_of(work_dir)
+                        progress.update(current, completed=epoch)
+                        progress.update(whole, completed=finished + epoch)
+                        time.sleep(0.5)
+                except BaseException:
+                    process.terminate()
+                    raise
+            finished += epochs
+            progress.update(whole, completed=finished)
+            progress.remove_task(current)
+            if process.returncode:
+                failed.append(job)
+                console.print(
+                    f'[red]failed[/red] {cell.name} seed {cell.seed}: see '
+                    f'{work_dir / "output.log"}'
+                )
+    return failed
+
+
+def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
+    """Hand the jobs to submitit and wait; return those that failed."""
+    try:
+        import submitit
+    except ImportError as error:
+        raise SystemExit('--cluster needs: pip install submitit') from error
+    from mmghm.reproduce.run import run_cell
+
+    executor = submitit.AutoExecutor(
+        folder=args.work_dir / 'submitit', cluster=args.cluster
+    )
+    executor.update_parameters(
+        timeout_min=int(args.timeout_hours * 60), cpus_per_task=8
+    )
+    if args.cluster == 'slurm':
+        executor.update_parameters(
+            gpus_per_node=1, slurm_partition=args.slurm_partition
+        )
+    for _, _, work_dir in jobs:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    handles = [executor.submit(run_cell, *job) for job in jobs]
+    failed = []
+    for job, handle in zip(jobs, handles):
+        error = handle.exception()
+        if error is not None:
+            failed.append(job)
+            print(f'failed: {job[0].name} seed {job[0].seed}: {error}')
+    return failed
+
+
+def main() -> int:
+    args = parse_args()
+    console = Console()
+    try:
+        cells = plan_table(
+            args.table,
+            args.scale,
+            args.datasets,
+            args.imbalance,
+            args.methods,
+            args.seeds,
+            args.epochs,
+            args.amp,
+        )
+        jobs = []
+        for cell in cells:
+            out = result_path(args.results, cell, identity(cell))
+            jobs.append((cell, out, args.work_dir / out.stem))
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f'reproduce.py: {error}') from error
+    done = [job for job in jobs if job[1].exists()]
+    todo = [job for job in jobs if job not in done]
+    show_plan(todo, done, load_results(args.results), console)
+    if args.dry_run:
+        return 0
+    failed = (
+        run_on_cluster(todo, args) if args.cluster else run_here(todo, console)
+    )
+    results = load_results(args.results)
+    args.results.mkdir(parents=True, exist_ok=True)
+    (args.results / 'results.md').write_text(render_markdown(results))
+    (args.results / 'results.html').write_text(render_html(results))
+    console.print(
+        f'Rendered {len(results)} results into {args.results}/results.md and '
+        f'results.html; {len(failed)} of {len(todo)} runs failed.'
+    )
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    os.environ.setdefault('MPLBACKEND', 'agg')
+    sys.exit(main())
