@@ -12,13 +12,10 @@ Examples:
 """
 
 import argparse
-import json
+import multiprocessing
 import os
 import re
-import subprocess
 import sys
-import time
-from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 from typing import Dict, List, Tuple
@@ -43,6 +40,7 @@ from mmghm.reproduce.plan import (
     result_path,
 )
 from mmghm.reproduce.render import load_results, render_html, render_markdown
+from mmghm.reproduce.run import run_cell, run_cell_logged
 
 # Epochs per second are unknown before the first result: say so.
 UNKNOWN = 'unknown'
@@ -95,7 +93,9 @@ def parse_args() -> argparse.Namespace:
 def seconds_per_epoch(results: List[dict]) -> Dict[str, float]:
     spent: Dict[str, List[float]] = {}
     for result in results:
-        rate = result['wall_seconds'] / result['epochs']
+        if not result['epochs_timed']:
+            continue
+        rate = result['wall_seconds'] / result['epochs_timed']
         spent.setdefault(result['cell']['task'], []).append(rate)
     return {task: mean(rates) for task, rates in spent.items()}
 
@@ -134,6 +134,9 @@ def epoch_of(work_dir: Path) -> int:
 def run_here(jobs: List[Job], console: Console) -> List[Job]:
     """Run one job after the other; return those that failed."""
     failed = []
+    # Processes of their own, forked from one that has imported everything.
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['mmghm.reproduce.run'])
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),
@@ -148,33 +151,25 @@ def run_here(jobs: List[Job], console: Console) -> List[Job]:
         whole = progress.add_task('epochs of all cells', total=all_epochs)
         finished = 0
         for number, job in enumerate(jobs, start=1):
-            cell, out, work_dir = job
+            cell, _, work_dir = job
             epochs = cell_config(cell).train_cfg.max_epochs
             name = f'{number}/{len(jobs)} {cell.name} seed {cell.seed}'
             current = progress.add_task(name, total=epochs)
             work_dir.mkdir(parents=True, exist_ok=True)
-            command = [
-                sys.executable, '-m', 'mmghm.reproduce.run',
-                '--cell', json.dumps(asdict(cell)),
-                '--out', str(out), '--work-dir', str(work_dir),
-            ]  # fmt: skip
-            with open(work_dir / 'output.log', 'a') as log:
-                process = subprocess.Popen(
-                    command, stdout=log, stderr=subprocess.STDOUT
-                )
-                try:
-                    while process.poll() is None:
-                        epoch = epoch_of(work_dir)
-                        progress.update(current, completed=epoch)
-                        progress.update(whole, completed=finished + epoch)
-                        time.sleep(0.5)
-                except BaseException:
-                    process.terminate()
-                    raise
+            process = context.Process(target=run_cell_logged, args=job)
+            process.start()
+            try:
+                while process.is_alive():
+                    epoch = epoch_of(work_dir)
+                    progress.update(current, completed=epoch)
+                    progress.update(whole, completed=finished + epoch)
+                    process.join(0.5)
+            finally:
+                process.terminate()
             finished += epochs
             progress.update(whole, completed=finished)
             progress.remove_task(current)
-            if process.returncode:
+            if process.exitcode:
                 failed.append(job)
                 console.print(
                     f'[red]failed[/red] {cell.name} seed {cell.seed}: see '
@@ -189,8 +184,6 @@ def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
         import submitit
     except ImportError as error:
         raise SystemExit('--cluster needs: pip install submitit') from error
-    from mmghm.reproduce.run import run_cell
-
     executor = submitit.AutoExecutor(
         folder=args.work_dir / 'submitit', cluster=args.cluster
     )
@@ -201,8 +194,6 @@ def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
         executor.update_parameters(
             gpus_per_node=1, slurm_partition=args.slurm_partition
         )
-    for _, _, work_dir in jobs:
-        work_dir.mkdir(parents=True, exist_ok=True)
     handles = [executor.submit(run_cell, *job) for job in jobs]
     failed = []
     for job, handle in zip(jobs, handles):

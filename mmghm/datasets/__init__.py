@@ -4,9 +4,11 @@ from .inaturalist import INaturalist
 from .labels import dataset_class_counts, dataset_labels
 from .long_tail import LongTailDataset, choose_long_tail
 from .profiles import profile_counts
+from .samplers import ClassBalancedSampler
 from .tiny_imagenet import TinyImageNet
 
 __all__ = [
+    'ClassBalancedSampler',
     'Digits',
     'INaturalist',
     'InMemoryImageFolder',

@@ -2,11 +2,14 @@
 
 import json
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Dict, List, Optional, Tuple
 
 from jinja2 import Template
+
+from mmghm.cells import compose
 
 PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
 GROUPS = ('many', 'medium', 'few', 'rare')
@@ -136,27 +139,59 @@ def table_rows(
     return rows
 
 
+def is_full(task: str, epochs: int) -> bool:
+    """Whether a run had the task's whole schedule.
+
+    Args:
+        task (str): Name of the task.
+        epochs (int): Epochs of the run.
+
+    Returns:
+        bool: Whether its figures can stand beside published ones.
+    """
+    return epochs == full_epochs(task)
+
+
+@cache
+def full_epochs(task: str) -> int:
+    """Epochs of a task's own schedule.
+
+    Args:
+        task (str): Name of the task.
+
+    Returns:
+        int: Epochs.
+    """
+    return compose('softmax', task).train_cfg.max_epochs
+
+
 def missing_cells(columns: Dict[Tuple, List[dict]]) -> List[str]:
-    """Name the cells of the paper's tables that no result covers.
+    """Name the cells of the paper's tables that no full run covers.
 
     Args:
         columns (Dict[Tuple, List[dict]]): From :func:`comparable`.
 
     Returns:
-        List[str]: ``METHOD/TASK_ifN`` of each.
+        List[str]: For each column of the tables, its name and its methods.
     """
     seen = {
         (r['cell']['method'], task, factor)
-        for (task, factor, *_), results in columns.items()
+        for (task, factor, epochs, *_), results in columns.items()
+        if is_full(task, epochs)
         for r in results
     }
-    names = []
+    missing: Dict[str, List[str]] = defaultdict(list)
     for row in PUBLISHED:
-        key = (row['method'], row['task'], row['imbalance_factor'])
-        name = f'{key[0]}/{key[1]}' + (f'_if{key[2]}' if key[2] else '')
+        method, task, factor = key = (
+            row['method'],
+            row['task'],
+            row['imbalance_factor'],
+        )
         if 'GHM-CWAP' in row['source'] and key not in seen:
-            names.append(name)
-    return list(dict.fromkeys(names))
+            name = task + (f'_if{factor}' if factor else '')
+            if method not in missing[name]:
+                missing[name].append(method)
+    return [f'{name}: {", ".join(part)}' for name, part in missing.items()]
 
 
 def page_data(results: List[dict]) -> Dict[str, Any]:
@@ -180,7 +215,7 @@ def page_data(results: List[dict]) -> Dict[str, Any]:
                 f'{", ".join(sorted({r["hardware"] for r in part}))}; '
                 f'torch {", ".join(sorted({r["versions"]["torch"] for r in part}))}'
                 f'; data {data[:8]}, code {code[:8]}',
-                full=epochs == (90 if 'resnet50' in task else 200),
+                full=is_full(task, epochs),
                 rows=table_rows(part, task, factor),
             )
         )
@@ -216,6 +251,7 @@ NOTE = (
     'GHM-CWAP paper prints for the full schedule, "difference" measured minus '
     'paper; both are blank where the paper has no such cell.'
 )
+NOT_RUN = "Cells of the paper's tables without a run at the full schedule:"
 SHORT = (
     'Shorter than the full schedule: not comparable with published figures, '
     'only row with row.'
@@ -291,9 +327,9 @@ class="bar" style="width: {{ '%.1f' % (row.mean * 0.8) }}px"></span>{% endif %}
 </tbody></table></div>
 {% endfor %}
 <h2>Not run</h2>
-<p>{{ missing | length }} cells of the paper's tables:
-{% for name in missing %}<code>{{ name }}</code>{{ ', ' if not loop.last }}
-{% endfor %}</p>
+<p>{{ not_run }}</p>
+<ul>{% for name in missing %}<li>{{ name }}</li>{% else %}<li>none</li>
+{% endfor %}</ul>
 </body></html>
 """,
     autoescape=True,
@@ -315,4 +351,5 @@ def render_html(results: List[dict]) -> str:
         cells=row_cells,
         note=NOTE,
         short=SHORT,
+        not_run=NOT_RUN,
     )

@@ -1,17 +1,17 @@
-"""Run one cell and write its result, in a process of its own.
+"""Run one cell and write its result."""
 
-``python -m mmghm.reproduce.run --cell '{...}' --out FILE --work-dir DIR``
-"""
-
-import argparse
+import fcntl
 import json
+import os
 import platform
+import re
 import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from mmengine.runner import find_latest_checkpoint
 
 from mmghm.engine.launch import build_runner, mmengine_checkpoints, prepare_cpu
 
@@ -20,17 +20,30 @@ from .plan import Cell, cell_config, identity
 PACKAGES = ('mmghm', 'torch', 'torchvision', 'mmengine', 'mmpretrain', 'numpy')
 
 
-def run_cell(cell: Cell, out: Path, work_dir: Path) -> dict:
+def run_cell(cell: Cell, out: Path, work_dir: Path) -> None:
     """Train a cell, going on from its last checkpoint, and write the result.
+
+    If another process works on the same cell, it waits for its result.
 
     Args:
         cell (Cell): The run.
         out (Path): The result's file; it appears complete or not at all.
         work_dir (Path): Folder of logs and checkpoints.
-
-    Returns:
-        dict: The result.
     """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    # A killed reproduce.py may have left a run behind.
+    with open(work_dir / 'lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if out.exists():
+            return
+        result = _train(cell, work_dir)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_suffix('.partial')
+        partial.write_text(json.dumps(result, indent=1) + '\n')
+        partial.replace(out)
+
+
+def _train(cell: Cell, work_dir: Path) -> dict:
     ident = identity(cell)
     cfg = cell_config(cell)
     per_class = work_dir / 'per_class.json'
@@ -51,43 +64,40 @@ def run_cell(cell: Cell, out: Path, work_dir: Path) -> dict:
     start = time.time()
     with mmengine_checkpoints():
         runner = build_runner(cfg)
+        resumed_at = _finished_epochs(work_dir)
         runner.train()
-    spent_file = work_dir / 'seconds.json'
-    spent = json.loads(spent_file.read_text()) if spent_file.exists() else 0
-    seconds = spent + time.time() - start
-    spent_file.write_text(json.dumps(seconds))
+    seconds = time.time() - start
 
-    if not per_class.exists():
-        # Finished before, but killed before the result was written.
-        with mmengine_checkpoints():
-            runner.val()
     metric = runner.val_evaluator.metrics[0]
     if not metric.table:
-        with mmengine_checkpoints():
-            runner.val()
+        # Trained before, but killed before the result was written.
+        runner.val()
     history = runner.message_hub.log_scalars.get('val/group/overall/top1')
     overalls = list(history.data[0]) if history is not None else []
     last = {
         f'{rule}/{group}' if rule else group: values[0]
         for rule, group, _, values in metric.table
     }
-    result = dict(
+    return dict(
         cell=asdict(cell),
         identity=ident,
         last_epoch=last,
         best_epoch_overall=max([*overalls, last['overall']]),
         per_class=json.loads(per_class.read_text()),
         epochs=runner.max_epochs,
+        # Of the last process, and how many epochs it trained.
         wall_seconds=round(seconds, 1),
+        epochs_timed=runner.max_epochs - resumed_at,
         versions={name: version(name) for name in PACKAGES},
         python=platform.python_version(),
         hardware=hardware(),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix('.partial')
-    partial.write_text(json.dumps(result, indent=1) + '\n')
-    partial.replace(out)
-    return result
+
+
+def _finished_epochs(work_dir: Path) -> int:
+    last = find_latest_checkpoint(str(work_dir))
+    match = re.search(r'epoch_(\d+)', last or '')
+    return int(match[1]) if match else 0
 
 
 def hardware() -> str:
@@ -106,16 +116,19 @@ def hardware() -> str:
     return f'{names[0]}, {torch.get_num_threads()} threads'
 
 
-def main() -> None:
-    """Run the cell that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--cell', required=True, help='fields of Cell, JSON')
-    parser.add_argument('--out', required=True, type=Path)
-    parser.add_argument('--work-dir', required=True, type=Path)
-    args = parser.parse_args()
-    args.work_dir.mkdir(parents=True, exist_ok=True)
-    run_cell(Cell(**json.loads(args.cell)), args.out, args.work_dir)
+def run_cell_logged(cell: Cell, out: Path, work_dir: Path) -> None:
+    """Run a cell with its output in ``work_dir/output.log``.
 
+    For a process of its own.
 
-if __name__ == '__main__':
-    main()
+    Args:
+        cell (Cell): The run.
+        out (Path): The result's file.
+        work_dir (Path): Folder of logs and checkpoints.
+    """
+    log = os.open(
+        work_dir / 'output.log', os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    )
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    run_cell(cell, out, work_dir)

@@ -1,0 +1,123 @@
+"""Samplers that draw rare classes more often."""
+
+from typing import Any, Iterator, Optional, Sized
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from ..labels import dataset_labels
+
+
+def sample_probabilities(labels: np.ndarray, power: float) -> np.ndarray:
+    """Probability of each sample to be drawn.
+
+    A class is drawn with a probability proportional to ``n_c ** power``, then
+    a sample of it evenly (Kang et al. 2020, eq. 1): power 1 is the natural
+    (instance-balanced) distribution, 1/2 square-root, 0 class-balanced.
+
+    Args:
+        labels (np.ndarray): Label of each sample, shape (n,).
+        power (float): In [0, 1].
+
+    Returns:
+        np.ndarray: float64 (n,), sum 1.
+    """
+    counts = np.bincount(labels)
+    present = counts > 0
+    of_class = np.where(present, counts.clip(1).astype(float) ** power, 0)
+    of_class /= of_class.sum()
+    return of_class[labels] / counts[labels]
+
+
+@DATA_SAMPLERS.register_module()
+class ClassBalancedSampler(Sampler):
+    """Draw with replacement, rare classes more often than they come.
+
+    ``power=0`` is class-aware (class-balanced), ``0.5`` square-root sampling.
+    With ``progressive_epochs`` the natural distribution turns into this one
+    linearly over that many epochs (Kang et al. 2020, eq. 2).
+
+    The order depends on seed and epoch alone; ranks get disjoint parts of one
+    drawing, each of the same length.
+
+    Args:
+        dataset (Sized): A dataset, see :func:`dataset_labels`.
+        power (float): See :func:`sample_probabilities`, in [0, 1].
+        progressive_epochs (Optional[int]): Epochs until the distribution is
+            reached; None uses it from the start.
+        num_samples (Optional[int]): Samples an epoch over all ranks; by
+            default as many as the dataset has.
+        seed (Optional[int]): The same on all ranks; by default agreed on.
+        **kwargs (Any): ``shuffle`` and ``round_up`` of MMEngine's
+            ``DefaultSampler``, accepted and without meaning here.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        power: float = 0.0,
+        progressive_epochs: Optional[int] = None,
+        num_samples: Optional[int] = None,
+        seed: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        if not 0 <= power <= 1:
+            raise ValueError(f'power must be in [0, 1], got {power}')
+        if progressive_epochs is not None and progressive_epochs < 1:
+            raise ValueError(
+                f'progressive_epochs must be at least 1, got '
+                f'{progressive_epochs}'
+            )
+        unknown = set(kwargs) - {'shuffle', 'round_up'}
+        if unknown:
+            raise ValueError(f'unknown arguments {sorted(unknown)}')
+        self.labels = dataset_labels(dataset)
+        self.power = power
+        self.progressive_epochs = progressive_epochs
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+        self.rank, self.world_size = get_dist_info()
+        total = len(self.labels) if num_samples is None else num_samples
+        self.num_samples = -(-total // self.world_size)
+
+    def probabilities(self) -> np.ndarray:
+        """Probability of each sample in the present epoch.
+
+        Returns:
+            np.ndarray: float64 (n,), sum 1.
+        """
+        balanced = sample_probabilities(self.labels, self.power)
+        if self.progressive_epochs is None:
+            return balanced
+        progress = min(self.epoch / self.progressive_epochs, 1)
+        natural = 1 / len(self.labels)
+        return (1 - progress) * natural + progress * balanced
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator()
+        mixed = np.random.SeedSequence([self.seed, self.epoch])
+        generator.manual_seed(int(mixed.generate_state(1)[0]))
+        drawn = torch.multinomial(
+            torch.from_numpy(self.probabilities()),
+            self.num_samples * self.world_size,
+            replacement=True,
+            generator=generator,
+        )
+        return iter(drawn[self.rank :: self.world_size].tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, as ``DistSamplerSeedHook`` does.
+
+        Args:
+            epoch (int): Epoch, counted from 0.
+        """
+        self.epoch = epoch

@@ -1,0 +1,182 @@
+#!/usr/bin/env python
+"""Re-make the classifier of a trained model (Kang et al. 2020).
+
+tau-normalisation, cRT, LWS and nearest class mean, from one checkpoint, on the
+features of its backbone. tau is chosen on images held out of the train set.
+
+Example:
+    python tools/posthoc.py softmax/resnet8_digits_lt \
+        work_dirs/resnet8_digits_lt/epoch_40.pth --out posthoc.json
+"""
+
+import argparse
+import json
+from typing import Any, Dict, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner, load_checkpoint
+from mmpretrain.registry import MODELS
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from mmghm.cells import load_config
+from mmghm.datasets import dataset_class_counts
+from mmghm.engine.launch import mmengine_checkpoints
+from mmghm.evaluation import GroupAccuracy
+from mmghm.models.posthoc import (
+    class_means,
+    fit_classifier,
+    split_held_out,
+    tau_normalize,
+)
+from mmghm.visualization.tables import group_table
+
+METHODS = ('none', 'tau_norm', 'crt', 'lws', 'ncm')
+TAUS = np.linspace(0, 1, 11)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', help='config file, or cell METHOD/TASK[_ifN]')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--methods', nargs='+', choices=METHODS, default=METHODS
+    )
+    parser.add_argument('--epochs', type=int, default=10, help='of cRT and LWS')
+    parser.add_argument(
+        '--held-out',
+        type=float,
+        default=0.2,
+        help='share of each train class on which tau is chosen',
+    )
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--out', help='file for the results, JSON')
+    return parser.parse_args()
+
+
+@torch.no_grad()
+def extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
+    """Features and labels of a dataset, with the test pipeline."""
+    loader_cfg = cfg[field].copy()
+    loader_cfg.sampler = dict(type='DefaultSampler', shuffle=False)
+    loader_cfg.batch_size = cfg.test_dataloader.batch_size
+    inner = loader_cfg.dataset
+    while 'pipeline' not in inner:
+        inner = inner.dataset
+    # No augmentation: the features of the images as they are tested.
+    inner.pipeline = cfg.test_dataloader.dataset.pipeline
+    loader_cfg.setdefault('collate_fn', dict(type='default_collate'))
+    loader = Runner.build_dataloader(loader_cfg, seed=0)
+    features, labels = [], []
+    for batch in track(loader, f'features of {field}'):
+        data = model.data_preprocessor(batch, training=False)
+        feats = model.extract_feat(data['inputs'], stage='pre_logits')
+        features.append(feats.float())
+        labels += [int(s.gt_label) for s in data['data_samples']]
+    return torch.cat(features), torch.tensor(labels), loader.dataset
+
+
+def choose_tau(
+    features: Tensor, labels: Tensor, weight: Tensor, seed: int, share: float
+) -> float:
+    """Tau with the best macro accuracy on held-out train images."""
+    _, held = split_held_out(labels.numpy(), share, seed)
+    features, labels = features[held], labels[held]
+
+    def macro(tau: float) -> float:
+        scores = F.linear(features, tau_normalize(weight, tau))
+        hit = (scores.argmax(1) == labels).float()
+        return float(
+            np.mean([hit[labels == c].mean() for c in labels.unique()])
+        )
+
+    return float(max(TAUS, key=macro))
+
+
+def evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
+    metric = GroupAccuracy(groups=['quartile', 'kang'])
+    samples = [
+        dict(pred_score=score, gt_label=label)
+        for score, label in zip(scores, labels)
+    ]
+    metric.process(None, samples)
+    metric.evaluate(len(samples))
+    return metric
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config)
+    console = Console()
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+        model = MODELS.build(cfg.model).eval()
+        with mmengine_checkpoints():
+            load_checkpoint(model, args.checkpoint, map_location='cpu')
+        head = model.head
+        if not hasattr(head, 'fc'):
+            raise SystemExit(
+                f'posthoc.py needs a linear head, got {type(head).__name__}'
+            )
+        train = extract(model, cfg, 'train_dataloader')
+        test = extract(model, cfg, 'test_dataloader')
+    features, labels, dataset = train
+    weight, bias = head.fc.weight.detach(), head.fc.bias.detach()
+    counts = dataset_class_counts(dataset, len(weight))
+    MessageHub.get_current_instance().update_info(
+        'class_counts', counts.tolist()
+    )
+    results: Dict[str, Any] = {}
+    for method in args.methods:
+        settings: Dict[str, Any] = {}
+        if method == 'none':
+            scores = F.linear(test[0], weight, bias)
+        elif method == 'tau_norm':
+            settings['tau'] = choose_tau(
+                features, labels, weight, args.seed, args.held_out
+            )
+            scores = F.linear(test[0], tau_normalize(weight, settings['tau']))
+        elif method == 'ncm':
+            means = class_means(features, labels, len(weight))
+            scores = F.linear(F.normalize(test[0]), means)
+        else:
+            settings['epochs'] = args.epochs
+            scores = F.linear(
+                test[0],
+                *fit_classifier(
+                    features,
+                    labels,
+                    weight,
+                    bias,
+                    scale_only=method == 'lws',
+                    epochs=args.epochs,
+                    seed=args.seed,
+                ),
+            )
+        metric = evaluate(scores, test[1])
+        results[method] = dict(
+            settings=settings,
+            accuracy={
+                f'{rule}/{group}' if rule else group: values[0]
+                for rule, group, _, values in metric.table
+            },
+        )
+        note = ', '.join(f'{k} {v:g}' for k, v in settings.items())
+        console.print(f'\n{method}' + (f' ({note})' if note else ''))
+        print(group_table(metric))
+    if args.out:
+        with open(args.out, 'w', encoding='utf-8') as file:
+            json.dump(results, file, indent=1)
+
+
+if __name__ == '__main__':
+    main()
