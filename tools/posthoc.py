@@ -2,21 +2,23 @@
 """Re-make the classifier of a trained model (Kang et al. 2020).
 
 tau-normalisation, cRT, LWS and nearest class mean, from one checkpoint, on the
-features of its backbone. tau is chosen on images held out of the train set.
+features of its backbone. tau is chosen on images held out of training.
 
 Example:
     python tools/posthoc.py softmax/resnet8_digits_lt \
-        work_dirs/resnet8_digits_lt/epoch_40.pth --out posthoc.json
+        work_dirs/resnet8_digits_lt/epoch_40.pth --out posthoc.json \
+        --cfg-options train_dataloader.dataset.holdout=0.2
 """
 
 import argparse
+import copy
 import json
 from typing import Any, Dict, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner, load_checkpoint
@@ -32,7 +34,6 @@ from mmghm.evaluation import GroupAccuracy
 from mmghm.models.posthoc import (
     class_means,
     fit_classifier,
-    split_held_out,
     tau_normalize,
 )
 from mmghm.visualization.tables import group_table
@@ -52,11 +53,12 @@ def parse_args() -> argparse.Namespace:
         '--methods', nargs='+', choices=METHODS, default=METHODS
     )
     parser.add_argument('--epochs', type=int, default=10, help='of cRT and LWS')
+    parser.add_argument('--tau', type=float, help='of tau_norm, not chosen')
     parser.add_argument(
-        '--held-out',
-        type=float,
-        default=0.2,
-        help='share of each train class on which tau is chosen',
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config',
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', help='file for the results, JSON')
@@ -85,12 +87,22 @@ def extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
     return torch.cat(features), torch.tensor(labels), loader.dataset
 
 
-def choose_tau(
-    features: Tensor, labels: Tensor, weight: Tensor, seed: int, share: float
-) -> float:
+def held_out_part(cfg: Config) -> Config:
+    """The config with the held-out images in place of the train images."""
+    dataset = cfg.train_dataloader.dataset
+    if not dataset.get('holdout'):
+        raise SystemExit(
+            'posthoc.py: tau_norm chooses tau on images held out of training. '
+            'Train with --cfg-options train_dataloader.dataset.holdout=0.2 and '
+            'give the same here, give --tau, or leave tau_norm out of --methods'
+        )
+    held = copy.deepcopy(cfg)
+    held.train_dataloader.dataset.part = 'holdout'
+    return held
+
+
+def choose_tau(features: Tensor, labels: Tensor, weight: Tensor) -> float:
     """Tau with the best macro accuracy on held-out train images."""
-    _, held = split_held_out(labels.numpy(), share, seed)
-    features, labels = features[held], labels[held]
 
     def macro(tau: float) -> float:
         scores = F.linear(features, tau_normalize(weight, tau))
@@ -116,6 +128,8 @@ def evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
     console = Console()
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
@@ -129,6 +143,9 @@ def main() -> None:
             )
         train = extract(model, cfg, 'train_dataloader')
         test = extract(model, cfg, 'test_dataloader')
+        held = None
+        if 'tau_norm' in args.methods and args.tau is None:
+            held = extract(model, held_out_part(cfg), 'train_dataloader')[:2]
     features, labels, dataset = train
     weight, bias = head.fc.weight.detach(), head.fc.bias.detach()
     counts = dataset_class_counts(dataset, len(weight))
@@ -141,10 +158,9 @@ def main() -> None:
         if method == 'none':
             scores = F.linear(test[0], weight, bias)
         elif method == 'tau_norm':
-            settings['tau'] = choose_tau(
-                features, labels, weight, args.seed, args.held_out
-            )
-            scores = F.linear(test[0], tau_normalize(weight, settings['tau']))
+            tau = args.tau if held is None else choose_tau(*held, weight)
+            settings['tau'] = tau
+            scores = F.linear(test[0], tau_normalize(weight, tau))
         elif method == 'ncm':
             means = class_means(features, labels, len(weight))
             scores = F.linear(F.normalize(test[0]), means)

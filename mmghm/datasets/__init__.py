@@ -2,7 +2,7 @@ from .digits import Digits
 from .image_folder import InMemoryImageFolder
 from .inaturalist import INaturalist
 from .labels import dataset_class_counts, dataset_labels
-from .long_tail import LongTailDataset, choose_long_tail
+from .long_tail import LongTailDataset, choose_long_tail, split_held_out
 from .profiles import profile_counts
 from .samplers import ClassBalancedSampler
 from .tiny_imagenet import TinyImageNet
@@ -18,4 +18,5 @@ __all__ = [
     'dataset_class_counts',
     'dataset_labels',
     'profile_counts',
+    'split_held_out',
 ]

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
@@ -41,6 +41,32 @@ def choose_long_tail(
     return np.sort(np.concatenate(chosen))
 
 
+def split_held_out(
+    labels: np.ndarray, share: float, seed: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Hold out part of every class that has at least two images.
+
+    The same on every rank and platform.
+
+    Args:
+        labels (np.ndarray): Labels, shape (n,).
+        share (float): Share of each class to hold out, in (0, 1); at least one
+            image and never all.
+        seed (int): Seed of the choice.
+
+    Returns:
+        Tuple[np.ndarray, np.ndarray]: Indices that stay, indices held out.
+    """
+    held = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        # Other numbers than those that chose the subset.
+        generator = np.random.Generator(np.random.PCG64([seed, label, 1]))
+        members = generator.permutation(np.flatnonzero(labels == label))
+        number = min(max(round(share * len(members)), 1), len(members) - 1)
+        held[members[:number]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
 @DATASETS.register_module()
 class LongTailDataset:
     """Wrapper that makes a dataset long-tailed.
@@ -59,6 +85,10 @@ class LongTailDataset:
         cap (bool): Whether a class with fewer images than asked for gives
             all it has (ImageNet's classes are not all equally large) instead
             of raising an error.
+        holdout (float): Share of each class in [0, 1) that is held out of
+            training, to choose hyper-parameters on; see
+            :func:`split_held_out`.
+        part (str): ``'train'`` or ``'holdout'``: which part this dataset is.
         lazy_init (bool): Whether to leave reading the labels to
             :meth:`full_init`.
 
@@ -82,6 +112,8 @@ class LongTailDataset:
         class_counts: Union[Sequence[int], Dict[str, int], None] = None,
         seed: int = 0,
         cap: bool = False,
+        holdout: float = 0.0,
+        part: str = 'train',
         lazy_init: bool = False,
     ) -> None:
         if isinstance(dataset, dict):
@@ -100,6 +132,14 @@ class LongTailDataset:
         self.profile = profile
         self.seed = seed
         self.cap = cap
+        if not 0 <= holdout < 1:
+            raise ValueError(f'holdout must be in [0, 1), got {holdout}')
+        if part not in ('train', 'holdout'):
+            raise ValueError(f"part must be 'train' or 'holdout', got {part!r}")
+        if part == 'holdout' and not holdout:
+            raise ValueError("part='holdout' needs holdout above 0, got 0")
+        self.holdout = holdout
+        self.part = part
         self._requested = class_counts
         self._metainfo = copy.deepcopy(getattr(dataset, 'metainfo', {}))
         self._fully_initialized = False
@@ -126,6 +166,13 @@ class LongTailDataset:
                 'raise the imbalance factor, give class_counts or set cap=True'
             )
         self._indices = choose_long_tail(labels, counts, self.seed)
+        if self.holdout:
+            kept, held = split_held_out(
+                labels[self._indices], self.holdout, self.seed
+            )
+            chosen = kept if self.part == 'train' else held
+            self._indices = self._indices[chosen]
+            counts = np.bincount(labels[self._indices], minlength=num_classes)
         self._labels = labels[self._indices]
         self._class_counts = counts
         self._metainfo = copy.deepcopy(getattr(self.dataset, 'metainfo', {}))
@@ -192,7 +239,7 @@ class LongTailDataset:
             dict: ``ids`` (the images' paths relative to the data root where
             they have one, else their indices in the wrapped dataset),
             ``labels``, ``class_counts``, ``imbalance_factor``, ``profile``,
-            ``seed`` and ``sha256`` of ids and labels.
+            ``seed``, ``holdout``, ``part`` and ``sha256`` of ids and labels.
         """
         ids = [self._sample_id(int(i)) for i in self._indices]
         labels = self._labels.tolist()
@@ -202,6 +249,8 @@ class LongTailDataset:
             'profile': self.profile,
             'imbalance_factor': self.imbalance_factor,
             'seed': self.seed,
+            'holdout': self.holdout,
+            'part': self.part,
             'class_counts': self._class_counts.tolist(),
             'ids': ids,
             'labels': labels,

@@ -8,33 +8,9 @@ images held out of the train set, never on the test set.
 
 from typing import Tuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-
-def split_held_out(
-    labels: np.ndarray, share: float, seed: int
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Hold out part of every class that has at least two images.
-
-    Args:
-        labels (np.ndarray): Labels, shape (n,).
-        share (float): Share of each class to hold out, in (0, 1); at least one
-            image and never all.
-        seed (int): Seed of the choice.
-
-    Returns:
-        Tuple[np.ndarray, np.ndarray]: Indices that stay, indices held out.
-    """
-    generator = np.random.default_rng(seed)
-    held = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        number = min(max(round(share * len(members)), 1), len(members) - 1)
-        held[members[:number]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def tau_normalize(weight: Tensor, tau: float) -> Tensor:

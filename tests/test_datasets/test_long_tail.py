@@ -194,3 +194,32 @@ def test_image_folder_names_an_undecodable_file(tmp_path):
     (tmp_path / 'cat' / 'broken.png').write_bytes(b'no image')
     with pytest.raises(ValueError, match=r'cannot decode .*broken\.png'):
         InMemoryImageFolder(data_root=str(tmp_path))
+
+
+def test_held_out_part_is_disjoint_and_stratified():
+    kwargs = dict(imbalance_factor=20, holdout=0.2)
+    whole = LongTailDataset(Digits(split='train'), imbalance_factor=20)
+    train = LongTailDataset(Digits(split='train'), **kwargs)
+    held = LongTailDataset(Digits(split='train'), part='holdout', **kwargs)
+    ids = [set(d.manifest()['ids']) for d in (whole, train, held)]
+    assert ids[1] | ids[2] == ids[0] and not ids[1] & ids[2]
+    expected = np.maximum(np.round(0.2 * whole.class_counts), 1)
+    assert held.class_counts.tolist() == expected.tolist()
+    assert (train.class_counts + held.class_counts).tolist() == (
+        whole.class_counts.tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    'kwargs', [dict(holdout=1.0), dict(part='val'), dict(part='holdout')]
+)
+def test_refuses_bad_parts(kwargs):
+    with pytest.raises(ValueError, match=r'must be|needs'):
+        LongTailDataset(Digits(split='train'), **kwargs)
+
+
+def test_a_single_image_is_not_held_out():
+    data = LongTailDataset(
+        Digits(split='train'), class_counts=[9] * 9 + [1], holdout=0.5
+    )
+    assert data.class_counts[-1] == 1

@@ -1,0 +1,202 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mmghm.reproduce.plan import (
+    Cell,
+    cell_config,
+    config_hash,
+    identity,
+    plan_table,
+    result_path,
+    scale_schedule,
+)
+from mmghm.reproduce.render import (
+    PUBLISHED,
+    load_results,
+    render_html,
+    render_markdown,
+    spread,
+)
+
+from ..conftest import ROOT
+
+TOOL = [sys.executable, str(ROOT / 'tools/reproduce.py'), 'table1']
+QUICK = ['--scale', 'quick', '--epochs', '3', '--methods', 'softmax', 'seesaw']
+
+
+def start(folder, *args):
+    return subprocess.Popen(
+        [*TOOL, *QUICK, *args],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(folder, *args):
+    process = start(folder, *args)
+    output, _ = process.communicate(timeout=600)
+    return process.returncode, output
+
+
+def accuracies(folder):
+    return {
+        (r['cell']['method'], r['cell']['seed']): (
+            r['last_epoch'],
+            r['per_class'],
+        )
+        for r in load_results(folder / 'results')
+    }
+
+
+def test_a_killed_grid_ends_like_an_uninterrupted_one(tmp_path):
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    whole.mkdir(), killed.mkdir()
+    code, output = finish(whole, '--seeds', '0', '1')
+    assert code == 0 and '4 to run' in output, output
+
+    # Killed in the middle of the second cell.
+    process = start(killed, '--seeds', '0', '1')
+    deadline = time.time() + 300
+    work = killed / 'work_dirs' / 'reproduce'
+    while not list(work.glob('seesaw*/epoch_1.pth')):
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(load_results(killed / 'results')) == 1
+    code, output = finish(killed, '--seeds', '0', '1')
+    assert code == 0 and '3 to run' in output and '1 done' in output, output
+    assert accuracies(killed) == accuracies(whole)
+
+    code, output = finish(killed, '--seeds', '0', '1')
+    assert code == 0 and '0 to run' in output and '4 done' in output
+    page = (killed / 'results/results.html').read_text()
+    assert 'seesaw' in page and 'http' not in page
+
+
+def test_a_failed_cell_does_not_stop_the_others(tmp_path):
+    cells = plan_table('table1', 'quick', methods=['softmax'], epochs=3)
+    stem = result_path(tmp_path, cells[0], identity(cells[0])).stem
+    work = tmp_path / 'work_dirs' / 'reproduce' / stem
+    work.mkdir(parents=True)
+    (work / 'last_checkpoint').write_text(str(work / 'epoch_2.pth'))
+    (work / 'epoch_2.pth').write_bytes(b'truncated')
+    code, output = finish(tmp_path)
+    assert code == 1 and '1 of 2 runs failed' in output, output
+    methods = [r['cell']['method'] for r in load_results(tmp_path / 'results')]
+    assert methods == ['seesaw']
+
+
+def test_dry_run_and_bad_names(tmp_path):
+    code, output = finish(tmp_path, '--dry-run')
+    assert code == 0 and '2 to run' in output
+    assert not (tmp_path / 'results').exists()
+    code, output = finish(tmp_path, '--datasets', 'cifar10')
+    assert code == 1 and 'has the datasets digits' in output
+
+
+def test_identity_follows_config_data_and_seed():
+    cell = Cell('softmax', 'resnet8_digits_lt', 20, 0)
+    base = identity(cell)
+    assert identity(cell) == base
+    others = [
+        Cell('seesaw', 'resnet8_digits_lt', 20, 0),
+        Cell('softmax', 'resnet8_digits_lt', 10, 0),
+        Cell('softmax', 'resnet8_digits_lt', 20, 1),
+        Cell('softmax', 'resnet8_digits_lt', 20, 0, epochs=3),
+    ]
+    hashes = [identity(other)['config_sha256'] for other in others]
+    assert len({base['config_sha256'], *hashes}) == 5
+    data = [identity(other)['data_sha256'] for other in others]
+    assert [d == base['data_sha256'] for d in data] == [True, False, True, True]
+
+
+def test_config_hash_ignores_folders(monkeypatch, tmp_path):
+    cell = Cell('softmax', 'resnet32_cifar10_lt', 100, 0)
+    hashes = []
+    for name in 'ab':
+        monkeypatch.setenv('CIFAR10_FOLDER', str(tmp_path / name))
+        hashes.append(config_hash(cell_config(cell)))
+    assert hashes[0] == hashes[1]
+
+
+def test_scaled_schedule():
+    cfg = cell_config(Cell('softmax', 'resnet32_cifar10_lt', 100, 0))
+    scale_schedule(cfg, 40)
+    warmup, steps = cfg.param_scheduler
+    assert cfg.train_cfg.max_epochs == 40
+    assert warmup.end == 1 and steps.milestones == [32, 36]
+
+
+def test_published_tables_are_the_papers():
+    by_key = {
+        (r['table'], r['method'], r['task'], r['imbalance_factor']): r
+        for r in PUBLISHED
+        if 'GHM-CWAP' in r['source']
+    }
+    assert len(by_key) == 96 + 12 + 5
+    cell = by_key['table1', 'ghm_cwap', 'resnet32_cifar10_lt', 100]
+    assert cell['overall'] == 75.39
+    # The overall of ImageNet-LT is the plain mean of its four quarters.
+    for (_, _, task, _), row in by_key.items():
+        if task == 'resnet50_imagenet_lt':
+            mean = sum(row['groups'].values()) / 4
+            assert row['overall'] == pytest.approx(mean, abs=0.011)
+
+
+def result(method, seed, overall, epochs=200):
+    groups = dict.fromkeys(
+        ('quartile/many', 'quartile/medium', 'quartile/few', 'quartile/rare'),
+        overall,
+    )
+    return dict(
+        cell=dict(
+            method=method,
+            task='resnet32_cifar10_lt',
+            imbalance_factor=100,
+            seed=seed,
+            epochs=None,
+            amp=False,
+        ),
+        identity=dict(data_sha256='d' * 64, code_sha256='c' * 64),
+        last_epoch=dict(overall=overall, worst_class=1.0, **groups),
+        epochs=epochs,
+        epochs_timed=epochs,
+        wall_seconds=1.0,
+        hardware='<b>cpu',
+        versions=dict(torch='2'),
+    )
+
+
+def test_pages_show_spread_difference_and_what_is_missing():
+    results = [
+        result('ghm_cwap', 0, 76.0),
+        result('ghm_cwap', 1, 77.0),
+        result('softmax', 0, 71.0),
+        result('seesaw', 0, 99.0, epochs=5),
+    ]
+    text = render_markdown(results)
+    assert '| 1 | ghm_cwap | 2 | 76.50 ± 0.71 |' in text
+    assert '| 75.39 | +1.11 |' in text
+    assert '71.95 (BagofTricks-LT)' in text
+    # Another schedule stands in a table of its own and covers no cell.
+    assert text.count('## resnet32_cifar10_lt') == 2
+    assert 'Shorter than the full schedule' in text
+    missing = next(
+        line for line in text.splitlines()
+        if line.startswith('- resnet32_cifar10_lt_if100:')
+    )  # fmt: skip
+    assert 'seesaw' in missing and 'ghm_cwap' not in missing
+    page = render_html(results)
+    assert '&lt;b&gt;cpu' in page and '76.50 ± 0.71' in page
+    assert spread([1.0]) == '1.00'
+    assert json.dumps(results)
