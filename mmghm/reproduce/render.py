@@ -279,11 +279,8 @@ def render_markdown(results: List[dict]) -> str:
             lines.append('| ' + ' | '.join(row_cells(row)) + ' |')
         lines.append('')
     lines += ['## Not run', '']
-    lines.append(
-        f"{len(data['missing'])} cells of the paper's tables: "
-        + (', '.join(f'`{name}`' for name in data['missing']) or 'none')
-        + '.'
-    )
+    lines += [NOT_RUN, '']
+    lines += [f'- {name}' for name in data['missing']] or ['- none']
     return '\n'.join(lines) + '\n'
 
 
