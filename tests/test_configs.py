@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.fileio import load
 from mmengine.registry import DATASETS, HOOKS, METRICS, DefaultScope
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -66,6 +67,19 @@ def test_environment_switches_to_class_folders(classes, monkeypatch, tmp_path):
     assert train.type == 'InMemoryImageFolder'
     assert train.data_root == f'{tmp_path}/train'
     assert cfg.test_dataloader.dataset.data_root == f'{tmp_path}/test'
+
+
+def test_model_index_lists_what_exists():
+    index = load(CONFIGS.parent / 'model-index.yml')
+    assert len(index['Import']) == len(list(CONFIGS.glob('*/metafile.yml')))
+    for path in index['Import']:
+        meta = load(CONFIGS.parent / path)
+        names = {c['Name'] for c in meta['Collections']}
+        for collection in meta['Collections']:
+            assert (CONFIGS.parent / collection['README']).is_file()
+        for model in meta['Models']:
+            assert (CONFIGS.parent / model['Config']).is_file()
+            assert model['In Collection'] in names
 
 
 def test_real_images_give_the_published_sizes(cifar10_folder, monkeypatch):

@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/tasks/resnet32_cifar10_lt.py',
+    '../_base_/losses/ldam.py',
+]
+model = dict(
+    head=dict(
+        **_base_.head, loss=dict(num_classes=_base_.num_classes, **_base_.loss)
+    )
+)
+custom_hooks = [*_base_.custom_hooks, *_base_.loss_hooks]
