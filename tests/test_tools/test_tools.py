@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -167,3 +168,36 @@ def test_getattr_in_a_checkpoint_reaches_statistics_only(tmp_path):
 @pytest.mark.parametrize('tool', ['train.py', 'test.py'])
 def test_help_has_an_example(tool):
     assert 'python tools/' in call(tool, '--help').stdout
+
+
+def test_training_on_real_images(tmp_path, cifar10_folder):
+    """A small ResNet on 600 real CIFAR-10 images learns the head classes."""
+    out = call(
+        'train.py',
+        CONFIGS / 'ghm_cwap/resnet32_cifar10_lt_if100.py',
+        '--work-dir',
+        tmp_path,
+        '--amp',
+        '--cfg-options',
+        'model.backbone.depth=8',
+        'train_dataloader.dataset.class_counts='
+        '[200,120,80,60,45,35,25,16,11,8]',
+        'train_dataloader.batch_size=50',
+        'train_cfg.max_epochs=4',
+        'train_cfg.val_interval=4',
+        'param_scheduler.1.milestones=[3]',
+        CIFAR10_FOLDER=str(cifar10_folder),
+    )
+    assert 'Accuracy by class group' in out.stdout
+    saved = state(tmp_path / 'epoch_4.pth')
+    values = saved['head.loss_module.values']
+    widths = saved['head.loss_module.values_edges'].diff(dim=1)
+    examples = (values * 30 * widths).sum(1)
+    assert examples.round().tolist() == [
+        200, 120, 80, 60, 45, 35, 25, 16, 11, 8
+    ]  # fmt: skip
+    accuracy = float(
+        re.findall(r'group/quartile/many/top1: ([\d.]+)', out.stdout)[-1]
+    )
+    # Guessing among the three head classes gives 33.
+    assert accuracy > 36
