@@ -58,9 +58,13 @@ class LongTailLoss(CheckpointedState):
         )
         # Beside the tensor: to read it would make forward wait for the device.
         self._num_examples = 0
-        if class_counts is not None and not (
-            isinstance(class_counts, str) and class_counts == 'auto'
-        ):
+        self._install(class_counts)
+
+    def _install(self, class_counts: Optional[Counts]) -> None:
+        """Take the counts unless they are left to a hook."""
+        if class_counts is None:
+            return
+        if not isinstance(class_counts, str) or class_counts != 'auto':
             self.set_class_counts(class_counts)
 
     def set_class_counts(self, counts: Counts) -> None:

@@ -183,10 +183,7 @@ class GHMCWAPLoss(LongTailLoss):
             'published', torch.zeros(num_classes, dtype=torch.bool)
         )
         self.register_state('num_rebins', torch.zeros((), dtype=torch.int64))
-        if class_counts is not None and not (
-            isinstance(class_counts, str) and class_counts == 'auto'
-        ):
-            self.set_class_counts(class_counts)
+        self._install(class_counts)
 
     def set_class_counts(self, counts: Counts) -> None:
         """Install the prior: a uniform histogram ``v = n / N`` per category.
@@ -238,9 +235,10 @@ class GHMCWAPLoss(LongTailLoss):
             loss = margin_cross_entropy_per_class(
                 logits, self.effective_sizes, gamma
             )
-        # NaN wherever a logit is not finite, 0 elsewhere.
-        poison = logits.detach().mul(0).sum(dim=1)
-        loss = loss + (poison if hard else poison.unsqueeze(1))
+        # NaN wherever a logit is not finite, 0 elsewhere. Extremes take one
+        # pass over the logits and no copy of them.
+        lowest, highest = logits.detach().aminmax(dim=1, keepdim=not hard)
+        loss = loss + (lowest * 0 + highest * 0)
 
         weight: Optional[Tensor] = None
         with torch.no_grad():
