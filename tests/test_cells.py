@@ -21,10 +21,13 @@ CELLS = {
     for table in ('table1', 'table2', 'table3')
     for cell in plan_table(table)
 }
-EXTRAS = [f'{method}/resnet8_digits_lt' for method in method_names()]
 FILES = sorted(
     path.relative_to(CONFIGS).with_suffix('').as_posix()
     for path in CONFIGS.glob('[!_]*/*.py')
+)
+EXTRAS = sorted(
+    {f'{method}/resnet8_digits_lt' for method in method_names()}
+    | set(FILES) - set(CELLS)
 )
 IMAGE_SIZES = {10: 32, 100: 32, 200: 64, 1000: 224, 5089: 224}
 
@@ -76,7 +79,7 @@ def test_cell_of_the_tables(name):
 
 
 @pytest.mark.parametrize('name', EXTRAS)
-def test_other_methods(name):
+def test_other_methods_and_files(name):
     take_a_step(load_config(name), 20)
 
 

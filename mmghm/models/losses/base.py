@@ -38,6 +38,8 @@ class LongTailLoss(CheckpointedState):
     """
 
     class_counts: Tensor
+    # Whether the loss cannot be computed without class counts.
+    needs_class_counts = False
 
     def __init__(
         self,
@@ -86,11 +88,6 @@ class LongTailLoss(CheckpointedState):
     def has_class_counts(self) -> bool:
         """Whether class counts are known."""
         return self._num_examples > 0
-
-    @property
-    def needs_class_counts(self) -> bool:
-        """Whether the loss cannot be computed without class counts."""
-        return False
 
     def forward(
         self,

@@ -53,6 +53,8 @@ class SoftmaxEqualizationLoss(LongTailLoss):
         ValueError: If an argument is outside its range.
     """
 
+    needs_class_counts = True
+
     def __init__(
         self,
         num_classes: int,
@@ -73,11 +75,6 @@ class SoftmaxEqualizationLoss(LongTailLoss):
         """Which classes belong to the tail, bool (C,)."""
         counts = self.class_counts.float()
         return counts < self.tail_ratio * counts.mean()
-
-    @property
-    def needs_class_counts(self) -> bool:
-        """Whether the loss cannot be computed without class counts."""
-        return True
 
     def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute cross-entropy over a random part of the logits.

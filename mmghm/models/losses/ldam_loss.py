@@ -72,13 +72,9 @@ class LDAMLoss(ClassWeightedLoss):
         check_number('max_margin', max_margin, minimum=0)
         check_number('scale', scale, minimum=0, open_minimum=True)
         super().__init__(num_classes, weighting, **kwargs)
+        self.needs_class_counts = True
         self.max_margin = max_margin
         self.scale = scale
-
-    @property
-    def needs_class_counts(self) -> bool:
-        """Whether the loss cannot be computed without class counts."""
-        return True
 
     def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute cross-entropy with the target's margin.

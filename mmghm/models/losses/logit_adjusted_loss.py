@@ -29,6 +29,8 @@ class LogitAdjustedLoss(LongTailLoss):
         ValueError: If an argument is outside its range.
     """
 
+    needs_class_counts = True
+
     def __init__(
         self,
         num_classes: int,
@@ -40,11 +42,6 @@ class LogitAdjustedLoss(LongTailLoss):
         check_number('tau', tau, minimum=0)
         super().__init__(num_classes, class_counts, reduction, loss_weight)
         self.tau = tau
-
-    @property
-    def needs_class_counts(self) -> bool:
-        """Whether the loss cannot be computed without class counts."""
-        return True
 
     def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the adjusted cross-entropy.

@@ -55,15 +55,11 @@ class ClassWeightedLoss(LongTailLoss):
             raise ValueError(f'beta must be in [0, 1), got {beta}')
         super().__init__(num_classes, class_counts, reduction, loss_weight)
         self.weighting = weighting
+        self.needs_class_counts = weighting != 'none'
         self.beta = beta
         self.normalize = normalize
         # Whether the class weights act; DeferredReweightingHook switches it.
         self.weights_active = True
-
-    @property
-    def needs_class_counts(self) -> bool:
-        """Whether the loss cannot be computed without class counts."""
-        return self.weighting != 'none'
 
     @property
     def class_weights(self) -> Tensor:
