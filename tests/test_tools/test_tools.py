@@ -201,3 +201,41 @@ def test_training_on_real_images(tmp_path, cifar10_folder):
     )
     # Guessing among the three head classes gives 33.
     assert accuracy > 36
+
+
+def test_posthoc(tmp_path):
+    options = [
+        '--cfg-options',
+        'train_dataloader.dataset.holdout=0.2',
+        'train_cfg.max_epochs=12',
+        'train_cfg.val_interval=12',
+    ]
+    cell = 'softmax/resnet8_digits_lt'
+    call('train.py', cell, '--work-dir', tmp_path, *options)
+    checkpoint = tmp_path / 'epoch_12.pth'
+    out = call('posthoc.py', cell, checkpoint, check=False)
+    assert out.returncode == 1 and 'holdout=0.2' in out.stdout
+    report = tmp_path / 'posthoc.json'
+    call('posthoc.py', cell, checkpoint, '--out', report, *options[:2])
+    results = json.loads(report.read_text())
+    assert set(results) == {'none', 'tau_norm', 'crt', 'lws', 'ncm'}
+    # tau is one of the candidates; the head as it is equals a plain test.
+    assert 0 <= results['tau_norm']['settings']['tau'] <= 1
+    metrics = tmp_path / 'metrics.json'
+    call(
+        'test.py',
+        cell,
+        checkpoint,
+        '--out',
+        metrics,
+        '--out-item',
+        'metrics',
+        '--work-dir',
+        tmp_path / 'test',
+    )
+    tested = json.loads(metrics.read_text())['group/overall/top1']
+    assert results['none']['accuracy']['overall'] == pytest.approx(tested)
+    assert (
+        results['crt']['accuracy']['macro']
+        > (results['none']['accuracy']['macro'])
+    )
