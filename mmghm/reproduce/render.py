@@ -12,6 +12,7 @@ from jinja2 import Template
 from mmghm.cells import compose
 
 PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
+EMPTY = '–'
 GROUPS = ('many', 'medium', 'few', 'rare')
 
 
@@ -117,20 +118,20 @@ def table_rows(
                 groups=[
                     spread([run[f'quartile/{g}'] for run in runs])
                     if f'quartile/{g}' in runs[0]
-                    else '–'
+                    else EMPTY
                     for g in GROUPS
                 ],
                 worst=spread([run['worst_class'] for run in runs]),
-                paper=f'{own:.2f}' if own is not None else '–',
+                paper=f'{own:.2f}' if own is not None else EMPTY,
                 difference=f'{mean(overall) - own:+.2f}'
                 if own is not None
-                else '–',
+                else EMPTY,
                 others=', '.join(
                     f'{v:.2f} ({k})'
                     for k, v in paper.items()
                     if 'GHM-CWAP' not in k
                 )
-                or '–',
+                or EMPTY,
             )
         )
     rows.sort(key=lambda row: -row['mean'])
@@ -207,8 +208,11 @@ def page_data(results: List[dict]) -> Dict[str, Any]:
     tables = []
     for (task, factor, epochs, precision, data, code), part in columns.items():
         hours = sum(r['wall_seconds'] for r in part) / 3600
+        rows = table_rows(part, task, factor)
         tables.append(
             dict(
+                headers=fill_cells(rows),
+                rows=rows,
                 title=task + (f', imbalance factor {factor}' if factor else ''),
                 settings=f'{epochs} epochs, {precision}, last epoch; '
                 f'{len(part)} runs, {hours:.2f} h in all; '
@@ -216,7 +220,6 @@ def page_data(results: List[dict]) -> Dict[str, Any]:
                 f'torch {", ".join(sorted({r["versions"]["torch"] for r in part}))}'
                 f'; data {data[:8]}, code {code[:8]}',
                 full=is_full(task, epochs),
-                rows=table_rows(part, task, factor),
             )
         )
     return dict(tables=tables, missing=missing_cells(columns))
@@ -228,20 +231,32 @@ HEADERS = (
 )  # fmt: skip
 
 
-def row_cells(row: Dict[str, Any]) -> List[str]:
-    """Write a row as text.
+def fill_cells(rows: List[Dict[str, Any]]) -> List[str]:
+    """Write rows as text, without the columns that say nothing.
 
     Args:
-        row (Dict[str, Any]): From :func:`table_rows`.
+        rows (List[Dict[str, Any]]): From :func:`table_rows`; each gets
+            ``cells``, a text per header.
 
     Returns:
-        List[str]: One entry per header.
+        List[str]: The headers.
     """
-    return [
-        str(row['rank']), row['method'], str(row['seeds']), row['overall'],
-        *row['groups'], row['worst'], row['paper'], row['difference'],
-        row['others'],
+    texts = [
+        [
+            str(row['rank']), row['method'], str(row['seeds']), row['overall'],
+            *row['groups'], row['worst'], row['paper'], row['difference'],
+            row['others'],
+        ]
+        for row in rows
     ]  # fmt: skip
+    shown = [
+        column
+        for column in range(len(HEADERS))
+        if any(text[column] != EMPTY for text in texts)
+    ]
+    for row, text in zip(rows, texts):
+        row['cells'] = [text[column] for column in shown]
+    return [HEADERS[column] for column in shown]
 
 
 NOTE = (
@@ -249,7 +264,7 @@ NOTE = (
     'standard deviation over seeds. Groups: quarters of the classes by rank '
     'of train count (the paper\'s rule). "paper" is the figure that the '
     'GHM-CWAP paper prints for the full schedule, "difference" measured minus '
-    'paper; both are blank where the paper has no such cell.'
+    'paper. A difference smaller than the spread is noise, whatever the rank.'
 )
 NOT_RUN = "Cells of the paper's tables without a run at the full schedule:"
 SHORT = (
@@ -273,10 +288,10 @@ def render_markdown(results: List[dict]) -> str:
         lines += [f'## {table["title"]}', '', table['settings'] + '.']
         if not table['full']:
             lines.append(SHORT)
-        lines += ['', '| ' + ' | '.join(HEADERS) + ' |']
-        lines.append('|' + '---|' * len(HEADERS))
+        lines += ['', '| ' + ' | '.join(table['headers']) + ' |']
+        lines.append('|' + '---|' * len(table['headers']))
         for row in table['rows']:
-            lines.append('| ' + ' | '.join(row_cells(row)) + ' |')
+            lines.append('| ' + ' | '.join(row['cells']) + ' |')
         lines.append('')
     lines += ['## Not run', '']
     lines += [NOT_RUN, '']
@@ -302,8 +317,9 @@ th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap;
 th { border-bottom: 2px solid #8a99a8; font-weight: 600; }
 th:nth-child(2), td:nth-child(2) { text-align: left; }
 tr.ours td { background: #eef4fa; font-weight: 600; }
-.bar { display: inline-block; height: .55rem; background: #4878a8;
-       margin-left: .5rem; vertical-align: baseline; }
+.bar { display: inline-block; width: 5rem; height: .55rem; margin-left: .6rem;
+       text-align: left; line-height: 0; background: #e6ebf0; }
+.bar span { display: inline-block; height: 100%; background: #4878a8; }
 code { font-size: .85rem; }
 </style></head><body>
 <h1>Measured results</h1>
@@ -313,13 +329,13 @@ code { font-size: .85rem; }
 <p class="settings">{{ table.settings }}.
 {% if not table.full %}<br><span class="short">{{ short }}</span>{% endif %}</p>
 <div class="scroll"><table>
-<thead><tr>{% for h in headers %}<th scope="col">{{ h }}</th>{% endfor %}</tr>
+<thead><tr>{% for h in table.headers %}<th scope="col">{{ h }}</th>{% endfor %}</tr>
 </thead><tbody>
 {% for row in table.rows %}
 <tr{% if row.method == 'ghm_cwap' %} class="ours"{% endif %}>
-{% for cell in cells(row) %}<td>{{ cell }}{% if loop.index == 4 %}<span
-class="bar" style="width: {{ '%.1f' % (row.mean * 0.8) }}px"></span>{% endif %}
-</td>{% endfor %}</tr>
+{% for cell in row['cells'] %}<td>{{ cell }}{% if loop.index == 4 %}<span
+class="bar"><span style="width: {{ '%.1f' % row.mean }}%"></span></span>
+{% endif %}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
 {% endfor %}
@@ -344,8 +360,6 @@ def render_html(results: List[dict]) -> str:
     """
     return HTML.render(
         **page_data(results),
-        headers=HEADERS,
-        cells=row_cells,
         note=NOTE,
         short=SHORT,
         not_run=NOT_RUN,

@@ -113,7 +113,8 @@ def hardware() -> str:
         for line in Path('/proc/cpuinfo').read_text().splitlines()
         if line.startswith('model name')
     ] or [platform.processor()]
-    return f'{names[0]}, {torch.get_num_threads()} threads'
+    threads = torch.get_num_threads()
+    return f'{names[0]}, {threads} thread' + 's' * (threads > 1)
 
 
 def run_cell_logged(cell: Cell, out: Path, work_dir: Path) -> None:
