@@ -37,6 +37,7 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={
         'lite': requirements('lite'),
+        'slurm': ['submitit'],
         'tests': requirements('tests'),
     },
     classifiers=[

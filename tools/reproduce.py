@@ -195,7 +195,7 @@ def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
             gpus_per_node=1, slurm_partition=args.slurm_partition
         )
     handles = [executor.submit(run_cell, *job) for job in jobs]
-    failed = []
+    failed: List[Job] = []
     for job, handle in zip(jobs, handles):
         error = handle.exception()
         if error is not None:

@@ -9,12 +9,13 @@ from mmengine.dataset import ConcatDataset, RepeatDataset
 def dataset_labels(dataset: Any) -> np.ndarray:
     """Read the label of every sample of a dataset, without loading images.
 
-    MMEngine's wrappers are looked through. A sample with several categories
+    MMEngine's wrappers are looked through, torchvision's datasets are read by
+    their ``targets``. A sample with several categories
     counts as its first.
 
     Args:
-        dataset (Any): A dataset with ``get_gt_labels``, ``get_cat_ids`` or
-            ``get_data_info``.
+        dataset (Any): A dataset with ``get_gt_labels``, ``targets``,
+            ``get_cat_ids`` or ``get_data_info``.
 
     Returns:
         np.ndarray: int64 (number of samples,).
@@ -30,6 +31,8 @@ def dataset_labels(dataset: Any) -> np.ndarray:
         labels = np.concatenate([dataset_labels(d) for d in dataset.datasets])
     elif isinstance(dataset, RepeatDataset):
         labels = np.tile(dataset_labels(dataset.dataset), dataset.times)
+    elif hasattr(dataset, 'targets'):
+        labels = dataset.targets
     elif hasattr(dataset, 'get_cat_ids'):
         labels = [dataset.get_cat_ids(i)[0] for i in range(len(dataset))]
     elif hasattr(dataset, 'get_data_info'):
@@ -38,9 +41,9 @@ def dataset_labels(dataset: Any) -> np.ndarray:
         ]
     else:
         raise TypeError(
-            f'{type(dataset).__name__} has none of get_gt_labels(), '
+            f'{type(dataset).__name__} has none of get_gt_labels(), targets, '
             'get_cat_ids(idx) and get_data_info(idx), so that its labels are '
-            'unknown; give class_counts explicitly'
+            'unknown; give the loss class_counts=[...]'
         )
     return np.asarray(labels, dtype=np.int64).reshape(-1)
 

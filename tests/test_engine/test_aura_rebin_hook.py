@@ -2,10 +2,12 @@ import copy
 
 import pytest
 import torch
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from mmghm.engine import AURARebinHook
 from mmghm.engine.launch import mmengine_checkpoints
+from mmghm.models import GHMCWAPLoss
 
 
 def loss_of(runner):
@@ -222,3 +224,53 @@ def test_raises_without_a_loss_to_serve(digits_cfg):
 def test_refuses_bad_arguments(kwargs, error):
     with pytest.raises(error, match=next(iter(kwargs))):
         AURARebinHook(**kwargs)
+
+
+class PlainDataset(torch.utils.data.Dataset):
+    """A dataset of plain PyTorch: no metainfo, labels only on request."""
+
+    def __init__(self, with_targets):
+        generator = torch.Generator().manual_seed(0)
+        self.features = torch.randn(40, 6, generator=generator)
+        self.labels = torch.tensor([0] * 30 + [1] * 8 + [2] * 2)
+        if with_targets:
+            self.targets = self.labels
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, idx):
+        return self.features[idx], self.labels[idx]
+
+
+class PlainModel(BaseModel):
+    """No mmpretrain in sight."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(6, 3)
+        self.criterion = GHMCWAPLoss(3)
+
+    def forward(self, features, labels, mode='loss'):
+        return dict(loss=self.criterion(self.linear(features), labels))
+
+
+@pytest.mark.parametrize('with_targets', [True, False])
+def test_serves_any_mmengine_project(tmp_path, with_targets):
+    loader = torch.utils.data.DataLoader(PlainDataset(with_targets), 8)
+    model = PlainModel()
+    Runner(
+        model,
+        str(tmp_path),
+        train_dataloader=loader,
+        train_cfg=dict(by_epoch=True, max_epochs=2),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        custom_hooks=[dict(type='AURARebinHook')],
+        experiment_name=f'plain_{with_targets}',
+    ).train()
+    loss = model.criterion
+    assert loss.num_rebins == 2
+    known = [30, 8, 2] if with_targets else [0, 0, 0]
+    assert loss.class_counts.tolist() == known
+    examples = (loss.values * 30 * loss.values_edges.diff(dim=1)).sum(1)
+    torch.testing.assert_close(examples, torch.tensor([30.0, 8.0, 2.0]))

@@ -77,6 +77,13 @@ def test_a_killed_grid_ends_like_an_uninterrupted_one(tmp_path):
     assert code == 0 and '3 to run' in output and '1 done' in output, output
     assert accuracies(killed) == accuracies(whole)
 
+    # Killed between the last checkpoint and the result.
+    lost = next((killed / 'results').glob('seesaw*.json'))
+    lost.unlink()
+    code, output = finish(killed, '--seeds', '0', '1')
+    assert code == 0 and '1 to run' in output, output
+    assert accuracies(killed) == accuracies(whole)
+
     code, output = finish(killed, '--seeds', '0', '1')
     assert code == 0 and '0 to run' in output and '4 done' in output
     page = (killed / 'results/results.html').read_text()
@@ -94,6 +101,13 @@ def test_a_failed_cell_does_not_stop_the_others(tmp_path):
     assert code == 1 and '1 of 2 runs failed' in output, output
     methods = [r['cell']['method'] for r in load_results(tmp_path / 'results')]
     assert methods == ['seesaw']
+
+
+def test_runs_on_a_cluster(tmp_path):
+    pytest.importorskip('submitit', reason='submitit is an extra')
+    code, output = finish(tmp_path, '--cluster', 'local')
+    assert code == 0 and '0 of 2 runs failed' in output, output
+    assert len(load_results(tmp_path / 'results')) == 2
 
 
 def test_dry_run_and_bad_names(tmp_path):

@@ -1,7 +1,7 @@
 """Epoch's end for losses with gradient-norm histograms (algorithm 1)."""
 
 import math
-from typing import Any, Dict, List, Optional, Protocol, Union, runtime_checkable
+from typing import Any, List, Optional, Protocol, Union, runtime_checkable
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -13,15 +13,18 @@ from .schedule import begin_epoch, check_begin
 
 @runtime_checkable
 class Rebinnable(Protocol):
-    """What a loss must offer for :class:`AURARebinHook` to serve it."""
+    """What a loss must offer for :class:`AURARebinHook` to serve it.
 
-    intra_active: bool
+    It may also have ``intra_active`` (bool), which the hook sets by ``begin``,
+    ``summary()``, whose figures (Dict[str, float]) it logs, and
+    ``has_class_counts`` (bool), True if it needs no counts from the dataset.
+    """
 
     def rebin(self) -> None:
         """Close an epoch; a collective call."""
 
-    def summary(self) -> Dict[str, float]:
-        """Figures of the finished epoch for the log."""
+    def set_class_counts(self, counts: Any) -> None:
+        """Learn how many training examples each class has."""
 
 
 @HOOKS.register_module()
@@ -67,7 +70,7 @@ class AURARebinHook(Hook):
         check_begin(begin)
         self.interval = interval
         self.begin = begin
-        self._losses: List[Rebinnable] = []
+        self._losses: List[Any] = []
 
     def before_train(self, runner: Any) -> None:
         """Find the losses and give them class counts.
@@ -76,7 +79,8 @@ class AURARebinHook(Hook):
             runner (Any): The runner.
 
         Raises:
-            ValueError: If the model has no such loss.
+            ValueError: If the model has no such loss, or the interval cannot
+                be told.
         """
         self._losses = [
             module
@@ -90,9 +94,14 @@ class AURARebinHook(Hook):
                 'or take the hook out of custom_hooks'
             )
         loader = runner.train_dataloader
-        give_class_counts(runner.model, loader.dataset)
+        give_class_counts(runner, loader.dataset)
         self._by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
         if self._by_iteration and self.interval is None:
+            if loader.batch_size is None:
+                raise ValueError(
+                    'AURARebinHook cannot tell how many iterations make a pass '
+                    'with this batch sampler; give it interval=...'
+                )
             # An infinite sampler's loader does not end with the dataset.
             batch = loader.batch_size * runner.world_size
             self.interval = max(math.ceil(len(loader.dataset) / batch), 1)
@@ -140,7 +149,8 @@ class AURARebinHook(Hook):
             loss.rebin()
             # One loss is the rule; further ones are told apart by number.
             prefix = f'train/ghm{number or ""}'
-            for name, value in loss.summary().items():
+            summary = getattr(loss, 'summary', dict)
+            for name, value in summary().items():
                 runner.message_hub.update_scalar(f'{prefix}/{name}', value)
 
     def _set_active(self, runner: Any, ahead: int) -> None:
@@ -152,4 +162,5 @@ class AURARebinHook(Hook):
             epoch, num_epochs = runner.epoch, runner.max_epochs
         begin = begin_epoch(self.begin, num_epochs)
         for loss in self._losses:
-            loss.intra_active = epoch >= begin
+            if hasattr(loss, 'intra_active'):
+                loss.intra_active = epoch >= begin

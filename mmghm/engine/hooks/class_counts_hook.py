@@ -20,29 +20,39 @@ def counting_losses(model: nn.Module) -> List[Any]:
         model (nn.Module): A model, wrapped or compiled or not.
 
     Returns:
-        List[Any]: Modules with ``set_class_counts`` and ``has_class_counts``.
+        List[Any]: Modules with ``set_class_counts`` that have no counts yet.
     """
     # modules() walks through DDP, FSDP and torch.compile wrappers.
     return [
         module
         for module in model.modules()
         if hasattr(module, 'set_class_counts')
-        and hasattr(module, 'has_class_counts')
+        and not getattr(module, 'has_class_counts', False)
     ]
 
 
-def give_class_counts(model: nn.Module, dataset: Any) -> None:
+def give_class_counts(runner: Any, dataset: Any) -> Optional[np.ndarray]:
     """Give a dataset's class counts to the losses that have none.
 
+    A dataset that does not tell its labels is no error: a loss that cannot do
+    without counts says so itself.
+
     Args:
-        model (nn.Module): The training model.
+        runner (Any): The runner with the training model.
         dataset (Any): The train dataset.
+
+    Returns:
+        Optional[np.ndarray]: The counts, int64 (C,), None if unknown.
     """
-    for loss in counting_losses(model):
-        if not loss.has_class_counts:
-            loss.set_class_counts(
-                dataset_class_counts(dataset, loss.num_classes)
-            )
+    try:
+        counts = dataset_class_counts(dataset)
+    except TypeError as error:
+        runner.logger.warning(f'No class counts: {error}')
+        return None
+    for loss in counting_losses(runner.model):
+        num_classes = getattr(loss, 'num_classes', len(counts))
+        loss.set_class_counts(dataset_class_counts(dataset, num_classes))
+    return counts
 
 
 @HOOKS.register_module()
@@ -66,9 +76,10 @@ class ClassCountsHook(Hook):
             runner (Any): The runner.
         """
         dataset = runner.train_dataloader.dataset
-        counts = dataset_class_counts(dataset)
+        counts = give_class_counts(runner, dataset)
+        if counts is None:
+            return
         self._share(runner, counts)
-        give_class_counts(runner.model, dataset)
         kept = counts[counts > 0]
         factor = kept.max() / kept.min() if len(kept) else float('nan')
         runner.logger.info(
