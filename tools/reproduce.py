@@ -79,6 +79,11 @@ def parse_args() -> argparse.Namespace:
         '--dry-run', action='store_true', help='print the plan and stop'
     )
     parser.add_argument(
+        '--render-only',
+        action='store_true',
+        help='render the results that there are and stop',
+    )
+    parser.add_argument(
         '--cluster',
         help="hand the runs to submitit: 'slurm', or 'local' for its own "
         'processes on this machine',
@@ -204,9 +209,23 @@ def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
     return failed
 
 
+def render(folder: Path, console: Console) -> None:
+    results = load_results(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'results.md').write_text(render_markdown(results))
+    (folder / 'results.html').write_text(render_html(results))
+    console.print(
+        f'Rendered {len(results)} results into {folder}/results.md and '
+        'results.html.'
+    )
+
+
 def main() -> int:
     args = parse_args()
     console = Console()
+    if args.render_only:
+        render(args.results, console)
+        return 0
     try:
         cells = plan_table(
             args.table,
@@ -232,14 +251,8 @@ def main() -> int:
     failed = (
         run_on_cluster(todo, args) if args.cluster else run_here(todo, console)
     )
-    results = load_results(args.results)
-    args.results.mkdir(parents=True, exist_ok=True)
-    (args.results / 'results.md').write_text(render_markdown(results))
-    (args.results / 'results.html').write_text(render_html(results))
-    console.print(
-        f'Rendered {len(results)} results into {args.results}/results.md and '
-        f'results.html; {len(failed)} of {len(todo)} runs failed.'
-    )
+    render(args.results, console)
+    console.print(f'{len(failed)} of {len(todo)} runs failed.')
     return 1 if failed else 0
 
 
