@@ -456,3 +456,20 @@ def test_order_of_the_batch_does_not_matter(seed, histogram):
         for loss in losses:
             loss.rebin()
         assert torch.equal(losses[0].values, losses[1].values)
+
+
+@pytest.mark.parametrize('histogram', ['previous', 'running'])
+@pytest.mark.parametrize('soft', [False, True])
+def test_forward_reads_no_value_from_a_tensor(histogram, soft):
+    """A full graph has no ``.item()`` and no branch on a tensor's value."""
+    kwargs = dict(num_regions=5, class_counts=[9, 5, 3], histogram=histogram)
+    compiled_loss, plain = GHMCWAPLoss(3, **kwargs), GHMCWAPLoss(3, **kwargs)
+    compiled = torch.compile(compiled_loss, fullgraph=True, backend='eager')
+    for _ in range(3):
+        logits, target = 3 * torch.randn(8, 3), torch.randint(3, (8,))
+        if soft:
+            target = 0.9 * F.one_hot(target, 3) + 0.1 / 3
+        assert torch.equal(compiled(logits, target), plain(logits, target))
+        assert torch.equal(compiled_loss.counts, plain.counts)
+        compiled_loss.rebin(), plain.rebin()
+        assert torch.equal(compiled_loss.edges, plain.edges)
