@@ -9,6 +9,8 @@ Examples:
     python tools/reproduce.py table1 --datasets cifar10 --imbalance 100 \
         --seeds 0 1 2
     python tools/reproduce.py table3 --cluster slurm --slurm-partition gpu
+    python tools/reproduce.py evidence --regimes base digits \
+        --settings margin_g0.8 late_g0.8 --seeds 0 1 2 --validation
 """
 
 import argparse
@@ -18,7 +20,7 @@ import re
 import sys
 from pathlib import Path
 from statistics import mean
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from rich.console import Console
 from rich.progress import (
@@ -36,7 +38,9 @@ from mmghm.reproduce.plan import (
     Cell,
     cell_config,
     identity,
+    plan_evidence,
     plan_table,
+    prefix,
     result_path,
 )
 from mmghm.reproduce.render import load_results, render_html, render_markdown
@@ -44,7 +48,7 @@ from mmghm.reproduce.run import run_cell, run_cell_logged
 
 # Epochs per second are unknown before the first result: say so.
 UNKNOWN = 'unknown'
-Job = Tuple[Cell, Path, Path]
+Job = Tuple[Cell, Path, Path, Optional[Path]]
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,7 +56,11 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('table', choices=TABLES, help='table of the paper')
+    parser.add_argument(
+        'table',
+        choices=[*TABLES, 'evidence'],
+        help='table of the paper, or the study in docs/evidence.md',
+    )
     parser.add_argument(
         '--scale',
         choices=['full', 'quick'],
@@ -71,6 +79,17 @@ def parse_args() -> argparse.Namespace:
         '--epochs', type=int, help='shorter runs, their schedules scaled'
     )
     parser.add_argument('--amp', action='store_true', help='bfloat16')
+    parser.add_argument(
+        '--regimes', nargs='+', help='evidence: some of the regimes'
+    )
+    parser.add_argument(
+        '--settings', nargs='+', help='evidence: some of the settings'
+    )
+    parser.add_argument(
+        '--validation',
+        action='store_true',
+        help='evidence: evaluate on held-out train images, to choose by',
+    )
     parser.add_argument('--results', type=Path, default=Path('results'))
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/reproduce')
@@ -93,6 +112,34 @@ def parse_args() -> argparse.Namespace:
         '--timeout-hours', type=float, default=24, help='of a cluster job'
     )
     return parser.parse_args()
+
+
+def plan(args: argparse.Namespace) -> List[Cell]:
+    if args.table == 'evidence':
+        return plan_evidence(
+            args.regimes, args.settings, args.seeds, args.validation
+        )
+    return plan_table(
+        args.table,
+        args.scale,
+        args.datasets,
+        args.imbalance,
+        args.methods,
+        args.seeds,
+        args.epochs,
+        args.amp,
+    )
+
+
+def job_of(cell: Cell, args: argparse.Namespace) -> Job:
+    out = result_path(args.results, cell, identity(cell))
+    start = None
+    shared = prefix(cell)
+    if shared:
+        sibling, epochs = shared
+        *_, work_dir, _ = job_of(sibling, args)
+        start = work_dir / f'epoch_{epochs}.pth'
+    return cell, out, args.work_dir / out.stem, start
 
 
 def seconds_per_epoch(results: List[dict]) -> Dict[str, float]:
@@ -156,7 +203,7 @@ def run_here(jobs: List[Job], console: Console) -> List[Job]:
         whole = progress.add_task('epochs of all cells', total=all_epochs)
         finished = 0
         for number, job in enumerate(jobs, start=1):
-            cell, _, work_dir = job
+            cell, _, work_dir, _ = job
             epochs = cell_config(cell).train_cfg.max_epochs
             name = f'{number}/{len(jobs)} {cell.name} seed {cell.seed}'
             current = progress.add_task(name, total=epochs)
@@ -227,20 +274,7 @@ def main() -> int:
         render(args.results, console)
         return 0
     try:
-        cells = plan_table(
-            args.table,
-            args.scale,
-            args.datasets,
-            args.imbalance,
-            args.methods,
-            args.seeds,
-            args.epochs,
-            args.amp,
-        )
-        jobs = []
-        for cell in cells:
-            out = result_path(args.results, cell, identity(cell))
-            jobs.append((cell, out, args.work_dir / out.stem))
+        jobs = [job_of(cell, args) for cell in plan(args)]
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'reproduce.py: {error}') from error
     done = [job for job in jobs if job[1].exists()]

@@ -42,7 +42,7 @@ def choose_long_tail(
 
 
 def split_held_out(
-    labels: np.ndarray, share: float, seed: int
+    labels: np.ndarray, amount: Union[int, float], seed: int
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Hold out part of every class that has at least two images.
 
@@ -50,8 +50,8 @@ def split_held_out(
 
     Args:
         labels (np.ndarray): Labels, shape (n,).
-        share (float): Share of each class to hold out, in (0, 1); at least one
-            image and never all.
+        amount (Union[int, float]): What to hold out of each class: a number of
+            images, or a share in (0, 1); at least one image and never all.
         seed (int): Seed of the choice.
 
     Returns:
@@ -62,7 +62,12 @@ def split_held_out(
         # Other numbers than those that chose the subset.
         generator = np.random.Generator(np.random.PCG64([seed, label, 1]))
         members = generator.permutation(np.flatnonzero(labels == label))
-        number = min(max(round(share * len(members)), 1), len(members) - 1)
+        number = (
+            amount
+            if isinstance(amount, int)
+            else max(round(amount * len(members)), 1)
+        )
+        number = min(number, len(members) - 1)
         held[members[:number]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
 
@@ -85,9 +90,9 @@ class LongTailDataset:
         cap (bool): Whether a class with fewer images than asked for gives
             all it has (ImageNet's classes are not all equally large) instead
             of raising an error.
-        holdout (float): Share of each class in [0, 1) that is held out of
-            training, to choose hyper-parameters on; see
-            :func:`split_held_out`.
+        holdout (Union[int, float]): Images of each class, as a number or as a
+            share in [0, 1), held out of training to choose hyper-parameters
+            on; see :func:`split_held_out`.
         part (str): ``'train'`` or ``'holdout'``: which part this dataset is.
         lazy_init (bool): Whether to leave reading the labels to
             :meth:`full_init`.
@@ -112,7 +117,7 @@ class LongTailDataset:
         class_counts: Union[Sequence[int], Dict[str, int], None] = None,
         seed: int = 0,
         cap: bool = False,
-        holdout: float = 0.0,
+        holdout: Union[int, float] = 0,
         part: str = 'train',
         lazy_init: bool = False,
     ) -> None:
@@ -132,8 +137,11 @@ class LongTailDataset:
         self.profile = profile
         self.seed = seed
         self.cap = cap
-        if not 0 <= holdout < 1:
-            raise ValueError(f'holdout must be in [0, 1), got {holdout}')
+        if holdout < 0 or (holdout >= 1 and not isinstance(holdout, int)):
+            raise ValueError(
+                'holdout must be a share in [0, 1) or an integer number of '
+                f'images of each class, got {holdout!r}'
+            )
         if part not in ('train', 'holdout'):
             raise ValueError(f"part must be 'train' or 'holdout', got {part!r}")
         if part == 'holdout' and not holdout:

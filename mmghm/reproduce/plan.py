@@ -3,10 +3,10 @@
 import copy
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
@@ -14,6 +14,9 @@ from mmengine.registry import DATASETS, DefaultScope
 import mmghm
 from mmghm.cells import compose
 from mmghm.datasets import dataset_class_counts, dataset_labels
+from mmghm.engine.hooks.schedule import begin_epoch
+
+from .evidence import REGIMES, SETTINGS, apply
 
 PAPER_METHODS = (
     'softmax',
@@ -71,6 +74,10 @@ class Cell:
         seed (int): Seed of initialisation, order and augmentation.
         epochs (Optional[int]): In place of the task's, its schedule scaled.
         amp (bool): Whether to train in bfloat16.
+        regime (Optional[str]): One of :data:`~.evidence.REGIMES`.
+        setting (Optional[str]): One of :data:`~.evidence.SETTINGS`, given
+            with the regime.
+        validation (bool): Whether to evaluate on held-out train images.
     """
 
     method: str
@@ -79,10 +86,16 @@ class Cell:
     seed: int
     epochs: Optional[int] = None
     amp: bool = False
+    regime: Optional[str] = None
+    setting: Optional[str] = None
+    validation: bool = False
 
     @property
     def name(self) -> str:
         """Name of the cell without its seed."""
+        if self.regime:
+            part = 'validation' if self.validation else 'test'
+            return f'{self.setting}/{self.regime}_{part}'
         factor = self.imbalance_factor
         return f'{self.method}/{self.task}' + (f'_if{factor}' if factor else '')
 
@@ -146,6 +159,99 @@ def plan_table(
     return cells
 
 
+def plan_evidence(
+    regimes: Optional[Sequence[str]],
+    settings: Optional[Sequence[str]],
+    seeds: Sequence[int],
+    validation: bool,
+) -> List[Cell]:
+    """List the runs of the study in docs/evidence.md.
+
+    Args:
+        regimes (Optional[Sequence[str]]): Some of the regimes.
+        settings (Optional[Sequence[str]]): Some of the settings.
+        seeds (Sequence[int]): Seeds.
+        validation (bool): Whether to evaluate on held-out train images.
+
+    Returns:
+        List[Cell]: A setting comes before those that can go on from it.
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    for kind, names, known in (
+        ('regime', regimes, REGIMES),
+        ('setting', settings, SETTINGS),
+    ):
+        unknown = sorted(set(names or ()) - set(known))
+        if unknown:
+            raise ValueError(
+                f'unknown {kind} {", ".join(unknown)}; there are '
+                f'{", ".join(known)}'
+            )
+    chosen = sorted(
+        settings or SETTINGS, key=lambda name: bool(SETTINGS[name].prefix)
+    )
+    return [
+        evidence_cell(regime, setting, seed, validation)
+        for regime in regimes or REGIMES
+        for seed in seeds
+        for setting in chosen
+    ]
+
+
+def evidence_cell(
+    regime: str, setting: str, seed: int, validation: bool
+) -> Cell:
+    """One run of the study.
+
+    Args:
+        regime (str): Name of the regime.
+        setting (str): Name of the setting.
+        seed (int): Seed of images, initialisation, order and augmentation.
+        validation (bool): Whether to evaluate on held-out train images.
+
+    Returns:
+        Cell: The run.
+    """
+    where = REGIMES[regime]
+    return Cell(
+        SETTINGS[setting].method,
+        where.task,
+        where.imbalance_factor,
+        seed,
+        where.epochs,
+        where.amp,
+        regime,
+        setting,
+        validation,
+    )
+
+
+def prefix(cell: Cell) -> Optional[Tuple[Cell, int]]:
+    """Find the run that a cell repeats before its weights begin to act.
+
+    Args:
+        cell (Cell): The run.
+
+    Returns:
+        Optional[Tuple[Cell, int]]: The other run, and the number of epochs
+        after which the cell may go on from its checkpoint.
+    """
+    setting = SETTINGS[cell.setting] if cell.setting else None
+    if setting is None or not setting.prefix or not setting.begin:
+        return None
+    epochs = cell_config(cell).train_cfg.max_epochs
+    return (
+        replace(
+            cell,
+            setting=setting.prefix,
+            method=SETTINGS[setting.prefix].method,
+        ),
+        begin_epoch(setting.begin, epochs),
+    )
+
+
 def _factors(
     table: str, scale: str, task: str, imbalance: Optional[Sequence[int]]
 ) -> Sequence[Optional[int]]:
@@ -173,6 +279,14 @@ def cell_config(cell: Cell) -> Config:
     if cell.amp:
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
         cfg.val_cfg.fp16 = True  # MMEngine's name for autocast, bfloat16 here
+    if cell.regime and cell.setting:
+        apply(
+            cfg,
+            REGIMES[cell.regime],
+            SETTINGS[cell.setting],
+            cell.seed,
+            cell.validation,
+        )
     return cfg
 
 

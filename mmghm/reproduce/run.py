@@ -5,10 +5,12 @@ import json
 import os
 import platform
 import re
+import shutil
 import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Optional
 
 import torch
 from mmengine.runner import find_latest_checkpoint
@@ -20,7 +22,9 @@ from .plan import Cell, cell_config, identity
 PACKAGES = ('mmghm', 'torch', 'torchvision', 'mmengine', 'mmpretrain', 'numpy')
 
 
-def run_cell(cell: Cell, out: Path, work_dir: Path) -> None:
+def run_cell(
+    cell: Cell, out: Path, work_dir: Path, start: Optional[Path] = None
+) -> None:
     """Train a cell, going on from its last checkpoint, and write the result.
 
     If another process works on the same cell, it waits for its result.
@@ -29,6 +33,8 @@ def run_cell(cell: Cell, out: Path, work_dir: Path) -> None:
         cell (Cell): The run.
         out (Path): The result's file; it appears complete or not at all.
         work_dir (Path): Folder of logs and checkpoints.
+        start (Optional[Path]): Checkpoint of a run that this one repeats up
+            to there, see :func:`~.plan.prefix`. Not used if it is missing.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     # A killed reproduce.py may have left a run behind.
@@ -36,6 +42,9 @@ def run_cell(cell: Cell, out: Path, work_dir: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if out.exists():
             return
+        if start and start.exists() and not find_latest_checkpoint(work_dir):
+            copied = shutil.copy(start, work_dir)
+            (work_dir / 'last_checkpoint').write_text(str(copied))
         result = _train(cell, work_dir)
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_suffix('.partial')
@@ -54,10 +63,11 @@ def _train(cell: Cell, work_dir: Path) -> dict:
             resume=True,
             visualizer=dict(_delete_=True, type='Visualizer'),
             val_evaluator=dict(per_class_file=str(per_class)),
-            default_hooks=dict(checkpoint=dict(max_keep_ckpts=1)),
         )
     )
     cfg.default_hooks.logger.interval = 10**6
+    if not cell.regime:
+        cfg.default_hooks.checkpoint.max_keep_ckpts = 1
     cfg.train_dataloader.setdefault('collate_fn', dict(type='default_collate'))
     cfg.val_dataloader.setdefault('collate_fn', dict(type='default_collate'))
     prepare_cpu(cfg)
@@ -117,7 +127,9 @@ def hardware() -> str:
     return f'{names[0]}, {threads} thread' + 's' * (threads > 1)
 
 
-def run_cell_logged(cell: Cell, out: Path, work_dir: Path) -> None:
+def run_cell_logged(
+    cell: Cell, out: Path, work_dir: Path, start: Optional[Path] = None
+) -> None:
     """Run a cell with its output in ``work_dir/output.log``.
 
     For a process of its own.
@@ -126,10 +138,11 @@ def run_cell_logged(cell: Cell, out: Path, work_dir: Path) -> None:
         cell (Cell): The run.
         out (Path): The result's file.
         work_dir (Path): Folder of logs and checkpoints.
+        start (Optional[Path]): See :func:`run_cell`.
     """
     log = os.open(
         work_dir / 'output.log', os.O_WRONLY | os.O_CREAT | os.O_APPEND
     )
     os.dup2(log, 1)
     os.dup2(log, 2)
-    run_cell(cell, out, work_dir)
+    run_cell(cell, out, work_dir, start)

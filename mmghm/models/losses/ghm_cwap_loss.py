@@ -4,6 +4,7 @@ import warnings
 from typing import Any, Dict, Optional, Tuple, Union
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import all_gather, all_reduce, get_dist_info
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
@@ -24,6 +25,7 @@ from .gradient_histogram import (
     equal_edges,
     find_region,
     region_weight,
+    remap,
     uniform_histogram,
 )
 from .margin import margin_cross_entropy, margin_cross_entropy_per_class
@@ -31,6 +33,8 @@ from .margin import margin_cross_entropy, margin_cross_entropy_per_class
 # A soft target counts a share of an example. Shares are added up in integers,
 # so that their sum depends neither on the order nor on the number of ranks.
 SHARES_PER_EXAMPLE = 2**20
+HISTOGRAMS = ('previous', 'running', 'fading')
+MARGIN_SIZES = ('histogram', 'class_counts')
 
 
 @MODELS.register_module()
@@ -56,15 +60,15 @@ class GHMCWAPLoss(LongTailLoss):
                                           :meth:`rebin`
     ``counts``          int64 (C, N)      examples of the running epoch, whole
                                           ones; cleared by :meth:`rebin`.
-                                          Of all ranks if the histogram is
-                                          ``'running'`` and sync ``'step'``,
-                                          else this rank's
+                                          This rank's under sync ``'epoch'``
+                                          or histogram ``'previous'``, else
+                                          of all ranks
     ``shares``          int64 (C, N)      shares of examples left over beside
                                           ``counts``, in 2**-20 examples
     ``values``          float32 (C, N)    v of the last finished epoch in which
                                           the category was seen, or the prior
     ``values_edges``    float32 (C, N+1)  edges ``values`` were counted on
-    ``effective_sizes`` float32 (C,)      S of ``values``; 0: not known
+    ``effective_sizes`` float32 (C,)      the margin's S; 0: not known
     ``published``       bool (C,)         ``values`` were counted, no prior
     ``num_rebins``      int64 ()          finished epochs
     ``class_counts``    int64 (C,)        the prior, 0 while unknown
@@ -89,10 +93,22 @@ class GHMCWAPLoss(LongTailLoss):
             printed, ``'regions'``, ``'mean'`` or ``'gradient'``.
         histogram (str): ``'previous'`` weighs by the finished epoch's
             histogram (W = 1 until one is finished), ``'running'`` by this
-            epoch's counts, the present batch included.
-        sync (str): For ``'running'`` on several ranks: ``'step'`` weighs by
-            the counts of all ranks, gathered in every step (4 bytes an
-            example); ``'epoch'`` by the rank's own, summed in :meth:`rebin`.
+            epoch's counts, the present batch included, ``'fading'`` by both:
+            the finished epoch's (or the prior), on the edges in force, counts
+            for the part of the category that this epoch has not counted yet.
+        max_weight (Optional[float]): Ceiling on W after its scaling.
+        momentum (float): Share in [0, 1) that the histogram published before
+            keeps when :meth:`rebin` publishes.
+        adjusted_norm (bool): Whether g is taken from the logits with their
+            margins, as printed, or from the raw ones.
+        margin_size (str): S of the margin: ``'histogram'``, as printed, or
+            ``'class_counts'``, constant over training.
+        margin_alpha (Optional[float]): Exponent of the margin's S in place of
+            ``alpha``, so that the two can be chosen apart.
+        sync (str): For ``'running'`` and ``'fading'`` on several ranks:
+            ``'step'`` weighs by the counts of all ranks, gathered in every
+            step (4 bytes an example); ``'epoch'`` by the rank's own, summed
+            in :meth:`rebin`.
             Under ``'step'`` all ranks must see the same kind of target
             (labels or shares) in a step.
         class_counts (Optional[Counts]): Training examples per class, see
@@ -139,6 +155,11 @@ class GHMCWAPLoss(LongTailLoss):
         adaptive: bool = True,
         normalize: str = 'gradient',
         histogram: str = 'running',
+        max_weight: Optional[float] = None,
+        momentum: float = 0.0,
+        adjusted_norm: bool = True,
+        margin_size: str = 'histogram',
+        margin_alpha: Optional[float] = None,
         sync: str = 'step',
         class_counts: Optional[Counts] = None,
         reduction: str = 'mean',
@@ -151,7 +172,21 @@ class GHMCWAPLoss(LongTailLoss):
         check_number('alpha', alpha, minimum=0, maximum=1, open_minimum=True)
         check_number('gamma', gamma, minimum=0)
         check_choice('normalize', normalize, NORMALIZATIONS)
-        check_choice('histogram', histogram, ('previous', 'running'))
+        check_choice('histogram', histogram, HISTOGRAMS)
+        if max_weight is not None:
+            check_number('max_weight', max_weight, minimum=0, open_minimum=True)
+        check_number('momentum', momentum, minimum=0, maximum=1)
+        if momentum == 1:
+            raise ValueError('momentum must be below 1, got 1: no epoch counts')
+        check_choice('margin_size', margin_size, MARGIN_SIZES)
+        if margin_alpha is not None:
+            check_number(
+                'margin_alpha',
+                margin_alpha,
+                minimum=0,
+                maximum=1,
+                open_minimum=True,
+            )
         check_choice('sync', sync, ('step', 'epoch'))
         self.num_regions = num_regions
         self.alpha = alpha
@@ -161,6 +196,12 @@ class GHMCWAPLoss(LongTailLoss):
         self.adaptive = adaptive
         self.normalize = normalize
         self.histogram = histogram
+        self.max_weight = max_weight
+        self.momentum = momentum
+        self.adjusted_norm = adjusted_norm
+        self.margin_size = margin_size
+        self.needs_class_counts = inter_balance and margin_size != 'histogram'
+        self.margin_alpha = alpha if margin_alpha is None else margin_alpha
         self.sync = sync
         # Whether W acts; AURARebinHook switches it by the epoch (`begin`).
         self.intra_active = True
@@ -244,7 +285,9 @@ class GHMCWAPLoss(LongTailLoss):
         with torch.no_grad():
             # 1 - p without cancellation for well-fitted examples. Rounding
             # may leave the loss a little below 0, and g must not be.
-            norm = -torch.expm1(-loss.clamp(min=0))
+            norm = -torch.expm1(
+                -self._norm_losses(loss, logits, target).clamp(min=0)
+            )
             if self.training:
                 self._count(norm, target)
                 self._warn_without_rebin(len(target))
@@ -262,10 +305,15 @@ class GHMCWAPLoss(LongTailLoss):
         ``adaptive``, new ``edges``; the others keep theirs. Then counting
         starts again. A collective call: every rank must make it.
         """
-        counts, shares = self._epoch_counts()
-        examples = counts.float() + shares.float() / SHARES_PER_EXAMPLE
-        values = density(examples, self.edges)
+        values = density(_examples(*self._epoch_counts()), self.edges)
         seen = (values > 0).any(dim=1)
+        if self.momentum:
+            before = remap(self.values, self.values_edges, self.edges)
+            values = torch.where(
+                (self.published & seen).unsqueeze(1),
+                values.lerp(before, self.momentum),
+                values,
+            )
         self._publish(seen, values, self.edges)
         self.published |= seen
         if self.adaptive:
@@ -284,8 +332,7 @@ class GHMCWAPLoss(LongTailLoss):
     def region_weights(self) -> Tensor:
         """W as it would be applied to the next example, shape (C, N).
 
-        On ``values_edges`` under ``histogram='previous'``, on ``edges`` under
-        ``'running'``.
+        On ``values_edges`` under ``histogram='previous'``, else on ``edges``.
         """
         if not (self.intra_balance and self.intra_active):
             return torch.ones_like(self.values)
@@ -303,9 +350,7 @@ class GHMCWAPLoss(LongTailLoss):
         occupied = (self.values > 0) & self.published.unsqueeze(1)
         if not occupied.any():
             return {}
-        weights = region_weight(
-            self.values, self.values_edges, self.alpha, self.normalize
-        )
+        weights = self._limited_weight(self.values, self.values_edges)
         examples = self.values * self.values_edges.diff(dim=1) * occupied
         return {
             'weight_max': float(weights[occupied].max()),
@@ -324,6 +369,11 @@ class GHMCWAPLoss(LongTailLoss):
             'adaptive',
             'normalize',
             'histogram',
+            'max_weight',
+            'momentum',
+            'adjusted_norm',
+            'margin_size',
+            'margin_alpha',
             'sync',
         )
         settings = ', '.join(f'{n}={getattr(self, n)!r}' for n in names)
@@ -332,13 +382,29 @@ class GHMCWAPLoss(LongTailLoss):
     @property
     def _counts_are_global(self) -> bool:
         """Whether every rank counts the examples of all ranks."""
-        return self.histogram == 'running' and self.sync == 'step'
+        return self.histogram != 'previous' and self.sync == 'step'
 
     def _publish(self, which: Tensor, values: Tensor, edges: Tensor) -> None:
         rows = which.unsqueeze(1)
         self.values.copy_(torch.where(rows, values, self.values))
         self.values_edges.copy_(torch.where(rows, edges, self.values_edges))
-        self.effective_sizes.copy_(effective_size(self.values, self.alpha))
+        sizes = self.values
+        if self.margin_size == 'class_counts':
+            sizes, _ = uniform_histogram(self.class_counts, self.num_regions)
+        self.effective_sizes.copy_(effective_size(sizes, self.margin_alpha))
+
+    def _norm_losses(
+        self, loss: Tensor, logits: Tensor, target: Tensor
+    ) -> Tensor:
+        """Cross-entropies of which g is taken: shape (B,), or (B, C)."""
+        if self.adjusted_norm or not self.inter_balance:
+            return loss
+        if target.dim() == 1:
+            raw = F.cross_entropy(logits, target, reduction='none')
+        else:
+            raw = -logits.log_softmax(dim=1)
+        # NaN where the loss is, so that such examples are not counted.
+        return raw + loss * 0
 
     def _count(self, norm: Tensor, target: Tensor) -> None:
         """Add a batch to ``counts`` (and ``shares``)."""
@@ -416,17 +482,24 @@ class GHMCWAPLoss(LongTailLoss):
         """W of some categories' regions, shape (rows, N)."""
         edges = self._weight_edges[rows]
         if self.histogram == 'previous':
-            weights = region_weight(
-                self.values[rows], edges, self.alpha, self.normalize
-            )
+            weights = self._limited_weight(self.values[rows], edges)
             return torch.where(self.num_rebins > 0, weights, 1.0)
-        examples = (
-            self.counts[rows].float()
-            + self.shares[rows].float() / SHARES_PER_EXAMPLE
-        )
-        return region_weight(
-            density(examples, edges), edges, self.alpha, self.normalize
-        )
+        examples = _examples(self.counts[rows], self.shares[rows])
+        values = density(examples, edges)
+        if self.histogram == 'fading':
+            before = remap(self.values[rows], self.values_edges[rows], edges)
+            total = (before * edges.diff(dim=1)).sum(dim=1) * self.num_regions
+            # What this epoch has counted of the category already. Nothing
+            # fades in a category without a histogram.
+            done = (examples.sum(dim=1) / total.clamp(min=1)).clamp(max=1)
+            values = values + before * (1 - done).unsqueeze(1)
+        return self._limited_weight(values, edges)
+
+    def _limited_weight(self, values: Tensor, edges: Tensor) -> Tensor:
+        weights = region_weight(values, edges, self.alpha, self.normalize)
+        if self.max_weight is None:
+            return weights
+        return weights.clamp(max=self.max_weight)
 
     def _warn_without_rebin(self, batch_size: int) -> None:
         """Warn once if training runs into its second epoch without rebin."""
@@ -457,3 +530,8 @@ class GHMCWAPLoss(LongTailLoss):
             # A checkpoint is written by rank 0, whose counts it holds.
             self.counts.zero_()
             self.shares.zero_()
+
+
+def _examples(counts: Tensor, shares: Tensor) -> Tensor:
+    """Whole examples and shares of them as one float32 number."""
+    return counts.float() + shares.float() / SHARES_PER_EXAMPLE

@@ -140,6 +140,33 @@ def adaptive_edges(values: Tensor) -> Tensor:
     return edges
 
 
+def remap(values: Tensor, edges: Tensor, new_edges: Tensor) -> Tensor:
+    """Carry a histogram over to other edges, its number of examples kept.
+
+    v is a density: it is integrated, and the integral differenced at the new
+    edges, as if the examples of a region lay evenly in it.
+
+    Args:
+        values (Tensor): v, shape (..., N).
+        edges (Tensor): Edges they were counted on, shape (..., N + 1).
+        new_edges (Tensor): Edges from 0 to 1 as well, shape (..., N + 1).
+
+    Returns:
+        Tensor: v on the new edges, shape (..., N).
+    """
+    examples = values * edges.diff(dim=-1)
+    below = torch.cat(
+        [torch.zeros_like(values[..., :1]), examples.cumsum(dim=-1)], dim=-1
+    )
+    region = find_region(new_edges, edges)
+    into_region = new_edges - edges.gather(-1, region)
+    integral = below.gather(-1, region) + into_region * values.gather(
+        -1, region
+    )
+    # Rounding may leave an empty region a little below 0.
+    return (integral.diff(dim=-1) / new_edges.diff(dim=-1)).clamp(min=0)
+
+
 def uniform_histogram(
     class_counts: Tensor, num_regions: int
 ) -> Tuple[Tensor, Tensor]:

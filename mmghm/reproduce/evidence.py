@@ -1,0 +1,207 @@
+"""Regimes and settings of the study in docs/evidence.md.
+
+A regime is a train set, a model and a number of epochs; a setting is a loss
+with its options. ``tools/reproduce.py evidence`` runs any pair of them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+from mmengine.config import Config, ConfigDict
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What a setting is tried on.
+
+    Attributes:
+        task (str): Name of backbone, dataset and schedule.
+        head (int): Images of the largest class.
+        imbalance_factor (int): Largest over smallest class.
+        held_out (int): Images of each class held out under validation.
+        epochs (Optional[int]): In place of the task's.
+        ascending (bool): Whether the *last* class is the largest.
+        amp (bool): Whether to train in bfloat16.
+        options (Dict[str, Any]): Further options of the config.
+    """
+
+    task: str
+    head: int
+    imbalance_factor: int
+    held_out: int
+    epochs: Optional[int] = None
+    ascending: bool = False
+    amp: bool = True
+    options: Dict[str, Any] = field(default_factory=dict)
+
+    def class_counts(self, num_classes: int) -> List[int]:
+        """Sizes of the classes, falling exponentially.
+
+        Args:
+            num_classes (int): C.
+
+        Returns:
+            List[int]: C sizes.
+        """
+        steps = [c / (num_classes - 1) for c in range(num_classes)]
+        counts = [int(self.head * self.imbalance_factor**-s) for s in steps]
+        return counts[::-1] if self.ascending else counts
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A loss with options.
+
+    Attributes:
+        method (str): Name of the loss.
+        loss (Dict[str, Any]): Options of the loss.
+        begin (Optional[float]): Share of the epochs after which W acts.
+        prefix (Optional[str]): A setting that trains identically until then,
+            from whose checkpoint a run may go on.
+        options (Dict[str, Any]): Further options of the config.
+    """
+
+    method: str
+    loss: Dict[str, Any] = field(default_factory=dict)
+    begin: Optional[float] = None
+    prefix: Optional[str] = None
+    options: Dict[str, Any] = field(default_factory=dict)
+
+
+_CIFAR = 'resnet8_cifar10_lt'
+_DIGITS = 'resnet8_digits_lt'
+REGIMES = {
+    # The short regime of the first prototype.
+    'base': Regime(_CIFAR, 1000, 100, 400, epochs=60),
+    'if10': Regime(_CIFAR, 500, 10, 400, epochs=60),
+    'if500': Regime(_CIFAR, 1000, 500, 400, epochs=60),
+    # Another head size and the classes in the opposite order.
+    'ascending': Regime(_CIFAR, 500, 100, 400, epochs=60, ascending=True),
+    'head2000': Regime(_CIFAR, 2000, 100, 400, epochs=30),
+    'wide': Regime(
+        _CIFAR,
+        500,
+        50,
+        400,
+        epochs=60,
+        options={
+            'model.backbone.base_channels': 32,
+            'model.head.in_channels': 128,
+        },
+    ),
+    'long': Regime(_CIFAR, 500, 100, 400, epochs=200),
+    'digits': Regime(_DIGITS, 100, 20, 40, amp=False),
+    'digits_if50': Regime(
+        _DIGITS, 100, 50, 40, epochs=60, ascending=True, amp=False
+    ),
+    # For a GPU: the paper's scale.
+    'paper_if100': Regime('resnet32_cifar10_lt', 5000, 100, 0),
+    'paper_if500': Regime('resnet32_cifar10_lt', 5000, 500, 0),
+    'paper_if10': Regime('resnet32_cifar10_lt', 5000, 10, 0),
+}
+
+
+def apply(
+    cfg: Config, regime: Regime, setting: Setting, seed: int, validation: bool
+) -> None:
+    """Turn a composed config into that of a regime and a setting.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        regime (Regime): Train set, model, epochs.
+        setting (Setting): Options of the loss.
+        seed (int): Which images make up the long-tailed set.
+        validation (bool): Whether to evaluate on train images held out of
+            the set, in place of the test images.
+    """
+    dataset = cfg.train_dataloader.dataset
+    dataset.class_counts = regime.class_counts(cfg.num_classes)
+    dataset.seed = seed
+    if validation:
+        pool = dataset.dataset
+        part = ConfigDict(
+            type='LongTailDataset', profile='none', holdout=regime.held_out
+        )
+        dataset.dataset = ConfigDict(part, dataset=pool)
+        test = cfg.val_dataloader.dataset
+        cfg.val_dataloader.dataset = ConfigDict(
+            part,
+            part='holdout',
+            dataset=ConfigDict(pool, pipeline=test.pipeline),
+        )
+    # Small sets: workers would take longer to start than to load.
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.num_workers = 0
+        loader.pop('worker_init_fn', None)
+    cfg.merge_from_dict(regime.options)
+    cfg.merge_from_dict(setting.options)
+    cfg.model.head.loss.update(setting.loss)
+    if setting.begin is not None:
+        (hook,) = (h for h in cfg.custom_hooks if h.type == 'AURARebinHook')
+        hook.begin = setting.begin
+    cfg.default_hooks.checkpoint.update(
+        interval=max(cfg.train_cfg.max_epochs // 10, 1), max_keep_ckpts=-1
+    )
+
+
+def _late(begin: float = 0.8, gamma: float = 0.8, **loss: Any) -> Setting:
+    """GHM-CWAP whose W acts late, going on from the margin alone."""
+    loss = dict(gamma=gamma, margin_size='class_counts', **_FIXED, **loss)
+    return Setting('ghm_cwap', loss, begin, f'margin_g{gamma}')
+
+
+# The margin's S_m is n_m to the power 0.9 whatever alpha is.
+_FIXED = dict(margin_alpha=0.9)
+
+
+def _margin(gamma: float) -> Setting:
+    return Setting(
+        'ghm_cwap_margin',
+        dict(gamma=gamma, margin_size='class_counts', **_FIXED),
+    )
+
+
+def _settings() -> Dict[str, Setting]:
+    settings = {
+        name: Setting(name)
+        for name in (
+            'softmax',
+            'seesaw',
+            'balanced_softmax',
+            'ldam_drw',
+            'ghm_cwap',
+            'ghm_cwap_margin',
+            'ghm_cwap_printed',
+        )
+    }
+    for gamma in (0.4, 0.8, 1.2, 1.6, 2.0):
+        settings[f'margin_g{gamma}'] = _margin(gamma)
+        settings[f'late_g{gamma}'] = _late(gamma=gamma)
+    for begin in (0.0, 0.6, 0.9):
+        settings[f'begin{begin}'] = _late(begin)
+    for name in ('none', 'regions', 'mean'):
+        settings[f'late_{name}'] = _late(normalize=name)
+    for name in ('previous', 'fading'):
+        settings[f'late_{name}'] = _late(histogram=name)
+    for alpha in (0.1, 0.3, 0.5, 0.7):
+        settings[f'late_alpha{alpha}'] = _late(alpha=alpha)
+        settings[f'begin0_alpha{alpha}'] = _late(0.0, alpha=alpha)
+    for ceiling in (2, 5):
+        settings[f'late_max{ceiling}'] = _late(max_weight=ceiling)
+    # These change what is counted, and so have no prefix to share.
+    for name, loss in {
+        'raw': dict(adjusted_norm=False),
+        'ura': dict(adaptive=False),
+        'n10': dict(num_regions=10),
+        'n60': dict(num_regions=60),
+        'momentum': dict(momentum=0.9, histogram='fading'),
+        'histogram_margin': dict(margin_size='histogram'),
+    }.items():
+        late = _late()
+        settings[f'late_{name}'] = Setting(
+            'ghm_cwap', {**late.loss, **loss}, late.begin
+        )
+    return settings
+
+
+SETTINGS = _settings()
