@@ -319,6 +319,8 @@ class LongTailDataset:
         return f'{label} ({classes[label]})' if classes else str(label)
 
     def _sample_id(self, index: int) -> Union[int, str]:
+        if isinstance(self.dataset, LongTailDataset):
+            return self.dataset._sample_id(int(self.dataset._indices[index]))
         path = (
             self.dataset.get_data_info(index).get('img_path')
             if hasattr(self.dataset, 'get_data_info')

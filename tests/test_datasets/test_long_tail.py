@@ -210,6 +210,20 @@ def test_held_out_part_is_disjoint_and_stratified():
     )
 
 
+def test_a_balanced_part_can_be_held_out_of_the_pool():
+    pool = dict(type='Digits', split='train')
+    part = dict(profile='none', holdout=40)
+    held = LongTailDataset(DATASETS.build(pool), part='holdout', **part)
+    rest = LongTailDataset(DATASETS.build(pool), **part)
+    tail = LongTailDataset(rest, class_counts=range(100, 0, -10))
+    assert held.class_counts.tolist() == [40] * 10
+    assert tail.class_counts.tolist() == list(range(100, 0, -10))
+    # Ids are those of the pool, through both wrappers.
+    held_ids, tail_ids = (set(d.manifest()['ids']) for d in (held, tail))
+    assert len(held_ids) == 400 and len(tail_ids) == len(tail)
+    assert not held_ids & tail_ids
+
+
 @pytest.mark.parametrize(
     'kwargs', [dict(holdout=1.0), dict(part='val'), dict(part='holdout')]
 )

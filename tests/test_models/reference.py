@@ -23,6 +23,11 @@ class ReferenceGHMCWAP:
         adaptive=True,
         normalize='gradient',
         histogram='running',
+        max_weight=math.inf,
+        momentum=0.0,
+        adjusted_norm=True,
+        margin_size='histogram',
+        margin_alpha=None,
         class_counts=None,
     ):
         self.C, self.N = num_classes, num_regions
@@ -30,6 +35,11 @@ class ReferenceGHMCWAP:
         self.intra, self.inter = intra_balance, inter_balance
         self.adaptive, self.normalize = adaptive, normalize
         self.histogram = histogram
+        self.max_weight, self.momentum = max_weight, momentum
+        self.adjusted_norm, self.margin_size = adjusted_norm, margin_size
+        self.margin_alpha = margin_alpha or alpha
+        self.class_counts = class_counts
+        self.published = [False] * self.C
         equal = [i / self.N for i in range(self.N)] + [1.0]
         self.edges = [list(equal) for _ in range(self.C)]
         self.counts = [[0.0] * self.N for _ in range(self.C)]
@@ -40,11 +50,18 @@ class ReferenceGHMCWAP:
             for c, n in enumerate(class_counts):
                 self.values[c] = [n / self.N] * self.N
 
-    def size(self, values):
-        return sum(v**self.alpha for v in values if v > 0)
+    @staticmethod
+    def size(values, alpha):
+        return sum(v**alpha for v in values if v > 0)
+
+    def margin_of(self, c):
+        values = self.values[c]
+        if self.margin_size == 'class_counts':
+            values = [self.class_counts[c] / self.N] * self.N
+        return self.size(values, self.margin_alpha)
 
     def margin(self, m, n):
-        sm, sn = self.size(self.values[m]), self.size(self.values[n])
+        sm, sn = self.margin_of(m), self.margin_of(n)
         if not self.inter or sm == 0 or sn == 0:
             return 0.0
         return self.gamma * math.log(min(1.0, sn / sm))
@@ -56,7 +73,21 @@ class ReferenceGHMCWAP:
                 return i
         return len(edges) - 2
 
+    def finished_on(self, c, edges):
+        """The published histogram's v on other edges, overlap by overlap."""
+        old = list(
+            zip(self.values[c], self.values_edges[c], self.values_edges[c][1:])
+        )
+        return [
+            sum(v * max(0.0, min(hi, up) - max(lo, low)) for v, low, up in old)
+            / (hi - lo)
+            for lo, hi in zip(edges, edges[1:])
+        ]
+
     def weight(self, c, g):
+        return min(self.unlimited_weight(c, g), self.max_weight)
+
+    def unlimited_weight(self, c, g):
         if not self.intra:
             return 1.0
         if self.histogram == 'previous':
@@ -69,9 +100,18 @@ class ReferenceGHMCWAP:
                 k / (self.N * (hi - lo))
                 for k, lo, hi in zip(self.counts[c], edges, edges[1:])
             ]
+            if self.histogram == 'fading':
+                before = self.finished_on(c, edges)
+                total = sum(
+                    b * self.N * (hi - lo)
+                    for b, lo, hi in zip(before, edges, edges[1:])
+                )
+                if total:
+                    left = max(0.0, 1 - sum(self.counts[c]) / total)
+                    v = [a + left * b for a, b in zip(v, before)]
         if not any(v):
             return 1.0
-        size = self.size(v)
+        size = self.size(v, self.alpha)
         widths = [hi - lo for lo, hi in zip(edges, edges[1:])]
         occupied = [i for i in range(self.N) if v[i] > 0]
         r = {i: size / v[i] ** self.alpha for i in occupied}
@@ -89,8 +129,11 @@ class ReferenceGHMCWAP:
         value = v[i] if v[i] > 0 else 1 / (self.N * widths[i])
         return f * size / value**self.alpha
 
-    def cross_entropy(self, z, c):
-        adjusted = [z[n] + self.margin(c, n) for n in range(self.C)]
+    def cross_entropy(self, z, c, with_margin=True):
+        adjusted = [
+            z[n] + (self.margin(c, n) if with_margin else 0.0)
+            for n in range(self.C)
+        ]
         return torch.logsumexp(torch.stack(adjusted), 0) - z[c]
 
     def __call__(self, logits, target, training=True):
@@ -101,21 +144,22 @@ class ReferenceGHMCWAP:
             else [(c, float(s)) for c, s in enumerate(t)]
             for t in target
         ]
+
+        def norm(z, c):
+            ce = self.cross_entropy(z.detach(), c, self.adjusted_norm)
+            return -math.expm1(-float(ce))
+
         terms = [
-            [(c, s, self.cross_entropy(z, c)) for c, s in row]
+            [(c, s, self.cross_entropy(z, c), norm(z, c)) for c, s in row]
             for z, row in zip(logits, shares)
         ]
-
-        def norm(ce):
-            return -math.expm1(-float(ce.detach()))
-
         if training:
             for row in terms:
-                for c, s, ce in row:
-                    self.counts[c][self.region(norm(ce), self.edges[c])] += s
+                for c, s, _, g in row:
+                    self.counts[c][self.region(g, self.edges[c])] += s
         return torch.stack(
             [
-                sum(s * self.weight(c, norm(ce)) * ce for c, s, ce in row)
+                sum(s * self.weight(c, g) * ce for c, s, ce, g in row)
                 for row in terms
             ]
         )
@@ -127,10 +171,17 @@ class ReferenceGHMCWAP:
                 continue
             any_counted = True
             edges = self.edges[c]
-            self.values[c] = [
+            values = [
                 k / (self.N * (hi - lo))
                 for k, lo, hi in zip(self.counts[c], edges, edges[1:])
             ]
+            if self.published[c]:
+                values = [
+                    (1 - self.momentum) * v + self.momentum * b
+                    for v, b in zip(values, self.finished_on(c, edges))
+                ]
+            self.values[c] = values
+            self.published[c] = True
             self.values_edges[c] = list(edges)
             if self.adaptive:
                 d = [1 / math.log(max(v, math.e)) for v in self.values[c]]

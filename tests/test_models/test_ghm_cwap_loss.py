@@ -63,24 +63,8 @@ def assert_same_state(loss, reference):
         )
 
 
-@pytest.mark.parametrize('soft', [False, True])
-@pytest.mark.parametrize(
-    'intra, inter, adaptive, normalize, histogram, known', SWITCHES
-)
-def test_equals_reference_over_three_epochs(
-    intra, inter, adaptive, normalize, histogram, known, soft
-):
-    kwargs = dict(
-        num_classes=4,
-        num_regions=5,
-        alpha=0.7,
-        intra_balance=intra,
-        inter_balance=inter,
-        adaptive=adaptive,
-        normalize=normalize,
-        histogram=histogram,
-        class_counts=[40, 9, 9, 2] if known else None,
-    )
+def assert_equals_reference_over_three_epochs(soft, **kwargs):
+    kwargs = dict(num_classes=4, num_regions=5, alpha=0.7, **kwargs)
     loss, reference = GHMCWAPLoss(**kwargs), ReferenceGHMCWAP(**kwargs)
     for epoch in range(3):
         for logits, target in batches(4, seed=epoch, soft=soft):
@@ -100,10 +84,55 @@ def test_equals_reference_over_three_epochs(
         loss.rebin()
         reference.rebin()
         assert_same_state(loss, reference)
-        sizes = torch.tensor([reference.size(v) for v in reference.values])
+        sizes = torch.tensor([reference.margin_of(c) for c in range(4)])
         torch.testing.assert_close(
             loss.effective_sizes, sizes, rtol=1e-5, atol=1e-6
         )
+
+
+@pytest.mark.parametrize('soft', [False, True])
+@pytest.mark.parametrize(
+    'intra, inter, adaptive, normalize, histogram, known', SWITCHES
+)
+def test_equals_reference_over_three_epochs(
+    intra, inter, adaptive, normalize, histogram, known, soft
+):
+    assert_equals_reference_over_three_epochs(
+        soft,
+        intra_balance=intra,
+        inter_balance=inter,
+        adaptive=adaptive,
+        normalize=normalize,
+        histogram=histogram,
+        class_counts=[40, 9, 9, 2] if known else None,
+    )
+
+
+@pytest.mark.parametrize('soft', [False, True])
+@pytest.mark.parametrize('known', [False, True])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(histogram='fading'),
+        dict(histogram='fading', momentum=0.75, normalize='mean'),
+        dict(histogram='fading', adaptive=False, adjusted_norm=False),
+        dict(histogram='previous', momentum=0.75),
+        dict(max_weight=1.5, normalize='none'),
+        dict(adjusted_norm=False),
+        dict(margin_alpha=0.9),
+        dict(margin_size='class_counts', margin_alpha=0.4),
+    ],
+    ids=str,
+)
+def test_options_equal_reference_over_three_epochs(options, known, soft):
+    if options.get('margin_size') == 'class_counts' and not known:
+        loss = GHMCWAPLoss(4, **options)
+        with pytest.raises(ValueError, match='ClassCountsHook'):
+            loss(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64))
+        return
+    assert_equals_reference_over_three_epochs(
+        soft, class_counts=[40, 9, 9, 2] if known else None, **options
+    )
 
 
 def test_one_region_without_margin_is_cross_entropy():

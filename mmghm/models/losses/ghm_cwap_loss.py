@@ -489,9 +489,9 @@ class GHMCWAPLoss(LongTailLoss):
         if self.histogram == 'fading':
             before = remap(self.values[rows], self.values_edges[rows], edges)
             total = (before * edges.diff(dim=1)).sum(dim=1) * self.num_regions
-            # What this epoch has counted of the category already. Nothing
-            # fades in a category without a histogram.
-            done = (examples.sum(dim=1) / total.clamp(min=1)).clamp(max=1)
+            # What this epoch has counted of the category already.
+            tiny = torch.finfo(total.dtype).tiny
+            done = (examples.sum(dim=1) / total.clamp(min=tiny)).clamp(max=1)
             values = values + before * (1 - done).unsqueeze(1)
         return self._limited_weight(values, edges)
 
