@@ -211,10 +211,9 @@ def test_held_out_part_is_disjoint_and_stratified():
 
 
 def test_a_balanced_part_can_be_held_out_of_the_pool():
-    pool = dict(type='Digits', split='train')
-    part = dict(profile='none', holdout=40)
-    held = LongTailDataset(DATASETS.build(pool), part='holdout', **part)
-    rest = LongTailDataset(DATASETS.build(pool), **part)
+    part = dict(dataset=Digits(split='train'), profile='none', holdout=40)
+    held = LongTailDataset(part='holdout', **part)
+    rest = LongTailDataset(**part)
     tail = LongTailDataset(rest, class_counts=range(100, 0, -10))
     assert held.class_counts.tolist() == [40] * 10
     assert tail.class_counts.tolist() == list(range(100, 0, -10))

@@ -107,8 +107,9 @@ class ReferenceGHMCWAP:
                     for b, lo, hi in zip(before, edges, edges[1:])
                 )
                 if total:
-                    left = max(0.0, 1 - sum(self.counts[c]) / total)
-                    v = [a + left * b for a, b in zip(v, before)]
+                    left = 1 - sum(self.counts[c]) / total
+                    if left > 1e-6:
+                        v = [a + left * b for a, b in zip(v, before)]
         if not any(v):
             return 1.0
         size = self.size(v, self.alpha)

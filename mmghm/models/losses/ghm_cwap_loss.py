@@ -489,10 +489,11 @@ class GHMCWAPLoss(LongTailLoss):
         if self.histogram == 'fading':
             before = remap(self.values[rows], self.values_edges[rows], edges)
             total = (before * edges.diff(dim=1)).sum(dim=1) * self.num_regions
-            # What this epoch has counted of the category already.
+            # The part of the category that this epoch has not counted yet.
             tiny = torch.finfo(total.dtype).tiny
-            done = (examples.sum(dim=1) / total.clamp(min=tiny)).clamp(max=1)
-            values = values + before * (1 - done).unsqueeze(1)
+            left = 1 - examples.sum(dim=1) / total.clamp(min=tiny)
+            left = torch.where(left > 1e-6, left, 0.0)
+            values = values + before * left.unsqueeze(1)
         return self._limited_weight(values, edges)
 
     def _limited_weight(self, values: Tensor, edges: Tensor) -> Tensor:

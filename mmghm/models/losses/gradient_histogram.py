@@ -10,6 +10,7 @@ import math
 from typing import Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 NORMALIZATIONS = ('none', 'regions', 'mean', 'gradient')
@@ -154,17 +155,19 @@ def remap(values: Tensor, edges: Tensor, new_edges: Tensor) -> Tensor:
     Returns:
         Tensor: v on the new edges, shape (..., N).
     """
-    examples = values * edges.diff(dim=-1)
-    below = torch.cat(
-        [torch.zeros_like(values[..., :1]), examples.cumsum(dim=-1)], dim=-1
-    )
-    region = find_region(new_edges, edges)
-    into_region = new_edges - edges.gather(-1, region)
+    # In float64, lest rounding put a trace of an example into an empty region:
+    # eq. (1) weighs rare examples up, traces most of all.
+    values, old, new = values.double(), edges.double(), new_edges.double()
+    examples = values * old.diff(dim=-1)
+    below = F.pad(examples.cumsum(dim=-1), (1, 0))
+    region = find_region(new, old)
+    into_region = new - old.gather(-1, region)
     integral = below.gather(-1, region) + into_region * values.gather(
         -1, region
     )
-    # Rounding may leave an empty region a little below 0.
-    return (integral.diff(dim=-1) / new_edges.diff(dim=-1)).clamp(min=0)
+    share = integral.diff(dim=-1)
+    share = torch.where(share > 1e-9 * integral[..., -1:], share, 0.0)
+    return (share / new.diff(dim=-1)).to(edges.dtype)
 
 
 def uniform_histogram(
