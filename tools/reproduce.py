@@ -17,6 +17,7 @@ import argparse
 import multiprocessing
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from statistics import mean
@@ -33,6 +34,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from mmghm.reproduce.evidence import FINALISTS, MARGIN
 from mmghm.reproduce.plan import (
     TABLES,
     Cell,
@@ -45,6 +47,12 @@ from mmghm.reproduce.plan import (
 )
 from mmghm.reproduce.render import load_results, render_html, render_markdown
 from mmghm.reproduce.run import run_cell, run_cell_logged
+from mmghm.reproduce.study import (
+    draw_differences,
+    draw_groups,
+    gather,
+    render_study,
+)
 
 # Epochs per second are unknown before the first result: say so.
 UNKNOWN = 'unknown'
@@ -90,7 +98,11 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='evidence: evaluate on held-out train images, to choose by',
     )
-    parser.add_argument('--results', type=Path, default=Path('results'))
+    parser.add_argument(
+        '--results',
+        type=Path,
+        help='folder of the results; default: results, or results/evidence',
+    )
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/reproduce')
     )
@@ -256,6 +268,22 @@ def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
     return failed
 
 
+def render_evidence(folder: Path, console: Console) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'evidence.md').write_text(render_study(folder, MARGIN))
+    columns = gather(folder)
+    for part, pictures in (('validation', True), ('test', False)):
+        shown = {k: v for k, v in columns.items() if k[1] == pictures}
+        if shown:
+            figures = dict(
+                differences=draw_differences(shown, MARGIN),
+                groups=draw_groups(shown, FINALISTS),
+            )
+            for name, figure in figures.items():
+                figure.savefig(folder / f'{part}_{name}.png', dpi=130)
+    console.print(f'Rendered {folder}/evidence.md and its pictures.')
+
+
 def render(folder: Path, console: Console) -> None:
     results = load_results(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -270,8 +298,13 @@ def render(folder: Path, console: Console) -> None:
 def main() -> int:
     args = parse_args()
     console = Console()
+    study = args.table == 'evidence'
+    args.results = args.results or Path(
+        'results/evidence' if study else 'results'
+    )
+    render_all = render_evidence if study else render
     if args.render_only:
-        render(args.results, console)
+        render_all(args.results, console)
         return 0
     try:
         jobs = [job_of(cell, args) for cell in plan(args)]
@@ -285,11 +318,13 @@ def main() -> int:
     failed = (
         run_on_cluster(todo, args) if args.cluster else run_here(todo, console)
     )
-    render(args.results, console)
+    render_all(args.results, console)
     console.print(f'{len(failed)} of {len(todo)} runs failed.')
     return 1 if failed else 0
 
 
 if __name__ == '__main__':
+    # Terminated like interrupted: the run under way is stopped as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault('MPLBACKEND', 'agg')
     sys.exit(main())

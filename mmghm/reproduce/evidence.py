@@ -205,3 +205,14 @@ def _settings() -> Dict[str, Setting]:
 
 
 SETTINGS = _settings()
+# The margin alone, against which W has to prove itself.
+MARGIN = 'margin_g0.8'
+# Compared on the test images.
+FINALISTS = (
+    'softmax',
+    'seesaw',
+    'balanced_softmax',
+    'ldam_drw',
+    'margin_g0.8',
+    'late_g0.8',
+)

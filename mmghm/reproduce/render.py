@@ -17,7 +17,7 @@ GROUPS = ('many', 'medium', 'few', 'rare')
 
 
 def load_results(folder: Path) -> List[dict]:
-    """Read all results under a folder.
+    """Read the results in a folder, not in folders below it.
 
     Args:
         folder (Path): Folder of JSON files.
@@ -25,7 +25,7 @@ def load_results(folder: Path) -> List[dict]:
     Returns:
         List[dict]: Results by file name.
     """
-    return [json.loads(p.read_text()) for p in sorted(folder.rglob('*.json'))]
+    return [json.loads(p.read_text()) for p in sorted(folder.glob('*.json'))]
 
 
 def comparable(results: List[dict]) -> Dict[Tuple, List[dict]]:

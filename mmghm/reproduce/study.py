@@ -1,0 +1,283 @@
+"""Tables and pictures of the study in docs/evidence.md."""
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from .evidence import REGIMES, SETTINGS
+from .render import GROUPS, load_results, spread
+
+# (regime, whether on held-out train images)
+Column = Tuple[str, bool]
+# By setting and seed, the accuracies of the last epoch.
+Runs = Dict[str, Dict[int, Dict[str, float]]]
+
+
+class Difference(NamedTuple):
+    """A setting against another one, paired by seed.
+
+    Attributes:
+        values (List[float]): Differences in overall accuracy, in points.
+        verdict (str): ``'gain'``, ``'loss'``, ``'noise'`` (the mean is below
+            the standard deviation) or ``'unknown'`` (fewer than 3 pairs).
+    """
+
+    values: List[float]
+    verdict: str
+
+
+def gather(folder: Path) -> Dict[Column, Runs]:
+    """Read the study's results.
+
+    Args:
+        folder (Path): Folder of JSON files.
+
+    Returns:
+        Dict[Column, Runs]: By regime and part, in the order of the regimes.
+
+    Raises:
+        ValueError: If two results disagree about what was run.
+    """
+    columns: Dict[Column, Runs] = defaultdict(lambda: defaultdict(dict))
+    for result in load_results(folder):
+        cell = result['cell']
+        runs = columns[cell['regime'], cell['validation']][cell['setting']]
+        if cell['seed'] in runs:
+            raise ValueError(
+                f'{folder} has two results of {cell["setting"]} in '
+                f'{cell["regime"]} with seed {cell["seed"]}; keep the one whose '
+                'code_sha256 is that of the others'
+            )
+        runs[cell['seed']] = result['last_epoch']
+    order = {
+        (name, part): (not part, place)
+        for place, name in enumerate(REGIMES)
+        for part in (True, False)
+    }
+    return {key: columns[key] for key in sorted(columns, key=order.__getitem__)}
+
+
+def difference(runs: Runs, setting: str, other: str) -> Optional[Difference]:
+    """Compare two settings on the seeds that both have.
+
+    Args:
+        runs (Runs): The runs of one regime.
+        setting (str): A setting.
+        other (str): Another one.
+
+    Returns:
+        Optional[Difference]: None without a common seed.
+    """
+    seeds = sorted(runs[setting].keys() & runs[other].keys())
+    values = [
+        runs[setting][s]['overall'] - runs[other][s]['overall'] for s in seeds
+    ]
+    if not values:
+        return None
+    if len(values) < 3:
+        return Difference(values, 'unknown')
+    if abs(mean(values)) < stdev(values):
+        return Difference(values, 'noise')
+    return Difference(values, 'gain' if mean(values) > 0 else 'loss')
+
+
+def column_table(runs: Runs, margin: str) -> str:
+    """Write the runs of one regime as a Markdown table.
+
+    Args:
+        runs (Runs): The runs.
+        margin (str): Setting of the margin alone to compare with.
+
+    Returns:
+        str: Settings by falling accuracy.
+    """
+    header = ['setting', 'seeds', 'overall', *GROUPS, 'minus margin', 'verdict']
+    lines = [header, ['---'] * len(header)]
+    ranked = sorted(
+        runs, key=lambda s: -mean(r['overall'] for r in runs[s].values())
+    )
+    for setting in ranked:
+        results = list(runs[setting].values())
+        row = [
+            setting,
+            str(len(results)),
+            spread([r['overall'] for r in results]),
+            *(f'{mean(r[f"quartile/{g}"] for r in results):.1f}' for g in GROUPS),
+        ]
+        found = None
+        if setting != margin and margin in runs:
+            found = difference(runs, setting, margin)
+        if found is None:
+            row += ['', '']
+        else:
+            values = found.values
+            text = f'{mean(values):+.2f}'
+            if len(values) > 1:
+                text += f' ± {stdev(values):.2f}'
+            row += [text, found.verdict]
+        lines.append(row)
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def render_study(folder: Path, margin: str) -> str:
+    """Write all tables of the study.
+
+    Args:
+        folder (Path): Folder of JSON files.
+        margin (str): Setting of the margin alone to compare with.
+
+    Returns:
+        str: Markdown.
+    """
+    results = load_results(folder)
+    hours = sum(r['wall_seconds'] for r in results) / 3600
+    hardware = ', '.join(sorted({r['hardware'] for r in results}))
+    torch = ', '.join(sorted({r['versions']['torch'] for r in results}))
+    parts = [
+        '# Runs of the study',
+        'Written by `tools/reproduce.py evidence`; do not edit. What the '
+        'settings and regimes are: `mmghm/reproduce/evidence.py`. Top-1 of the '
+        'last epoch in percent, mean and standard deviation over seeds; groups '
+        'are quarters of the classes by train images. "minus margin" is the '
+        f'difference to `{margin}` paired by seed; it is noise where its mean '
+        'is below its standard deviation, and unknown with fewer than 3 pairs.',
+        f'{len(results)} runs, {hours:.1f} h in all; {hardware}; torch {torch}.',
+    ]
+    for (regime, validation), runs in gather(folder).items():
+        part = 'held-out train images' if validation else 'test images'
+        parts += [
+            f'## {regime}, {part}',
+            describe(regime),
+            column_table(runs, margin),
+        ]
+    return '\n\n'.join(parts) + '\n'
+
+
+def describe(regime: str) -> str:
+    """Say in a line what a regime is.
+
+    Args:
+        regime (str): Its name.
+
+    Returns:
+        str: A sentence.
+    """
+    where = REGIMES[regime]
+    epochs = f'{where.epochs} epochs' if where.epochs else "the task's epochs"
+    parts = [
+        f'`{where.task}`',
+        f'head {where.head}',
+        f'imbalance factor {where.imbalance_factor}',
+        epochs,
+    ]
+    if where.ascending:
+        parts.append('the last class the largest')
+    parts += [f'`{k}={v}`' for k, v in where.options.items()]
+    return ', '.join(parts) + '.'
+
+
+def draw_differences(
+    columns: Dict[Column, Runs], margin: str
+) -> Figure:
+    """Draw each regime's differences to the margin alone, a dot per seed.
+
+    Args:
+        columns (Dict[Column, Runs]): The regimes to show.
+        margin (str): Setting of the margin alone.
+
+    Returns:
+        Figure: A panel per regime; bars are means.
+    """
+    settings = [
+        name
+        for name in SETTINGS
+        if name != margin and any(name in runs for runs in columns.values())
+    ]
+    figure = Figure(
+        figsize=(2.6 * len(columns) + 1.8, 0.32 * len(settings) + 1.2),
+        layout='constrained',
+    )
+    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for axes, ((regime, _), runs) in zip(panels, columns.items()):
+        for place, setting in enumerate(settings):
+            if setting not in runs or margin not in runs:
+                continue
+            found = difference(runs, setting, margin)
+            if found is None:
+                continue
+            gain = mean(found.values) > 0
+            axes.barh(
+                place,
+                mean(found.values),
+                color='#4878a8' if gain else '#c44e30',
+                alpha=0.4 if found.verdict != 'noise' else 0.15,
+            )
+            axes.plot(
+                found.values,
+                [place] * len(found.values),
+                'o',
+                markersize=3.5,
+                color='black',
+            )
+        axes.axvline(0, color='black', linewidth=0.8)
+        axes.set_title(regime)
+        axes.set_xlabel('points')
+        axes.grid(axis='x', linewidth=0.4)
+    panels[0].set_yticks(range(len(settings)), settings)
+    panels[0].invert_yaxis()
+    figure.suptitle(f'Overall accuracy minus that of {margin}, by seed')
+    return figure
+
+
+def draw_groups(
+    columns: Dict[Column, Runs], settings: Sequence[str]
+) -> Figure:
+    """Draw the accuracy of each group of classes.
+
+    Args:
+        columns (Dict[Column, Runs]): The regimes to show.
+        settings (Sequence[str]): The settings to show.
+
+    Returns:
+        Figure: A panel per regime, a line per setting, bars its spread.
+    """
+    columns_wide = min(len(columns), 4)
+    rows = -(-len(columns) // columns_wide)
+    figure = Figure(
+        figsize=(2.6 * columns_wide + 1.8, 2.6 * rows + 0.4),
+        layout='constrained',
+    )
+    panels = figure.subplots(rows, columns_wide, sharey=True, squeeze=False).flat
+    colors = matplotlib.colormaps['tab10']
+    handles: Dict[str, Any] = {}
+    for axes, ((regime, _), runs) in zip(panels, columns.items()):
+        for number, setting in enumerate(settings):
+            if setting not in runs:
+                continue
+            results = list(runs[setting].values())
+            groups = [[r[f'quartile/{g}'] for r in results] for g in GROUPS]
+            handles[setting] = axes.errorbar(
+                [i + 0.06 * (number - len(settings) / 2) for i in range(4)],
+                [mean(g) for g in groups],
+                [stdev(g) if len(g) > 1 else 0 for g in groups],
+                fmt='o-',
+                markersize=4,
+                linewidth=1,
+                capsize=2,
+                color=colors(number),
+            )
+        axes.set_xticks(range(4), GROUPS)
+        axes.set_title(regime)
+        axes.grid(axis='y', linewidth=0.4)
+        axes.set_ylim(0, 100)
+    for axes in list(panels)[len(columns) :]:
+        axes.set_axis_off()
+    figure.axes[0].set_ylabel('top-1 (%)')
+    figure.legend(
+        list(handles.values()), list(handles), loc='outside right upper'
+    )
+    return figure

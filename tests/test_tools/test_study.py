@@ -1,0 +1,155 @@
+"""The study of docs/evidence.md: its runs, tables and pictures."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mmghm.reproduce.evidence import FINALISTS, MARGIN, REGIMES, SETTINGS
+from mmghm.reproduce.plan import (
+    cell_config,
+    evidence_cell,
+    plan_evidence,
+    prefix,
+)
+from mmghm.reproduce.render import load_results
+from mmghm.reproduce.study import column_table, difference, gather
+
+from ..conftest import ROOT
+
+TOOL = [sys.executable, str(ROOT / 'tools/reproduce.py'), 'evidence']
+
+
+def reproduce(folder, *settings):
+    folder.mkdir(exist_ok=True)
+    command = [*TOOL, '--regimes', 'digits', '--validation', '--settings']
+    done = subprocess.run(
+        [*command, *settings],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {
+        r['cell']['setting']: r
+        for r in load_results(folder / 'results' / 'evidence')
+    }
+
+
+def test_going_on_from_the_margin_alone_changes_nothing(tmp_path):
+    whole = reproduce(tmp_path / 'whole', 'late_g0.8')
+    shared = reproduce(tmp_path / 'shared', 'margin_g0.8', 'late_g0.8')
+    assert whole['late_g0.8']['epochs_timed'] == 40
+    assert shared['late_g0.8']['epochs_timed'] == 8
+    for key in ('identity', 'last_epoch', 'per_class'):
+        assert whole['late_g0.8'][key] == shared['late_g0.8'][key]
+    assert shared['late_g0.8'] != shared['margin_g0.8']
+
+    pictures = tmp_path / 'shared' / 'results' / 'evidence'
+    for name in ('validation_differences.png', 'validation_groups.png'):
+        assert (pictures / name).stat().st_size > 5000
+    table = (pictures / 'evidence.md').read_text()
+    assert '## digits, held-out train images' in table
+    assert '| late_g0.8 | 1 |' in table and 'unknown' in table
+
+    work = next(
+        (tmp_path / 'shared/work_dirs/reproduce').glob('margin_g0.8*')
+    )
+    subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / 'tools/analysis/plot_weights.py'),
+            str(work),
+            *('--out', 'weights.png', '--json', 'weights.json'),
+        ],
+        cwd=tmp_path,
+        check=True,
+        timeout=300,
+    )
+    assert (tmp_path / 'weights.png').stat().st_size > 5000
+    record = json.loads((tmp_path / 'weights.json').read_text())
+    for group in record['epochs']['40'].values():
+        assert sum(group['examples']) == pytest.approx(1)
+        # What defines this scale.
+        total = sum(group['weighted_gradient']['gradient'])
+        assert total == pytest.approx(1, rel=1e-4)
+
+
+@pytest.mark.parametrize('regime', REGIMES)
+def test_every_regime_composes(regime):
+    where = REGIMES[regime]
+    for validation in {bool(where.held_out), False}:
+        cfg = cell_config(evidence_cell(regime, 'late_g0.8', 3, validation))
+        dataset = cfg.train_dataloader.dataset
+        assert max(dataset.class_counts) == where.head
+        assert dataset.seed == 3
+        assert cfg.model.head.loss.gamma == 0.8
+        held = cfg.val_dataloader.dataset.get('part') == 'holdout'
+        assert held == validation
+
+
+def test_a_shared_prefix_differs_in_nothing_that_acts_before():
+    for name, setting in SETTINGS.items():
+        cell = evidence_cell('base', name, 0, True)
+        shared = prefix(cell)
+        if shared is None:
+            assert not setting.prefix or not setting.begin
+            continue
+        other, epochs = shared
+        assert 0 < epochs < 60
+        ours, theirs = cell_config(cell), cell_config(other)
+        assert ours.model.head.loss.pop('intra_balance', True)
+        assert not theirs.model.head.loss.pop('intra_balance')
+        # Options of W alone, and the alpha that the margin does not use.
+        for key in ('normalize', 'histogram', 'max_weight', 'alpha'):
+            ours.model.head.loss.pop(key, None)
+        theirs.model.head.loss.pop('num_regions', None)
+        ours.model.head.loss.pop('num_regions', None)
+        ours.custom_hooks = theirs.custom_hooks = []
+        assert ours.to_dict() == theirs.to_dict(), name
+
+
+def test_plan_runs_prefixes_first_and_refuses_unknown_names():
+    cells = plan_evidence(['base'], ['late_g0.8', 'margin_g0.8'], [0, 1], True)
+    assert [c.setting for c in cells] == ['margin_g0.8', 'late_g0.8'] * 2
+    with pytest.raises(ValueError, match='unknown regime nowhere; there are'):
+        plan_evidence(['nowhere'], None, [0], True)
+    with pytest.raises(ValueError, match='unknown setting nothing'):
+        plan_evidence(None, ['nothing'], [0], True)
+    assert {MARGIN, *FINALISTS} <= set(SETTINGS)
+
+
+def runs(**overall):
+    groups = {f'quartile/{g}': 50.0 for g in ('many', 'medium', 'few', 'rare')}
+    return {
+        setting: {s: dict(overall=v, **groups) for s, v in enumerate(values)}
+        for setting, values in overall.items()
+    }
+
+
+def test_differences_are_paired_and_judged_by_their_spread():
+    found = runs(margin=[40, 50, 60], up=[41, 51, 61.5], wild=[30, 60, 61])
+    assert difference(found, 'up', 'margin').values == [1, 1, 1.5]
+    assert difference(found, 'up', 'margin').verdict == 'gain'
+    assert difference(found, 'margin', 'up').verdict == 'loss'
+    assert difference(found, 'wild', 'margin').verdict == 'noise'
+    two = copy.deepcopy(found)
+    del two['up'][2]
+    assert difference(two, 'up', 'margin').verdict == 'unknown'
+    del two['up'][0], two['up'][1]
+    assert difference(two, 'up', 'margin') is None
+    table = column_table(found, 'margin')
+    assert '| +1.17 ± 0.29 | gain |' in table
+    assert table.index('| up |') < table.index('| margin |')
+
+
+def test_two_results_of_one_run_are_refused(tmp_path):
+    cell = dict(regime='base', setting='softmax', seed=0, validation=True)
+    for name in 'ab':
+        record = dict(cell=cell, last_epoch=dict(overall=1.0))
+        (tmp_path / f'{name}.json').write_text(json.dumps(record))
+    with pytest.raises(ValueError, match='two results of softmax in base'):
+        gather(tmp_path)

@@ -1,0 +1,84 @@
+#!/usr/bin/env python
+"""Show what weights eq. (1) gives to whom in the course of a run.
+
+Reads the histograms in a run's checkpoints (of any setting of GHMCWAPLoss, also
+of the margin alone) and works out W under the scales asked for.
+
+Example:
+    python tools/analysis/plot_weights.py work_dirs/resnet8_digits_lt \\
+        --out weights.png --json weights.json
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Dict
+
+import matplotlib
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor
+
+from mmghm.engine.launch import mmengine_checkpoints
+from mmghm.models.losses.gradient_histogram import NORMALIZATIONS
+from mmghm.visualization.weights import RANGES, draw_weights, weights_by_group
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('work_dir', type=Path, help='folder of epoch_*.pth')
+    parser.add_argument('--out', type=Path, required=True, help='picture')
+    parser.add_argument('--json', type=Path, help='file for the figures')
+    parser.add_argument(
+        '--scales',
+        nargs='+',
+        choices=NORMALIZATIONS,
+        default=['none', 'mean', 'gradient'],
+    )
+    parser.add_argument('--alpha', type=float, default=0.9)
+    return parser.parse_args()
+
+
+def epoch_states(work_dir: Path) -> Dict[int, Dict[str, Tensor]]:
+    """State of the loss after each epoch that has a checkpoint."""
+    states = {}
+    for path in work_dir.glob('epoch_*.pth'):
+        with mmengine_checkpoints():
+            checkpoint = CheckpointLoader.load_checkpoint(
+                str(path), map_location='cpu'
+            )
+        weights = checkpoint['state_dict']
+        key = next((k for k in weights if k.endswith('.values_edges')), None)
+        if key is None:
+            raise SystemExit(
+                f'plot_weights.py: {path} was trained without GHMCWAPLoss'
+            )
+        prefix = key[: -len('values_edges')]
+        states[checkpoint['meta']['epoch']] = {
+            k[len(prefix) :]: v
+            for k, v in weights.items()
+            if k.startswith(prefix)
+        }
+    if not states:
+        raise SystemExit(f'plot_weights.py: no epoch_*.pth in {work_dir}')
+    return dict(sorted(states.items()))
+
+
+def main() -> None:
+    args = parse_args()
+    epochs = {
+        epoch: weights_by_group(state, args.alpha, args.scales)
+        for epoch, state in epoch_states(args.work_dir).items()
+    }
+    with matplotlib.rc_context({'font.size': 9}):
+        draw_weights(epochs).savefig(args.out, dpi=130)
+    if args.json:
+        # A range without examples has no mean weight: NaN.
+        record = dict(alpha=args.alpha, ranges=RANGES, epochs=epochs)
+        args.json.write_text(json.dumps(record, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
