@@ -4,7 +4,7 @@ A regime is a train set, a model and a number of epochs; a setting is a loss
 with its options. ``tools/reproduce.py evidence`` runs any pair of them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Optional
 
 from mmengine.config import Config, ConfigDict
@@ -144,21 +144,29 @@ def apply(
     )
 
 
-def _late(begin: float = 0.8, gamma: float = 0.8, **loss: Any) -> Setting:
-    """GHM-CWAP whose W acts late, going on from the margin alone."""
-    loss = dict(gamma=gamma, margin_size='class_counts', **_FIXED, **loss)
-    return Setting('ghm_cwap', loss, begin, f'margin_g{gamma}')
+# Margins from class counts: eq. (2) at several strengths with the exponent 0.9
+# whatever alpha W has, and without its minimum (Balanced Softmax at 1.0).
+_MARGINS = {
+    **{
+        f'g{gamma}': dict(gamma=gamma, margin_alpha=0.9)
+        for gamma in (0.4, 0.8, 1.2, 1.6, 2.0)
+    },
+    **{
+        f'two_sided{gamma}': dict(gamma=gamma, margin_alpha=1.0, two_sided=True)
+        for gamma in (0.75, 1.0, 1.25, 1.5)
+    },
+}
 
 
-# The margin's S_m is n_m to the power 0.9 whatever alpha is.
-_FIXED = dict(margin_alpha=0.9)
+def _margin(margin: str) -> Setting:
+    loss = dict(_MARGINS[margin], margin_size='class_counts')
+    return Setting('ghm_cwap_margin', loss)
 
 
-def _margin(gamma: float) -> Setting:
-    return Setting(
-        'ghm_cwap_margin',
-        dict(gamma=gamma, margin_size='class_counts', **_FIXED),
-    )
+def _with_weights(margin: str, begin: float = 0.8, **loss: Any) -> Setting:
+    """GHM-CWAP, going on from its margin alone where W begins to act."""
+    loss = {**_margin(margin).loss, **loss}
+    return Setting('ghm_cwap', loss, begin, f'margin_{margin}')
 
 
 def _settings() -> Dict[str, Setting]:
@@ -174,33 +182,45 @@ def _settings() -> Dict[str, Setting]:
             'ghm_cwap_printed',
         )
     }
-    for gamma in (0.4, 0.8, 1.2, 1.6, 2.0):
-        settings[f'margin_g{gamma}'] = _margin(gamma)
-        settings[f'late_g{gamma}'] = _late(gamma=gamma)
-    for begin in (0.0, 0.6, 0.9):
-        settings[f'begin{begin}'] = _late(begin)
-    for name in ('none', 'regions', 'mean'):
-        settings[f'late_{name}'] = _late(normalize=name)
-    for name in ('previous', 'fading'):
-        settings[f'late_{name}'] = _late(histogram=name)
-    for alpha in (0.1, 0.3, 0.5, 0.7):
-        settings[f'late_alpha{alpha}'] = _late(alpha=alpha)
-        settings[f'begin0_alpha{alpha}'] = _late(0.0, alpha=alpha)
-    for ceiling in (2, 5):
-        settings[f'late_max{ceiling}'] = _late(max_weight=ceiling)
-    # These change what is counted, and so have no prefix to share.
-    for name, loss in {
-        'raw': dict(adjusted_norm=False),
-        'ura': dict(adaptive=False),
-        'n10': dict(num_regions=10),
-        'n60': dict(num_regions=60),
-        'momentum': dict(momentum=0.9, histogram='fading'),
-        'histogram_margin': dict(margin_size='histogram'),
-    }.items():
-        late = _late()
-        settings[f'late_{name}'] = Setting(
-            'ghm_cwap', {**late.loss, **loss}, late.begin
-        )
+    for margin in _MARGINS:
+        settings[f'margin_{margin}'] = _margin(margin)
+        settings[f'late_{margin}'] = _with_weights(margin)
+    # One thing changed at a time, beside two margins.
+    for margin, suffix in (('g0.8', ''), ('two_sided1.0', '_two_sided')):
+        for begin in (0.0, 0.6, 0.9):
+            settings[f'begin{begin}{suffix}'] = _with_weights(margin, begin)
+        for name, loss in {
+            'none': dict(normalize='none'),
+            'regions': dict(normalize='regions'),
+            'mean': dict(normalize='mean'),
+            'previous': dict(histogram='previous'),
+            'fading': dict(histogram='fading'),
+            **{f'alpha{a}': dict(alpha=a) for a in (0.1, 0.3, 0.5, 0.7)},
+            'max2': dict(max_weight=2),
+            'max5': dict(max_weight=5),
+        }.items():
+            settings[f'late_{name}{suffix}'] = _with_weights(margin, **loss)
+        for name, loss in {
+            'mean': dict(normalize='mean'),
+            'alpha0.1': dict(alpha=0.1),
+            'alpha0.3': dict(alpha=0.3),
+            'alpha0.5': dict(alpha=0.5),
+            'max2': dict(max_weight=2),
+        }.items():
+            settings[f'begin0_{name}{suffix}'] = _with_weights(
+                margin, 0.0, **loss
+            )
+        # These change what is counted, and so have no prefix to share.
+        for name, loss in {
+            'raw': dict(adjusted_norm=False),
+            'ura': dict(adaptive=False),
+            'n10': dict(num_regions=10),
+            'n60': dict(num_regions=60),
+            'momentum': dict(momentum=0.9, histogram='fading'),
+            'histogram_margin': dict(margin_size='histogram'),
+        }.items():
+            late = _with_weights(margin, **loss)
+            settings[f'late_{name}{suffix}'] = replace(late, prefix=None)
     return settings
 
 

@@ -106,7 +106,10 @@ def column_table(runs: Runs, margin: str) -> str:
             setting,
             str(len(results)),
             spread([r['overall'] for r in results]),
-            *(f'{mean(r[f"quartile/{g}"] for r in results):.1f}' for g in GROUPS),
+            *(
+                f'{mean(r[f"quartile/{g}"] for r in results):.1f}'
+                for g in GROUPS
+            ),
         ]
         found = None
         if setting != margin and margin in runs:
@@ -180,9 +183,7 @@ def describe(regime: str) -> str:
     return ', '.join(parts) + '.'
 
 
-def draw_differences(
-    columns: Dict[Column, Runs], margin: str
-) -> Figure:
+def draw_differences(columns: Dict[Column, Runs], margin: str) -> Figure:
     """Draw each regime's differences to the margin alone, a dot per seed.
 
     Args:
@@ -233,9 +234,7 @@ def draw_differences(
     return figure
 
 
-def draw_groups(
-    columns: Dict[Column, Runs], settings: Sequence[str]
-) -> Figure:
+def draw_groups(columns: Dict[Column, Runs], settings: Sequence[str]) -> Figure:
     """Draw the accuracy of each group of classes.
 
     Args:
@@ -251,7 +250,9 @@ def draw_groups(
         figsize=(2.6 * columns_wide + 1.8, 2.6 * rows + 0.4),
         layout='constrained',
     )
-    panels = figure.subplots(rows, columns_wide, sharey=True, squeeze=False).flat
+    panels = figure.subplots(
+        rows, columns_wide, sharey=True, squeeze=False
+    ).flat
     colors = matplotlib.colormaps['tab10']
     handles: Dict[str, Any] = {}
     for axes, ((regime, _), runs) in zip(panels, columns.items()):

@@ -110,9 +110,7 @@ def draw_weights(
     steps = list(epochs)
     for group, column in zip(groups, panels.T):
         shares = [epochs[e][group]['examples'] for e in steps]
-        column[0].stackplot(
-            steps, *zip(*shares), colors=colors, labels=names
-        )
+        column[0].stackplot(steps, *zip(*shares), colors=colors, labels=names)
         column[0].set_title(group)
         column[0].set_ylim(0, 1)
         for axes, scale in zip(column[1:], scales):

@@ -28,6 +28,7 @@ class ReferenceGHMCWAP:
         adjusted_norm=True,
         margin_size='histogram',
         margin_alpha=None,
+        two_sided=False,
         class_counts=None,
     ):
         self.C, self.N = num_classes, num_regions
@@ -38,7 +39,7 @@ class ReferenceGHMCWAP:
         self.max_weight, self.momentum = max_weight, momentum
         self.adjusted_norm, self.margin_size = adjusted_norm, margin_size
         self.margin_alpha = margin_alpha or alpha
-        self.class_counts = class_counts
+        self.two_sided, self.class_counts = two_sided, class_counts
         self.published = [False] * self.C
         equal = [i / self.N for i in range(self.N)] + [1.0]
         self.edges = [list(equal) for _ in range(self.C)]
@@ -64,7 +65,8 @@ class ReferenceGHMCWAP:
         sm, sn = self.margin_of(m), self.margin_of(n)
         if not self.inter or sm == 0 or sn == 0:
             return 0.0
-        return self.gamma * math.log(min(1.0, sn / sm))
+        ratio = sn / sm if self.two_sided else min(1.0, sn / sm)
+        return self.gamma * math.log(ratio)
 
     @staticmethod
     def region(g, edges):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mmengine.registry import MODELS
 from mmpretrain.models.losses import SeesawLoss
 
-from mmghm.models import GHMCWAPLoss
+from mmghm.models import GHMCWAPLoss, LogitAdjustedLoss
 from mmghm.models.losses.gradient_histogram import (
     adaptive_edges,
     find_region,
@@ -121,6 +121,7 @@ def test_equals_reference_over_three_epochs(
         dict(adjusted_norm=False),
         dict(margin_alpha=0.9),
         dict(margin_size='class_counts', margin_alpha=0.4),
+        dict(margin_size='class_counts', two_sided=True),
     ],
     ids=str,
 )
@@ -143,6 +144,25 @@ def test_one_region_without_margin_is_cross_entropy():
             loss(logits, target), F.cross_entropy(logits, target)
         )
         loss.rebin()
+
+
+def test_a_two_sided_margin_of_class_counts_is_balanced_softmax():
+    counts = [50, 20, 20, 5, 1]
+    ours = GHMCWAPLoss(
+        5,
+        gamma=1,
+        intra_balance=False,
+        margin_size='class_counts',
+        margin_alpha=1,
+        two_sided=True,
+        class_counts=counts,
+    )
+    theirs = LogitAdjustedLoss(5, class_counts=counts)
+    logits, target = torch.randn(32, 5), torch.randint(5, (32,))
+    for target_ in (target, F.one_hot(target, 5) * 0.6 + 0.08):
+        torch.testing.assert_close(
+            ours(logits, target_), theirs(logits, target_)
+        )
 
 
 def test_one_region_with_prior_is_seesaw_mitigation():

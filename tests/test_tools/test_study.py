@@ -55,9 +55,7 @@ def test_going_on_from_the_margin_alone_changes_nothing(tmp_path):
     assert '## digits, held-out train images' in table
     assert '| late_g0.8 | 1 |' in table and 'unknown' in table
 
-    work = next(
-        (tmp_path / 'shared/work_dirs/reproduce').glob('margin_g0.8*')
-    )
+    work = next((tmp_path / 'shared/work_dirs/reproduce').glob('margin_g0.8*'))
     subprocess.run(
         [
             sys.executable,

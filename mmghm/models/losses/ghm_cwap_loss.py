@@ -105,6 +105,10 @@ class GHMCWAPLoss(LongTailLoss):
             ``'class_counts'``, constant over training.
         margin_alpha (Optional[float]): Exponent of the margin's S in place of
             ``alpha``, so that the two can be chosen apart.
+        two_sided (bool): Whether the margin also holds against larger
+            categories: eq. (2) without its minimum, as logit adjustment. With
+            ``margin_size='class_counts'``, ``margin_alpha=1`` and ``gamma=1``
+            it is Balanced Softmax.
         sync (str): For ``'running'`` and ``'fading'`` on several ranks:
             ``'step'`` weighs by the counts of all ranks, gathered in every
             step (4 bytes an example); ``'epoch'`` by the rank's own, summed
@@ -160,6 +164,7 @@ class GHMCWAPLoss(LongTailLoss):
         adjusted_norm: bool = True,
         margin_size: str = 'histogram',
         margin_alpha: Optional[float] = None,
+        two_sided: bool = False,
         sync: str = 'step',
         class_counts: Optional[Counts] = None,
         reduction: str = 'mean',
@@ -200,6 +205,7 @@ class GHMCWAPLoss(LongTailLoss):
         self.momentum = momentum
         self.adjusted_norm = adjusted_norm
         self.margin_size = margin_size
+        self.two_sided = two_sided
         self.needs_class_counts = inter_balance and margin_size != 'histogram'
         self.margin_alpha = alpha if margin_alpha is None else margin_alpha
         self.sync = sync
@@ -270,11 +276,11 @@ class GHMCWAPLoss(LongTailLoss):
         if hard:
             target = target.long()
             loss = margin_cross_entropy(
-                logits, target, self.effective_sizes, gamma
+                logits, target, self.effective_sizes, gamma, self.two_sided
             )
         else:
             loss = margin_cross_entropy_per_class(
-                logits, self.effective_sizes, gamma
+                logits, self.effective_sizes, gamma, self.two_sided
             )
         # NaN wherever a logit is not finite, 0 elsewhere. Extremes take one
         # pass over the logits and no copy of them.
@@ -374,6 +380,7 @@ class GHMCWAPLoss(LongTailLoss):
             'adjusted_norm',
             'margin_size',
             'margin_alpha',
+            'two_sided',
             'sync',
         )
         settings = ', '.join(f'{n}={getattr(self, n)!r}' for n in names)

@@ -48,8 +48,32 @@ def inter_category_margin(
     return (rival - own[target].unsqueeze(1)).clamp_(max=0)
 
 
+def log_prior(sizes: Tensor, gamma: float) -> Tensor:
+    """Eq. (2) without its minimum: ``M_mn = gamma * log(S_n / S_m)``.
+
+    The margin then also holds against larger rivals, and splits into a shift
+    of each logit that all targets share (logit adjustment, Menon et al. 2021).
+
+    Args:
+        sizes (Tensor): S, shape (C,).
+        gamma (float): Strength of the margin, at least 0.
+
+    Returns:
+        Tensor: ``gamma * log(S)``, shape (C,). A category of size 0 gets the
+        mean of the others.
+    """
+    present = sizes > 0
+    logs = torch.where(present, sizes, torch.ones_like(sizes)).log()
+    mean = logs.sum() / present.sum().clamp(min=1)
+    return gamma * torch.where(present, logs, mean)
+
+
 def margin_cross_entropy(
-    logits: Tensor, target: Tensor, sizes: Tensor, gamma: float
+    logits: Tensor,
+    target: Tensor,
+    sizes: Tensor,
+    gamma: float,
+    two_sided: bool = False,
 ) -> Tensor:
     """Cross-entropy of the margin-adjusted logits, eq. (3) without W.
 
@@ -58,18 +82,21 @@ def margin_cross_entropy(
         target (Tensor): Class indices, shape (B,).
         sizes (Tensor): S per category, shape (C,).
         gamma (float): Strength of the margin; 0 is plain cross-entropy.
+        two_sided (bool): Whether eq. (2) goes without its minimum.
 
     Returns:
         Tensor: Loss of each example, shape (B,).
     """
-    if gamma:
+    if two_sided:
+        logits = logits + log_prior(sizes, gamma)
+    elif gamma:
         # Added in place into the margin: one buffer of B x C less.
         logits = inter_category_margin(sizes, target, gamma).add_(logits)
     return F.cross_entropy(logits, target, reduction='none')
 
 
 def margin_cross_entropy_per_class(
-    logits: Tensor, sizes: Tensor, gamma: float
+    logits: Tensor, sizes: Tensor, gamma: float, two_sided: bool = False
 ) -> Tensor:
     """Cross-entropy that each example would have with each class as target.
 
@@ -83,10 +110,13 @@ def margin_cross_entropy_per_class(
         logits (Tensor): z, float32 (B, C).
         sizes (Tensor): S per category, shape (C,).
         gamma (float): Strength of the margin; 0 is plain cross-entropy.
+        two_sided (bool): Whether eq. (2) goes without its minimum.
 
     Returns:
         Tensor: Loss of each example for each target class, shape (B, C).
     """
+    if two_sided:
+        return -(logits + log_prior(sizes, gamma)).log_softmax(dim=1)
     if not gamma:
         return -logits.log_softmax(dim=1)
     rival, own = log_sizes(sizes, gamma)
