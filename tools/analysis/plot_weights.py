@@ -5,7 +5,7 @@ Reads the histograms in a run's checkpoints (of any setting of GHMCWAPLoss, also
 of the margin alone) and works out W under the scales asked for.
 
 Example:
-    python tools/analysis/plot_weights.py work_dirs/resnet8_digits_lt \\
+    python tools/analysis/plot_weights.py work_dirs/resnet8_digits_lt \
         --out weights.png --json weights.json
 """
 
