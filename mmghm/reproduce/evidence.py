@@ -5,7 +5,7 @@ with its options. ``tools/reproduce.py evidence`` runs any pair of them.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
 
@@ -23,6 +23,8 @@ class Regime:
         ascending (bool): Whether the *last* class is the largest.
         amp (bool): Whether to train in bfloat16.
         options (Dict[str, Any]): Further options of the config.
+        hooks (Tuple[Dict[str, Any], ...]): Further hooks.
+        note (str): What the options and hooks amount to.
     """
 
     task: str
@@ -33,6 +35,8 @@ class Regime:
     ascending: bool = False
     amp: bool = True
     options: Dict[str, Any] = field(default_factory=dict)
+    hooks: Tuple[Dict[str, Any], ...] = ()
+    note: str = ''
 
     def class_counts(self, num_classes: int) -> List[int]:
         """Sizes of the classes, falling exponentially.
@@ -70,6 +74,20 @@ class Setting:
 
 _CIFAR = 'resnet8_cifar10_lt'
 _DIGITS = 'resnet8_digits_lt'
+# Recipes in place of the plain one (steps by 0.01, weight decay 2e-4).
+_COSINE = {
+    'optim_wrapper.optimizer.weight_decay': 5e-4,
+    'param_scheduler': [
+        dict(type='LinearLR', start_factor=0.2, by_epoch=True, end=5),
+        dict(type='CosineAnnealingLR', by_epoch=True, begin=5, T_max=55),
+    ],
+}
+_STRONG = {
+    **_COSINE,
+    'model.train_cfg': dict(augments=dict(type='Mixup', alpha=0.2)),
+}
+# About 5 epochs of 20 steps.
+_EMA = dict(type='EMAHook', momentum=0.01)
 REGIMES = {
     # The short regime of the first prototype.
     'base': Regime(_CIFAR, 1000, 100, 400, epochs=60),
@@ -85,11 +103,31 @@ REGIMES = {
         400,
         epochs=60,
         options={
-            'model.backbone.base_channels': 32,
-            'model.head.in_channels': 128,
+            'model.backbone.base_channels': 24,
+            'model.head.in_channels': 96,
         },
+        note='24, 48 and 96 channels in place of 16, 32 and 64',
     ),
-    'long': Regime(_CIFAR, 500, 100, 400, epochs=200),
+    'long': Regime(_CIFAR, 500, 100, 400, epochs=120),
+    'cosine': Regime(
+        _CIFAR,
+        1000,
+        100,
+        400,
+        epochs=60,
+        options=_COSINE,
+        note='cosine, weight decay 5e-4',
+    ),
+    'strong': Regime(
+        _CIFAR,
+        1000,
+        100,
+        400,
+        epochs=60,
+        options=_STRONG,
+        hooks=(_EMA,),
+        note='cosine, weight decay 5e-4, Mixup 0.2, EMA',
+    ),
     'digits': Regime(_DIGITS, 100, 20, 40, amp=False),
     'digits_if50': Regime(
         _DIGITS, 100, 50, 40, epochs=60, ascending=True, amp=False
@@ -134,6 +172,7 @@ def apply(
         loader.num_workers = 0
         loader.pop('worker_init_fn', None)
     cfg.merge_from_dict(regime.options)
+    cfg.custom_hooks += [ConfigDict(hook) for hook in regime.hooks]
     cfg.merge_from_dict(setting.options)
     cfg.model.head.loss.update(setting.loss)
     if setting.begin is not None:

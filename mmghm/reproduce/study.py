@@ -179,7 +179,8 @@ def describe(regime: str) -> str:
     ]
     if where.ascending:
         parts.append('the last class the largest')
-    parts += [f'`{k}={v}`' for k, v in where.options.items()]
+    if where.note:
+        parts.append(where.note)
     return ', '.join(parts) + '.'
 
 
