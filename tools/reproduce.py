@@ -34,7 +34,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mmghm.reproduce.evidence import FINALISTS, MARGIN
+from mmghm.reproduce.evidence import FINALISTS
 from mmghm.reproduce.plan import (
     TABLES,
     Cell,
@@ -270,13 +270,13 @@ def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
 
 def render_evidence(folder: Path, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'evidence.md').write_text(render_study(folder, MARGIN))
+    (folder / 'evidence.md').write_text(render_study(folder))
     columns = gather(folder)
     for part, pictures in (('validation', True), ('test', False)):
         shown = {k: v for k, v in columns.items() if k[1] == pictures}
         if shown:
             figures = dict(
-                differences=draw_differences(shown, MARGIN),
+                differences=draw_differences(shown),
                 groups=draw_groups(shown, FINALISTS),
             )
             for name, figure in figures.items():

@@ -208,6 +208,36 @@ def _with_weights(margin: str, begin: float = 0.8, **loss: Any) -> Setting:
     return Setting('ghm_cwap', loss, begin, f'margin_{margin}')
 
 
+_Options = Dict[str, Dict[str, Any]]
+_LATE: _Options = {
+    'none': dict(normalize='none'),
+    'regions': dict(normalize='regions'),
+    'mean': dict(normalize='mean'),
+    'previous': dict(histogram='previous'),
+    'fading': dict(histogram='fading'),
+    **{f'alpha{a}': dict(alpha=a) for a in (0.1, 0.3, 0.5, 0.7)},
+    'max2': dict(max_weight=2),
+    'max5': dict(max_weight=5),
+}
+# Mild enough, perhaps, to act from the first epoch.
+_MILD: _Options = {
+    'mean': dict(normalize='mean'),
+    'alpha0.1': dict(alpha=0.1),
+    'alpha0.3': dict(alpha=0.3),
+    'alpha0.5': dict(alpha=0.5),
+    'max2': dict(max_weight=2),
+}
+# These change what is counted, and so have no prefix to share.
+_COUNTED: _Options = {
+    'raw': dict(adjusted_norm=False),
+    'ura': dict(adaptive=False),
+    'n10': dict(num_regions=10),
+    'n60': dict(num_regions=60),
+    'momentum': dict(momentum=0.9, histogram='fading'),
+    'histogram_margin': dict(margin_size='histogram'),
+}
+
+
 def _settings() -> Dict[str, Setting]:
     settings = {
         name: Setting(name)
@@ -228,36 +258,13 @@ def _settings() -> Dict[str, Setting]:
     for margin, suffix in (('g0.8', ''), ('two_sided1.0', '_two_sided')):
         for begin in (0.0, 0.6, 0.9):
             settings[f'begin{begin}{suffix}'] = _with_weights(margin, begin)
-        for name, loss in {
-            'none': dict(normalize='none'),
-            'regions': dict(normalize='regions'),
-            'mean': dict(normalize='mean'),
-            'previous': dict(histogram='previous'),
-            'fading': dict(histogram='fading'),
-            **{f'alpha{a}': dict(alpha=a) for a in (0.1, 0.3, 0.5, 0.7)},
-            'max2': dict(max_weight=2),
-            'max5': dict(max_weight=5),
-        }.items():
+        for name, loss in _LATE.items():
             settings[f'late_{name}{suffix}'] = _with_weights(margin, **loss)
-        for name, loss in {
-            'mean': dict(normalize='mean'),
-            'alpha0.1': dict(alpha=0.1),
-            'alpha0.3': dict(alpha=0.3),
-            'alpha0.5': dict(alpha=0.5),
-            'max2': dict(max_weight=2),
-        }.items():
+        for name, loss in _MILD.items():
             settings[f'begin0_{name}{suffix}'] = _with_weights(
                 margin, 0.0, **loss
             )
-        # These change what is counted, and so have no prefix to share.
-        for name, loss in {
-            'raw': dict(adjusted_norm=False),
-            'ura': dict(adaptive=False),
-            'n10': dict(num_regions=10),
-            'n60': dict(num_regions=60),
-            'momentum': dict(momentum=0.9, histogram='fading'),
-            'histogram_margin': dict(margin_size='histogram'),
-        }.items():
+        for name, loss in _COUNTED.items():
             late = _with_weights(margin, **loss)
             settings[f'late_{name}{suffix}'] = replace(late, prefix=None)
     return settings
@@ -274,4 +281,6 @@ FINALISTS = (
     'ldam_drw',
     'margin_g0.8',
     'late_g0.8',
+    'margin_two_sided1.0',
+    'late_two_sided1.0',
 )

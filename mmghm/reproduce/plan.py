@@ -39,6 +39,7 @@ EXTRA_METHODS = (
     'ghm_c_samples',
     'ghm_cwap_margin',
     'ghm_cwap_printed',
+    'ghm_cwap_two_sided',
 )
 ABLATIONS = (
     'softmax',

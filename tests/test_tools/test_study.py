@@ -139,9 +139,10 @@ def test_differences_are_paired_and_judged_by_their_spread():
     assert difference(two, 'up', 'margin').verdict == 'unknown'
     del two['up'][0], two['up'][1]
     assert difference(two, 'up', 'margin') is None
-    table = column_table(found, 'margin')
-    assert '| +1.17 ± 0.29 | gain |' in table
-    assert table.index('| up |') < table.index('| margin |')
+    named = {'margin_g0.8': found['margin'], 'late_g0.8': found['up']}
+    table = column_table(named)
+    assert '| margin_g0.8 | +1.17 ± 0.29 | gain |' in table
+    assert table.index('| late_g0.8 |') < table.index('| margin_g0.8 | 3')
 
 
 def test_two_results_of_one_run_are_refused(tmp_path):

@@ -2,7 +2,7 @@
 loss = dict(type='GHMCWAPLoss', num_regions=30, alpha=0.9, gamma=0.8)
 loss_hooks = [
     # The intra-category weights act in the last fifth of the epochs, when the
-    # learning rate has dropped: see docs/evidence.md, which is still open.
+    # learning rate has dropped: see docs/evidence.md.
     dict(type='AURARebinHook', begin=0.8),
     dict(type='HistogramPictureHook'),
 ]
