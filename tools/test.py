@@ -18,6 +18,7 @@ from mmghm.cells import load_config
 from mmghm.engine.launch import (
     add_common_arguments,
     build_runner,
+    leave_process_group,
     merge_common_arguments,
     mmengine_checkpoints,
     prepare_cpu,
@@ -110,6 +111,7 @@ def main() -> None:
         metrics = runner.test()
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -14,6 +14,7 @@ from mmghm.cells import load_config
 from mmghm.engine.launch import (
     add_common_arguments,
     build_runner,
+    leave_process_group,
     merge_common_arguments,
     mmengine_checkpoints,
     prepare_cpu,
@@ -84,6 +85,7 @@ def main() -> None:
     prepare_cpu(cfg)
     with mmengine_checkpoints():
         build_runner(cfg).train()
+    leave_process_group()
 
 
 if __name__ == '__main__':

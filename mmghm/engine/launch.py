@@ -118,6 +118,19 @@ def prepare_cpu(cfg: Config) -> None:
     wrapper.device_ids = None
 
 
+def leave_process_group() -> None:
+    """Let all ranks end together.
+
+    Without it a rank's interpreter may shut down while the threads of its
+    process group still run, which aborts the process, and torchrun calls a
+    finished job failed. Not to be called after an error: the others would be
+    waited for.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def _history_statistic(owner: Any, name: str) -> Any:
     """What ``getattr`` may do in a checkpoint: name HistoryBuffer's methods."""
     if owner is HistoryBuffer and name in HistoryBuffer._statistics_methods:
