@@ -60,16 +60,16 @@ class Setting:
         method (str): Name of the loss.
         loss (Dict[str, Any]): Options of the loss.
         begin (Optional[float]): Share of the epochs after which W acts.
-        prefix (Optional[str]): A setting that trains identically until then,
-            from whose checkpoint a run may go on.
-        options (Dict[str, Any]): Further options of the config.
+        margin (Optional[str]): The setting with the same margin and no W.
+        shares_prefix (bool): Whether that one trains identically until then,
+            so that a run may go on from its checkpoint.
     """
 
     method: str
     loss: Dict[str, Any] = field(default_factory=dict)
     begin: Optional[float] = None
-    prefix: Optional[str] = None
-    options: Dict[str, Any] = field(default_factory=dict)
+    margin: Optional[str] = None
+    shares_prefix: bool = True
 
 
 _CIFAR = 'resnet8_cifar10_lt'
@@ -173,7 +173,6 @@ def apply(
         loader.pop('worker_init_fn', None)
     cfg.merge_from_dict(regime.options)
     cfg.custom_hooks += [ConfigDict(hook) for hook in regime.hooks]
-    cfg.merge_from_dict(setting.options)
     cfg.model.head.loss.update(setting.loss)
     if setting.begin is not None:
         (hook,) = (h for h in cfg.custom_hooks if h.type == 'AURARebinHook')
@@ -266,7 +265,9 @@ def _settings() -> Dict[str, Setting]:
             )
         for name, loss in _COUNTED.items():
             late = _with_weights(margin, **loss)
-            settings[f'late_{name}{suffix}'] = replace(late, prefix=None)
+            settings[f'late_{name}{suffix}'] = replace(
+                late, shares_prefix=False
+            )
     return settings
 
 

@@ -191,7 +191,7 @@ def plan_evidence(
                 f'{", ".join(known)}'
             )
     chosen = sorted(
-        settings or SETTINGS, key=lambda name: bool(SETTINGS[name].prefix)
+        settings or SETTINGS, key=lambda name: bool(SETTINGS[name].margin)
     )
     return [
         evidence_cell(regime, setting, seed, validation)
@@ -240,14 +240,16 @@ def prefix(cell: Cell) -> Optional[Tuple[Cell, int]]:
         after which the cell may go on from its checkpoint.
     """
     setting = SETTINGS[cell.setting] if cell.setting else None
-    if setting is None or not setting.prefix or not setting.begin:
+    if setting is None or not setting.margin or not setting.begin:
+        return None
+    if not setting.shares_prefix:
         return None
     epochs = cell_config(cell).train_cfg.max_epochs
     return (
         replace(
             cell,
-            setting=setting.prefix,
-            method=SETTINGS[setting.prefix].method,
+            setting=setting.margin,
+            method=SETTINGS[setting.margin].method,
         ),
         begin_epoch(setting.begin, epochs),
     )

@@ -92,10 +92,10 @@ def own_margin(setting: str) -> str:
         setting (str): A setting.
 
     Returns:
-        str: The setting that it goes on from, or the paper's margin.
+        str: The setting with the same margin, or the paper's margin.
     """
     known = SETTINGS.get(setting)
-    return (known.prefix if known else None) or MARGIN
+    return (known.margin if known else None) or MARGIN
 
 
 def column_table(runs: Runs) -> str:
@@ -211,7 +211,7 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
     settings = [
         name
         for name in SETTINGS
-        if SETTINGS[name].prefix
+        if SETTINGS[name].margin
         and any(name in runs for runs in columns.values())
     ]
     figure = Figure(

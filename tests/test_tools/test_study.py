@@ -15,7 +15,12 @@ from mmghm.reproduce.plan import (
     prefix,
 )
 from mmghm.reproduce.render import load_results
-from mmghm.reproduce.study import column_table, difference, gather
+from mmghm.reproduce.study import (
+    column_table,
+    difference,
+    gather,
+    own_margin,
+)
 
 from ..conftest import ROOT
 
@@ -94,7 +99,9 @@ def test_a_shared_prefix_differs_in_nothing_that_acts_before():
         cell = evidence_cell('base', name, 0, True)
         shared = prefix(cell)
         if shared is None:
-            assert not setting.prefix or not setting.begin
+            assert not (
+                setting.margin and setting.begin and setting.shares_prefix
+            )
             continue
         other, epochs = shared
         assert 0 < epochs < 60
@@ -139,6 +146,8 @@ def test_differences_are_paired_and_judged_by_their_spread():
     assert difference(two, 'up', 'margin').verdict == 'unknown'
     del two['up'][0], two['up'][1]
     assert difference(two, 'up', 'margin') is None
+    assert own_margin('late_ura_two_sided') == 'margin_two_sided1.0'
+    assert own_margin('softmax') == MARGIN
     named = {'margin_g0.8': found['margin'], 'late_g0.8': found['up']}
     table = column_table(named)
     assert '| margin_g0.8 | +1.17 ± 0.29 | gain |' in table
