@@ -29,5 +29,6 @@ print(max(len(os.sched_getaffinity(0)) // $gpus, 1))")}
         --master_addr="${MASTER_ADDR:-127.0.0.1}" \
         --master_port="$PORT" \
         --nproc_per_node="$gpus" \
+        --max-restarts="${MAX_RESTARTS:-0}" \
         "$(dirname "$0")/$script" "$config" "${@:4}" --launcher pytorch
 }

@@ -29,7 +29,8 @@ from torch import Tensor
 
 from mmghm.cells import load_config
 from mmghm.datasets import dataset_class_counts
-from mmghm.engine.launch import mmengine_checkpoints
+from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.engine.launch import add_trust_argument
 from mmghm.evaluation import GroupAccuracy
 from mmghm.models.posthoc import (
     class_means,
@@ -62,6 +63,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', help='file for the results, JSON')
+    add_trust_argument(parser)
     return parser.parse_args()
 
 
@@ -134,7 +136,8 @@ def main() -> None:
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
         model = MODELS.build(cfg.model).eval()
-        with mmengine_checkpoints():
+        trusted = [args.checkpoint] if args.trust_checkpoint else []
+        with safe_checkpoints(trusted):
             load_checkpoint(model, args.checkpoint, map_location='cpu')
         head = model.head
         if not hasattr(head, 'fc'):

@@ -15,12 +15,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import DumpResults
 
 from mmghm.cells import load_config
+from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.engine.launch import (
     add_common_arguments,
     build_runner,
     leave_process_group,
     merge_common_arguments,
-    mmengine_checkpoints,
     prepare_cpu,
     set_dataloader_defaults,
 )
@@ -102,7 +102,8 @@ def main() -> None:
     args = parse_args()
     cfg = merge_args(load_config(args.config), args)
     prepare_cpu(cfg)
-    with mmengine_checkpoints():
+    trusted = [args.checkpoint] if args.trust_checkpoint else []
+    with safe_checkpoints(trusted):
         runner = build_runner(cfg)
         if args.out and args.out_item != 'metrics':
             runner.test_evaluator.metrics.append(

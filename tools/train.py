@@ -11,13 +11,14 @@ import torch
 from mmengine.config import Config
 
 from mmghm.cells import load_config
+from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.engine.launch import (
     add_common_arguments,
     build_runner,
     leave_process_group,
     merge_common_arguments,
-    mmengine_checkpoints,
     prepare_cpu,
+    resume_from_complete_checkpoint,
     set_dataloader_defaults,
 )
 
@@ -33,7 +34,7 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         help='go on from this checkpoint, or without a value from the latest '
-        'in the work dir',
+        'complete one in the work dir',
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='do not validate'
@@ -83,7 +84,9 @@ def main() -> None:
     args = parse_args()
     cfg = merge_args(load_config(args.config), args)
     prepare_cpu(cfg)
-    with mmengine_checkpoints():
+    resume_from_complete_checkpoint(cfg)
+    trusted = [cfg.load_from] if args.trust_checkpoint else []
+    with safe_checkpoints(trusted):
         build_runner(cfg).train()
     leave_process_group()
 

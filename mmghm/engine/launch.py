@@ -3,19 +3,16 @@
 import argparse
 import os
 import os.path as osp
-import pickle
-from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed
 from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
-from mmengine.utils import digit_version
-from mmengine.utils.dl_utils import TORCH_VERSION
+
+from .checkpoints import checkpoint_to_resume
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +40,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='override settings of the config, as key=value; lists as '
         'key="[a,b]" or key=a,b, without blanks',
     )
+    add_trust_argument(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -55,6 +53,19 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         help='set by some launchers',
+    )
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint`` to a tool that reads checkpoints.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser to add to.
+    """
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read the given checkpoint even if it could run code',
     )
 
 
@@ -95,6 +106,25 @@ def set_dataloader_defaults(cfg: Config, field: str, **defaults: Any) -> None:
         loader.persistent_workers = False
 
 
+def resume_from_complete_checkpoint(cfg: Config) -> None:
+    """Let a config with ``resume`` name the checkpoint that it goes on from.
+
+    MMEngine would take the one written last, even if it is damaged.
+
+    Args:
+        cfg (Config): The config, changed in place.
+
+    Raises:
+        CheckpointError: If the one that ``load_from`` names is damaged.
+    """
+    if not cfg.get('resume'):
+        return
+    cfg.load_from = checkpoint_to_resume(cfg.work_dir, cfg.get('load_from'))
+    if cfg.load_from is None:
+        cfg.resume = False
+        print_log(f'Nothing to resume in {cfg.work_dir}: starting anew')
+
+
 def prepare_cpu(cfg: Config) -> None:
     """Make distributed runs work on a machine without an accelerator.
 
@@ -129,53 +159,6 @@ def leave_process_group() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
-
-
-def _history_statistic(owner: Any, name: str) -> Any:
-    """What ``getattr`` may do in a checkpoint: name HistoryBuffer's methods."""
-    if owner is HistoryBuffer and name in HistoryBuffer._statistics_methods:
-        return getattr(owner, name)
-    raise pickle.UnpicklingError(
-        f'the checkpoint asks for attribute {name!r} of {owner!r}'
-    )
-
-
-@contextmanager
-def mmengine_checkpoints() -> Iterator[None]:
-    """Let torch's safe loader read what MMEngine writes into checkpoints.
-
-    From torch 2.6 on ``torch.load`` refuses unknown classes, the log history
-    of MMEngine's own checkpoints among them. That is a container of numbers;
-    only it and numpy arrays are let in, only here: a file that would run code
-    is refused as before.
-
-    Yields:
-        None: The context.
-    """
-    if digit_version(TORCH_VERSION) < digit_version('2.6.0'):
-        yield
-        return
-    # The class fills its table of statistics when the first one is made.
-    HistoryBuffer()
-    core: Any = np._core if hasattr(np, '_core') else np.core
-    multiarray = core.multiarray
-    allowed = [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        multiarray._reconstruct,
-        multiarray.scalar,
-        *{type(np.dtype(kind)) for kind in '?bhilqdf'},
-        (_history_statistic, 'builtins.getattr'),
-    ]
-    # numpy 1 and 2 name the same functions by different modules.
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        allowed += [
-            (multiarray._reconstruct, f'{module}._reconstruct'),
-            (multiarray.scalar, f'{module}.scalar'),
-        ]
-    with torch.serialization.safe_globals(allowed):
-        yield
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Optional
 
 import torch
-from mmengine.runner import find_latest_checkpoint
 
-from mmghm.engine.launch import build_runner, mmengine_checkpoints, prepare_cpu
+from mmghm.engine.checkpoints import complete_checkpoints, safe_checkpoints
+from mmghm.engine.launch import (
+    build_runner,
+    prepare_cpu,
+    resume_from_complete_checkpoint,
+)
 
 from .plan import Cell, cell_config, identity
 
@@ -42,9 +46,8 @@ def run_cell(
         fcntl.flock(lock, fcntl.LOCK_EX)
         if out.exists():
             return
-        if start and start.exists() and not find_latest_checkpoint(work_dir):
-            copied = shutil.copy(start, work_dir)
-            (work_dir / 'last_checkpoint').write_text(str(copied))
+        if start and start.exists() and not any(complete_checkpoints(work_dir)):
+            shutil.copy(start, work_dir)
         result = _train(cell, work_dir)
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_suffix('.partial')
@@ -71,10 +74,11 @@ def _train(cell: Cell, work_dir: Path) -> dict:
     cfg.train_dataloader.setdefault('collate_fn', dict(type='default_collate'))
     cfg.val_dataloader.setdefault('collate_fn', dict(type='default_collate'))
     prepare_cpu(cfg)
+    resume_from_complete_checkpoint(cfg)
+    resumed_at = int(re.findall(r'epoch_(\d+)', cfg.load_from or 'epoch_0')[-1])
     start = time.time()
-    with mmengine_checkpoints():
+    with safe_checkpoints([cfg.load_from] if cfg.load_from else []):
         runner = build_runner(cfg)
-        resumed_at = _finished_epochs(work_dir)
         runner.train()
     seconds = time.time() - start
 
@@ -102,12 +106,6 @@ def _train(cell: Cell, work_dir: Path) -> dict:
         python=platform.python_version(),
         hardware=hardware(),
     )
-
-
-def _finished_epochs(work_dir: Path) -> int:
-    last = find_latest_checkpoint(str(work_dir))
-    match = re.search(r'epoch_(\d+)', last or '')
-    return int(match[1]) if match else 0
 
 
 def hardware() -> str:

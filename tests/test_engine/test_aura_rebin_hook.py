@@ -6,7 +6,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from mmghm.engine import AURARebinHook
-from mmghm.engine.launch import mmengine_checkpoints
+from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.models import GHMCWAPLoss
 
 
@@ -67,7 +67,7 @@ def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path, num_workers):
     resumed_cfg.work_dir = str(tmp_path / 'resumed')
     resumed_cfg.experiment_name += '_resumed'
     resumed = Runner.from_cfg(resumed_cfg)
-    with mmengine_checkpoints():
+    with safe_checkpoints():
         resumed.train()
     ours, theirs = resumed.model.state_dict(), whole.model.state_dict()
     assert set(ours) == set(theirs)
@@ -125,7 +125,7 @@ def test_begin_right_after_a_resume(digits_cfg, resume_at, active):
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
-    with mmengine_checkpoints():
+    with safe_checkpoints():
         runner.train()
     assert seen[0] is active and seen[-1] is True
 
@@ -167,7 +167,7 @@ def test_checkpoint_holds_the_rebinned_state(digits_cfg):
     cfg = digits_cfg(max_epochs=2)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    with mmengine_checkpoints():
+    with safe_checkpoints():
         state = torch.load(f'{cfg.work_dir}/epoch_2.pth')['state_dict']
     prefix = 'head.loss_module.'
     assert not state[prefix + 'counts'].any()
@@ -185,7 +185,12 @@ def test_order_of_hooks(digits_cfg):
     names = [type(h).__name__ for h in Runner.from_cfg(cfg).hooks]
     ours = names.index('AURARebinHook')
     assert names.index('RuntimeInfoHook') < ours
-    for later in ('EMAHook', 'SyncBuffersHook', 'LoggerHook', 'CheckpointHook'):
+    for later in (
+        'EMAHook',
+        'SyncBuffersHook',
+        'LoggerHook',
+        'AtomicCheckpointHook',
+    ):
         assert ours < names.index(later), later
 
 

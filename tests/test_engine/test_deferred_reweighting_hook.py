@@ -5,7 +5,7 @@ from mmengine.runner import Runner
 
 from mmghm.cells import compose
 from mmghm.engine import DeferredReweightingHook
-from mmghm.engine.launch import mmengine_checkpoints
+from mmghm.engine.checkpoints import safe_checkpoints
 
 
 def run(cfg):
@@ -20,7 +20,7 @@ def run(cfg):
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
-    with mmengine_checkpoints():
+    with safe_checkpoints():
         runner.train()
     return seen
 

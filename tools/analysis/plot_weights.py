@@ -18,7 +18,8 @@ import matplotlib
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-from mmghm.engine.launch import mmengine_checkpoints
+from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.engine.launch import add_trust_argument
 from mmghm.models.losses.gradient_histogram import NORMALIZATIONS
 from mmghm.visualization.weights import RANGES, draw_weights, weights_by_group
 
@@ -38,14 +39,15 @@ def parse_args() -> argparse.Namespace:
         default=['none', 'mean', 'gradient'],
     )
     parser.add_argument('--alpha', type=float, default=0.9)
+    add_trust_argument(parser)
     return parser.parse_args()
 
 
-def epoch_states(work_dir: Path) -> Dict[int, Dict[str, Tensor]]:
+def epoch_states(work_dir: Path, trust: bool) -> Dict[int, Dict[str, Tensor]]:
     """State of the loss after each epoch that has a checkpoint."""
     states = {}
     for path in work_dir.glob('epoch_*.pth'):
-        with mmengine_checkpoints():
+        with safe_checkpoints([str(path)] if trust else []):
             checkpoint = CheckpointLoader.load_checkpoint(
                 str(path), map_location='cpu'
             )
@@ -70,7 +72,9 @@ def main() -> None:
     args = parse_args()
     epochs = {
         epoch: weights_by_group(state, args.alpha, args.scales)
-        for epoch, state in epoch_states(args.work_dir).items()
+        for epoch, state in epoch_states(
+            args.work_dir, args.trust_checkpoint
+        ).items()
     }
     with matplotlib.rc_context({'font.size': 9}):
         draw_weights(epochs).savefig(args.out, dpi=130)

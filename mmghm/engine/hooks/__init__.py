@@ -1,3 +1,4 @@
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .aura_rebin_hook import AURARebinHook, Rebinnable
 from .class_counts_hook import ClassCountsHook
 from .deferred_reweighting_hook import DeferredReweightingHook
@@ -7,6 +8,7 @@ from .histogram_picture_hook import HistogramPictureHook
 
 __all__ = [
     'AURARebinHook',
+    'AtomicCheckpointHook',
     'ClassCountsHook',
     'DeferredReweightingHook',
     'EpochSeedHook',

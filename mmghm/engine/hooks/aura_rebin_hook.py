@@ -1,11 +1,14 @@
 """Epoch's end for losses with gradient-norm histograms (algorithm 1)."""
 
 import math
-from typing import Any, List, Optional, Protocol, Union, runtime_checkable
+import re
+from typing import Any, Dict, List, Optional, Protocol, Union, runtime_checkable
 
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
+from torch import nn
 
 from .class_counts_hook import give_class_counts
 from .schedule import begin_epoch, check_begin
@@ -16,8 +19,10 @@ class Rebinnable(Protocol):
     """What a loss must offer for :class:`AURARebinHook` to serve it.
 
     It may also have ``intra_active`` (bool), which the hook sets by ``begin``,
-    ``summary()``, whose figures (Dict[str, float]) it logs, and
-    ``has_class_counts`` (bool), True if it needs no counts from the dataset.
+    ``summary()``, whose figures (Dict[str, float]) it logs,
+    ``has_class_counts`` (bool), True if it needs no counts from the dataset,
+    and ``clear_counts()``, ``gather_counts()`` and ``restore_counts(parts)``
+    for checkpoints inside an epoch.
     """
 
     def rebin(self) -> None:
@@ -40,6 +45,10 @@ class AURARebinHook(Hook):
     (BELOW_NORMAL), which writes the figures out with the next line, and
     ``CheckpointHook`` (VERY_LOW), so that a checkpoint at an epoch's end holds
     the new edges and empty counts.
+
+    A checkpoint inside an epoch of an iteration-based loop holds the counts of
+    every rank (``rank_counts``). An epoch-based loop repeats the epoch from
+    its beginning after a resume, and so do the counts.
 
     Args:
         interval (Optional[int]): Iterations between rebins under an
@@ -71,6 +80,10 @@ class AURARebinHook(Hook):
         self.interval = interval
         self.begin = begin
         self._losses: List[Any] = []
+        # Counts of every rank, per loss: of a checkpoint about to be saved,
+        # and of the one that was resumed.
+        self._gathered: Optional[List[Any]] = None
+        self._resumed: Optional[List[Any]] = None
 
     def before_train(self, runner: Any) -> None:
         """Find the losses and give them class counts.
@@ -82,11 +95,7 @@ class AURARebinHook(Hook):
             ValueError: If the model has no such loss, or the interval cannot
                 be told.
         """
-        self._losses = [
-            module
-            for module in runner.model.modules()
-            if isinstance(module, Rebinnable)
-        ]
+        self._losses = list(_rebinnable(runner.model).values())
         if not self._losses:
             raise ValueError(
                 'AURARebinHook found no loss with rebin() in the model; set '
@@ -105,6 +114,10 @@ class AURARebinHook(Hook):
             # An infinite sampler's loader does not end with the dataset.
             batch = loader.batch_size * runner.world_size
             self.interval = max(math.ceil(len(loader.dataset) / batch), 1)
+        for loss, parts in zip(self._losses, self._resumed or ()):
+            if parts is not None:
+                loss.restore_counts(parts)
+        self._resumed = None
         # Also right after a resume, on either side of `begin`.
         self._set_active(runner, ahead=0)
 
@@ -114,6 +127,9 @@ class AURARebinHook(Hook):
         Args:
             runner (Any): The runner.
         """
+        if not self._by_iteration:
+            for loss in self._losses:
+                getattr(loss, 'clear_counts', _nothing)()
         self._set_active(runner, ahead=0)
 
     def after_train_epoch(self, runner: Any) -> None:
@@ -143,8 +159,77 @@ class AURARebinHook(Hook):
         if self._by_iteration and (runner.iter + 1) % self.interval == 0:
             self._rebin(runner)
             self._set_active(runner, ahead=1)
+        if self._by_iteration and _saves_now(runner):
+            self._gather()
+
+    def before_val(self, runner: Any) -> None:
+        """Gather the ranks' counts, lest validation save a best checkpoint.
+
+        Args:
+            runner (Any): The runner.
+        """
+        if self._losses and self._by_iteration:
+            self._gather()
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Complete the checkpoint; called on rank 0 alone.
+
+        Args:
+            runner (Any): The runner.
+            checkpoint (dict): Changed in place.
+        """
+        if self._gathered is not None:
+            checkpoint['rank_counts'] = self._gathered
+        # EMAHook saves its averaged copy as the model. Counts are no average:
+        # they go along as they are.
+        averaged = [
+            hook.ema_model
+            for hook in runner.hooks
+            if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model')
+        ]
+        for model in averaged:
+            for loss, copied in zip(self._losses, _rebinnable(model).values()):
+                copied.load_state_dict(loss.state_dict())
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Check and keep what a resumed checkpoint knows of the losses.
+
+        Args:
+            runner (Any): The runner.
+            checkpoint (dict): The checkpoint, before it is loaded.
+
+        Raises:
+            ValueError: If a run that is resumed has no histograms there, or
+                ones of another shape.
+        """
+        if not runner._resume:
+            return
+        self._resumed = checkpoint.get('rank_counts')
+        saved = {
+            re.sub(r'^module\.', '', key): value
+            for key, value in checkpoint['state_dict'].items()
+        }
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        for prefix, loss in _rebinnable(model).items():
+            for name, value in loss.state_dict(prefix=f'{prefix}.').items():
+                if name not in saved:
+                    raise ValueError(
+                        f'cannot resume: the checkpoint has no {name}; it was '
+                        f'trained without {type(loss).__name__}, or with '
+                        'another version of it. Without --resume, load_from '
+                        'takes over the weights alone'
+                    )
+                if saved[name].shape != value.shape:
+                    raise ValueError(
+                        f'cannot resume: {name} has shape '
+                        f'{tuple(saved[name].shape)} in the checkpoint and '
+                        f'{tuple(value.shape)} here; set num_classes and '
+                        'num_regions as they were'
+                    )
 
     def _rebin(self, runner: Any) -> None:
+        self._gathered = None
         for number, loss in enumerate(self._losses):
             loss.rebin()
             # One loss is the rule; further ones are told apart by number.
@@ -152,6 +237,12 @@ class AURARebinHook(Hook):
             summary = getattr(loss, 'summary', dict)
             for name, value in summary().items():
                 runner.message_hub.update_scalar(f'{prefix}/{name}', value)
+
+    def _gather(self) -> None:
+        parts = [
+            getattr(loss, 'gather_counts', _nothing)() for loss in self._losses
+        ]
+        self._gathered = parts if any(p is not None for p in parts) else None
 
     def _set_active(self, runner: Any, ahead: int) -> None:
         """Derive from the progress saved in checkpoints whether W acts."""
@@ -164,3 +255,26 @@ class AURARebinHook(Hook):
         for loss in self._losses:
             if hasattr(loss, 'intra_active'):
                 loss.intra_active = epoch >= begin
+
+
+def _rebinnable(model: nn.Module) -> Dict[str, Any]:
+    """The losses to serve, by their names in the model."""
+    modules = model.named_modules()
+    return {name: m for name, m in modules if isinstance(m, Rebinnable)}
+
+
+def _nothing() -> None:
+    """Stand in for a method that a loss does not have."""
+
+
+def _saves_now(runner: Any) -> bool:
+    """Whether a CheckpointHook is about to save after this iteration."""
+    hooks = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
+    return any(
+        not hook.by_epoch
+        and (
+            hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+            or (hook.save_last and hook.is_last_train_iter(runner))
+        )
+        for hook in hooks
+    )

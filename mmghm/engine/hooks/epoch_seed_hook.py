@@ -1,17 +1,24 @@
 """Random numbers that a resumed run draws like an uninterrupted one."""
 
+import itertools
 import random
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS, HOOKS
+from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import get_worker_info
 
+# Streams of random numbers in an iteration.
+_LOADING, _TRAINING = 0, 1
 
-def _seed_everything(seed: int) -> None:
+
+def _seed_everything(*entropy: int) -> None:
+    # Mixed, lest seed 0's second epoch be seed 1's first.
+    seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -25,12 +32,27 @@ class EpochSeedHook(Hook):
     Mixup and dropout differ after a resume. Seeded by the run's seed and the
     epoch they do not. Dataloader workers follow if the dataloader has
     ``worker_init_fn=dict(type='seed_worker')`` and ``persistent_workers=
-    False``.
+    False``. Iteration-based loops, which go on inside an epoch, are seeded
+    for each iteration.
 
-    Priority VERY_HIGH: before anything else draws a number in the epoch.
+    Priority VERY_HIGH: before anything else draws a number.
     """
 
     priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Any) -> None:
+        """Let an iteration-based loop seed each batch that it loads.
+
+        A resumed loop loads and drops the batches trained before, without
+        the training between them, which may draw numbers too.
+
+        Args:
+            runner (Any): The runner.
+        """
+        loop = runner.train_loop
+        if isinstance(loop, IterBasedTrainLoop):
+            batches = loop.dataloader_iterator
+            loop.dataloader_iterator = _seed_each(batches, runner.seed)
 
     def before_train_epoch(self, runner: Any) -> None:
         """Seed the epoch.
@@ -38,9 +60,26 @@ class EpochSeedHook(Hook):
         Args:
             runner (Any): The runner.
         """
-        # Mixed, lest seed 0's second epoch be seed 1's first.
-        mixed = np.random.SeedSequence([runner.seed, runner.epoch])
-        _seed_everything(int(mixed.generate_state(1)[0]))
+        _seed_everything(runner.seed, runner.epoch)
+
+    def before_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Seed the iteration under an iteration-based loop.
+
+        Args:
+            runner (Any): The runner.
+            batch_idx (int): Iteration in the loop.
+            data_batch (Any): The batch, not used.
+        """
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            _seed_everything(runner.seed, _TRAINING, runner.iter)
+
+
+def _seed_each(batches: Iterator, seed: int) -> Iterator:
+    for number in itertools.count():
+        _seed_everything(seed, _LOADING, number)
+        yield next(batches)
 
 
 @FUNCTIONS.register_module()

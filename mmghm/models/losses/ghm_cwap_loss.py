@@ -294,7 +294,7 @@ class GHMCWAPLoss(LongTailLoss):
             norm = -torch.expm1(
                 -self._norm_losses(loss, logits, target).clamp(min=0)
             )
-            if self.training:
+            if self.training and not _is_recomputed():
                 self._count(norm, target)
                 self._warn_without_rebin(len(target))
             if self.intra_balance and self.intra_active:
@@ -328,11 +328,43 @@ class GHMCWAPLoss(LongTailLoss):
                     seen.unsqueeze(1), adaptive_edges(values), self.edges
                 )
             )
-        self.counts.zero_()
-        self.shares.zero_()
+        self.clear_counts()
         self.num_rebins += seen.any()
         self._gather_size = 0
         self._rebin_is_called = True
+
+    def clear_counts(self) -> None:
+        """Forget the running epoch, to begin it again."""
+        self.counts.zero_()
+        self.shares.zero_()
+
+    def gather_counts(self) -> Optional[Tensor]:
+        """Collect what each rank has counted, for a checkpoint in an epoch.
+
+        A collective call unless every rank counts the examples of all.
+
+        Returns:
+            Optional[Tensor]: int64 (ranks, C, N), in shares of an example;
+            None if ``counts`` and ``shares`` say it all.
+        """
+        if self._counts_are_global:
+            return None
+        return torch.stack(all_gather(self._units())).cpu()
+
+    def restore_counts(self, parts: Tensor) -> None:
+        """Go on from :meth:`gather_counts`, on any number of ranks.
+
+        Args:
+            parts (Tensor): int64 (ranks, C, N). Each rank takes its own; if
+                their number has changed, rank 0 takes the sum.
+        """
+        rank, world_size = get_dist_info()
+        if len(parts) == world_size:
+            own = parts[rank]
+        else:
+            own = parts.sum(0) * (rank == 0)
+        self.counts.copy_(own // SHARES_PER_EXAMPLE)
+        self.shares.copy_(own % SHARES_PER_EXAMPLE)
 
     @property
     def region_weights(self) -> Tensor:
@@ -465,10 +497,13 @@ class GHMCWAPLoss(LongTailLoss):
         """Counts and shares of the epoch so far, over all ranks."""
         if self._counts_are_global or get_dist_info()[1] == 1:
             return self.counts, self.shares
-        both = torch.stack([self.counts, self.shares])
-        all_reduce(both)
-        whole = both[1] // SHARES_PER_EXAMPLE
-        return both[0] + whole, both[1] % SHARES_PER_EXAMPLE
+        units = self._units()
+        all_reduce(units)
+        return units // SHARES_PER_EXAMPLE, units % SHARES_PER_EXAMPLE
+
+    def _units(self) -> Tensor:
+        """This rank's counts in one table; below 2**43 examples a region."""
+        return self.counts * SHARES_PER_EXAMPLE + self.shares
 
     def _weights_at(self, norm: Tensor, target: Tensor) -> Tensor:
         """W of each example: shape (B,), or (B, C) for shares."""
@@ -543,3 +578,10 @@ class GHMCWAPLoss(LongTailLoss):
 def _examples(counts: Tensor, shares: Tensor) -> Tensor:
     """Whole examples and shares of them as one float32 number."""
     return counts.float() + shares.float() / SHARES_PER_EXAMPLE
+
+
+def _is_recomputed() -> bool:
+    """Whether activation checkpointing repeats a forward in the backward."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._current_graph_task_id() != -1

@@ -1,0 +1,274 @@
+"""Checkpoint files: written whole or not at all, checked, read without risk."""
+
+import os
+import os.path as osp
+import pickle
+import re
+import struct
+import warnings
+import zipfile
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, get_local_rank
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+from mmengine.utils import digit_version, mkdir_or_exist
+from mmengine.utils.dl_utils import TORCH_VERSION
+
+# What zipfile may raise on a damaged directory of the archive.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    EOFError,
+    LookupError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    ValueError,
+)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint file that is damaged, or that only trust would let in."""
+
+
+class AtomicLocalBackend(LocalBackend):
+    """Local files that are complete or absent, never half-written.
+
+    Registered as ``backend_args=dict(backend='atomic')``.
+    """
+
+    def put(
+        self, obj: Union[bytes, memoryview], filepath: Union[str, os.PathLike]
+    ) -> None:
+        """Write beside the file, then put it in its place at once.
+
+        Args:
+            obj (Union[bytes, memoryview]): Content.
+            filepath (Union[str, os.PathLike]): Path.
+
+        Raises:
+            OSError: If it cannot be written (a full disk); what was there
+                before is left as it was.
+        """
+        mkdir_or_exist(osp.dirname(filepath))
+        partial = f'{filepath}.partial'
+        try:
+            with open(partial, 'wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, filepath)
+        except OSError as error:
+            if osp.exists(partial):
+                os.remove(partial)
+            raise OSError(
+                error.errno,
+                f'cannot save ({error.strerror}, {len(obj):,} bytes); earlier '
+                'checkpoints are intact: make room and run again with --resume',
+                str(filepath),
+            ) from error
+
+
+register_backend('atomic', AtomicLocalBackend)
+
+
+def check_complete(path: str) -> None:
+    """Refuse a checkpoint that is truncated or damaged.
+
+    ``torch.load`` reads changed bytes of a tensor without a word; the file's
+    own checksums tell.
+
+    Args:
+        path (str): File.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If it is empty, truncated or its checksums differ.
+    """
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'no checkpoint {path}')
+    with open(path, 'rb') as file:
+        magic = file.read(2)
+    # Files of torch before 1.6 are bare pickles and have no checksums.
+    if magic == b'\x80\x02':
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        # torch minds header fields that zipfile ignores.
+        torch._C.PyTorchFileReader(os.fspath(path))
+    except _ZIP_ERRORS as error:
+        raise CheckpointError(
+            f'{path} is no complete checkpoint ({osp.getsize(path):,} bytes: '
+            f'{error})'
+        ) from error
+    if damaged is not None:
+        raise CheckpointError(f'{path} is damaged: wrong checksum of {damaged}')
+
+
+def complete_checkpoints(folder: Union[str, os.PathLike]) -> Iterator[str]:
+    """Go through a run's complete checkpoints, the newest first.
+
+    Damaged ones are left out with a warning.
+
+    Args:
+        folder (Union[str, os.PathLike]): Work dir of the run.
+
+    Yields:
+        str: Path of ``epoch_N.pth`` or ``iter_N.pth``.
+    """
+    names = os.listdir(folder) if osp.isdir(folder) else []
+    found = [re.fullmatch(r'(epoch|iter)_(\d+)\.pth', name) for name in names]
+    paths = [osp.join(folder, match.string) for match in found if match]
+    # By time: a folder may hold both kinds.
+    number = {
+        path: int(re.findall(r'\d+', osp.basename(path))[0]) for path in paths
+    }
+    for path in sorted(
+        paths, key=lambda p: (osp.getmtime(p), number[p]), reverse=True
+    ):
+        try:
+            check_complete(path)
+        except CheckpointError as error:
+            warnings.warn(f'{error}; looking for an older one')
+        else:
+            yield path
+
+
+def checkpoint_to_resume(folder: str, path: Optional[str]) -> Optional[str]:
+    """Choose the checkpoint that a run goes on from.
+
+    Args:
+        folder (str): Work dir of the run.
+        path (Optional[str]): Checkpoint that was asked for, or None for the
+            newest complete one.
+
+    Returns:
+        Optional[str]: Its path; None if the folder has none.
+
+    Raises:
+        CheckpointError: If the one asked for is damaged. Names the newest
+            complete one beside it.
+        FileNotFoundError: If it does not exist.
+    """
+    if path is None:
+        return next(complete_checkpoints(folder), None)
+    # Other schemes (https, s3) are up to their backends.
+    if '://' in path:
+        return path
+    try:
+        check_complete(path)
+    except CheckpointError as error:
+        others = complete_checkpoints(osp.dirname(path) or '.')
+        other = next((o for o in others if not osp.samefile(o, path)), None)
+        hint = f'; {other} is complete' if other else ''
+        raise CheckpointError(f'{error}{hint}') from error
+    return path
+
+
+@contextmanager
+def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
+    """Let MMEngine read checkpoints without running code from them.
+
+    Inside the context local files and URLs are checked for completeness and read by
+    torch's safe loader, which is given only what MMEngine writes: tensors,
+    numpy arrays and the log history, a container of numbers.
+
+    Args:
+        trusted (Sequence[str]): Files that may hold anything.
+
+    Yields:
+        None: The context.
+    """
+    trusted_files = {osp.realpath(path) for path in trusted}
+
+    def load_file(filename: str, map_location: Any = None) -> Any:
+        filename = osp.expanduser(filename)
+        check_complete(filename)
+        if osp.realpath(filename) in trusted_files:
+            return torch.load(
+                filename, map_location=map_location, weights_only=False
+            )
+        try:
+            return torch.load(
+                filename, map_location=map_location, weights_only=True
+            )
+        except pickle.UnpicklingError as error:
+            raise CheckpointError(_distrust(filename, error)) from error
+
+    def load_url(filename: str, map_location: Any = None, **_: Any) -> Any:
+        folder = osp.join(torch.hub.get_dir(), 'checkpoints')
+        path = osp.join(folder, osp.basename(filename.partition('?')[0]))
+        if get_local_rank() == 0 and not osp.exists(path):
+            mkdir_or_exist(folder)
+            torch.hub.download_url_to_file(filename, path)
+        barrier()
+        return load_file(path, map_location)
+
+    register = CheckpointLoader.register_scheme
+    before = dict(CheckpointLoader._schemes)
+    register(prefixes='', loader=load_file, force=True)
+    register(prefixes=['http://', 'https://'], loader=load_url, force=True)
+    try:
+        with _mmengine_globals():
+            yield
+    finally:
+        for prefix, loader in before.items():
+            register(prefixes=prefix, loader=loader, force=True)
+
+
+def _distrust(filename: str, error: Exception) -> str:
+    if digit_version(TORCH_VERSION) < digit_version('2.6.0'):
+        why = f'torch {TORCH_VERSION} cannot read it safely, 2.6 and newer can'
+    else:
+        # torch wraps the reason in advice to trust the file.
+        reason = str(error.__context__ or error)
+        found = re.search(r'GLOBAL ([\w.]+)', reason)
+        why = f'it asks for {found[1]}' if found else reason.splitlines()[0]
+    return (
+        f'{filename} holds more than tensors and could run code while it is '
+        f'read ({why}). If you trust whoever made it, add --trust-checkpoint'
+    )
+
+
+def _history_statistic(owner: Any, name: str) -> Any:
+    """What ``getattr`` may do in a checkpoint: name HistoryBuffer's methods."""
+    if owner is HistoryBuffer and name in HistoryBuffer._statistics_methods:
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(
+        f'the checkpoint asks for attribute {name!r} of {owner!r}'
+    )
+
+
+@contextmanager
+def _mmengine_globals() -> Iterator[None]:
+    """Name what MMEngine writes to torch's safe loader."""
+    if digit_version(TORCH_VERSION) < digit_version('2.6.0'):
+        yield
+        return
+    # The class fills its table of statistics when the first one is made.
+    HistoryBuffer()
+    core: Any = np._core if hasattr(np, '_core') else np.core
+    multiarray = core.multiarray
+    allowed: List[Any] = [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        multiarray._reconstruct,
+        multiarray.scalar,
+        *{type(np.dtype(kind)) for kind in '?bhilqdf'},
+        (_history_statistic, 'builtins.getattr'),
+    ]
+    # numpy 1 and 2 name the same functions by different modules.
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        allowed += [
+            (multiarray._reconstruct, f'{module}._reconstruct'),
+            (multiarray.scalar, f'{module}.scalar'),
+        ]
+    with torch.serialization.safe_globals(allowed):
+        yield
