@@ -113,8 +113,8 @@ class LongTailLoss(CheckpointedState):
 
         Raises:
             TypeError: If cls_score or target is no tensor of a fitting dtype.
-            ValueError: If a shape, a label or the reduction is out of range,
-                or class counts are missing.
+            ValueError: If a shape, a label, a weight, the divisor or the
+                reduction is out of range, or class counts are missing.
         """
         reduction = reduction_override or self.reduction
         check_choice('reduction_override', reduction, REDUCTIONS)
@@ -125,7 +125,14 @@ class LongTailLoss(CheckpointedState):
                 'class_counts=[...]'
             )
         self._check_inputs(cls_score, target, weight)
+        if avg_factor is not None:
+            if reduction == 'sum':
+                raise ValueError("avg_factor goes with reduction='mean' only")
+            check_number('avg_factor', avg_factor, minimum=0, open_minimum=True)
         loss = self.example_losses(cls_score.float(), target)
+        if len(loss) == 0 and reduction == 'mean':
+            # The mean of nothing would be NaN, and every weight after it.
+            reduction, avg_factor = 'sum', None
         return self.loss_weight * weight_reduce_loss(
             loss, weight, reduction, avg_factor
         )
@@ -213,6 +220,8 @@ class LongTailLoss(CheckpointedState):
             raise ValueError(
                 f'weight must have shape {batch}, got {tuple(weight.shape)}'
             )
+        if weight is not None:
+            require(weight.isfinite(), weight, 'weight must be finite')
 
     def _load_from_state_dict(
         self, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any

@@ -546,8 +546,9 @@ class GHMCWAPLoss(LongTailLoss):
 
     def _warn_without_rebin(self, batch_size: int) -> None:
         """Warn once if training runs into its second epoch without rebin."""
-        # Not under torch.compile: a changing attribute would recompile.
-        if self._rebin_is_called or torch.compiler.is_compiling():
+        # Not under torch.compile: a changing attribute would recompile, even
+        # if it were only read.
+        if torch.compiler.is_compiling() or self._rebin_is_called:
             return
         self._examples_seen += batch_size * get_dist_info()[1]
         if self.has_class_counts:
