@@ -1,17 +1,21 @@
 from .digits import Digits
 from .image_folder import InMemoryImageFolder
+from .image_list import ImageList
 from .inaturalist import INaturalist
 from .labels import dataset_class_counts, dataset_labels
 from .long_tail import LongTailDataset, choose_long_tail, split_held_out
 from .profiles import profile_counts
 from .samplers import ClassBalancedSampler
 from .tiny_imagenet import TinyImageNet
+from .transforms import LoadCheckedImage
 
 __all__ = [
     'ClassBalancedSampler',
     'Digits',
     'INaturalist',
+    'ImageList',
     'InMemoryImageFolder',
+    'LoadCheckedImage',
     'LongTailDataset',
     'TinyImageNet',
     'choose_long_tail',

@@ -2,11 +2,11 @@
 
 from typing import Any, List, Sequence
 
-import cv2
 import numpy as np
-from mmengine.fileio import get
 from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import DATASETS
+
+from .transforms import LoadCheckedImage
 
 
 @DATASETS.register_module()
@@ -22,7 +22,7 @@ class InMemoryImageFolder(CustomDataset):
         **kwargs (Any): Arguments of mmpretrain's ``CustomDataset``.
 
     Raises:
-        ValueError: If a file cannot be decoded.
+        ValueError: If a file cannot be read.
     """
 
     def __init__(
@@ -47,16 +47,9 @@ class InMemoryImageFolder(CustomDataset):
             List[dict]: ``img``, ``img_path`` and ``gt_label`` of each image.
         """
         samples = super().load_data_list()
+        load = LoadCheckedImage().transform
         for sample in samples:
-            content = np.frombuffer(get(sample['img_path']), dtype=np.uint8)
-            image = (
-                cv2.imdecode(content, cv2.IMREAD_COLOR)
-                if content.size
-                else None
-            )
-            if image is None:
-                raise ValueError(
-                    f'cannot decode {sample["img_path"]} ({content.size} bytes)'
-                )
-            sample['img'] = np.ascontiguousarray(image[..., ::-1])
+            loaded = load(sample)
+            assert loaded is not None, 'a broken image raises'
+            sample['img'] = np.ascontiguousarray(loaded['img'][..., ::-1])
         return samples

@@ -269,8 +269,36 @@ class LongTailDataset:
         return manifest
 
     @force_full_init
+    def prepare_data(self, idx: int) -> Any:
+        """Load one image.
+
+        Args:
+            idx (int): Index in this subset.
+
+        Returns:
+            Any: What the pipeline makes of it; None if it was skipped.
+        """
+        index = int(self._indices[idx])
+        if hasattr(self.dataset, 'prepare_data'):
+            return self.dataset.prepare_data(index)
+        return self.dataset[index]
+
+    @force_full_init
     def __getitem__(self, idx: int) -> Any:
-        return self.dataset[int(self._indices[idx])]
+        data = self.prepare_data(idx)
+        if data is not None:
+            return data
+        # MMEngine's datasets would draw from all images, chosen or not, and
+        # mostly from the head.
+        others = np.flatnonzero(self._labels == self._labels[idx])
+        for other in np.roll(others, -int(np.searchsorted(others, idx)))[1:]:
+            data = self.prepare_data(int(other))
+            if data is not None:
+                return data
+        raise ValueError(
+            f'no image of class {self._class_name(int(self._labels[idx]))} can '
+            'be read'
+        )
 
     @force_full_init
     def __len__(self) -> int:

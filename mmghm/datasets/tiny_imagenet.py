@@ -14,7 +14,7 @@ class TinyImageNet(BaseDataset):
 
     Reads ``wnids.txt``, ``train/<wnid>/images/*.JPEG``,
     ``val/val_annotations.txt`` and ``val/images/*.JPEG`` as they come. Some
-    images are grey: load them in colour, as ``LoadImageFromFile`` does.
+    images are grey: load them in colour, as ``LoadCheckedImage`` does.
 
     Args:
         data_root (str): Folder of ``wnids.txt``.

@@ -192,7 +192,7 @@ def test_image_folder_equals_mmpretrain(cifar10_folder):
 def test_image_folder_names_an_undecodable_file(tmp_path):
     (tmp_path / 'cat').mkdir()
     (tmp_path / 'cat' / 'broken.png').write_bytes(b'no image')
-    with pytest.raises(ValueError, match=r'cannot decode .*broken\.png'):
+    with pytest.raises(ValueError, match=r'cannot read image .*broken\.png'):
         InMemoryImageFolder(data_root=str(tmp_path))
 
 
