@@ -23,12 +23,25 @@ with socket.socket() as s:
     # as many threads as there are cores.
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(python -c "import os
 print(max(len(os.sched_getaffinity(0)) // $gpus, 1))")}
+    local node_rank=${NODE_RANK:-0} addr=${MASTER_ADDR:-127.0.0.1}
+    local rendezvous=(
+        --node_rank="$node_rank" --master_addr="$addr" --master_port="$PORT"
+    )
+    if [[ ${MAX_RESTARTS:-0} != 0 ]]; then
+        # Restarted processes must not find the addresses of those that died:
+        # another store for each attempt.
+        export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+        local is_host=false
+        if [[ $node_rank == 0 ]]; then is_host=true; fi
+        rendezvous=(
+            --max-restarts="$MAX_RESTARTS" --rdzv-backend=c10d
+            --rdzv-id="port-$PORT" --rdzv-endpoint="$addr:$PORT"
+            --rdzv-conf="is_host=$is_host"
+        )
+    fi
     exec python -m torch.distributed.run \
         --nnodes="$nnodes" \
-        --node_rank="${NODE_RANK:-0}" \
-        --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-        --master_port="$PORT" \
         --nproc_per_node="$gpus" \
-        --max-restarts="${MAX_RESTARTS:-0}" \
+        "${rendezvous[@]}" \
         "$(dirname "$0")/$script" "$config" "${@:4}" --launcher pytorch
 }
