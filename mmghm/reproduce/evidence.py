@@ -186,7 +186,7 @@ def apply(
 # whatever alpha W has, and without its minimum (Balanced Softmax at 1.0).
 _MARGINS = {
     **{
-        f'g{gamma}': dict(gamma=gamma, margin_alpha=0.9)
+        f'g{gamma}': dict(gamma=gamma, margin_alpha=0.9, two_sided=False)
         for gamma in (0.4, 0.8, 1.2, 1.6, 2.0)
     },
     **{
@@ -197,6 +197,7 @@ _MARGINS = {
 
 
 def _margin(margin: str) -> Setting:
+    # The method brings eq. (2)'s options, these replace them.
     loss = dict(_MARGINS[margin], margin_size='class_counts')
     return Setting('ghm_cwap_margin', loss)
 

@@ -39,14 +39,14 @@ EXTRA_METHODS = (
     'ghm_c_samples',
     'ghm_cwap_margin',
     'ghm_cwap_printed',
-    'ghm_cwap_two_sided',
+    'ghm_cwap_one_sided',
 )
 ABLATIONS = (
     'softmax',
     'ghm_cwap_margin',
     'ghm_cwap_no_margin_ura',
     'ghm_cwap_ura',
-    'ghm_cwap',
+    'ghm_cwap_one_sided',
 )
 IMBALANCE_FACTORS = (500, 100, 10, 1)
 TABLE1_TASKS = {

@@ -17,7 +17,7 @@ class ReferenceGHMCWAP:
         num_classes,
         num_regions=30,
         alpha=0.9,
-        gamma=0.8,
+        gamma=1.0,
         intra_balance=True,
         inter_balance=True,
         adaptive=True,
@@ -26,9 +26,9 @@ class ReferenceGHMCWAP:
         max_weight=math.inf,
         momentum=0.0,
         adjusted_norm=True,
-        margin_size='histogram',
-        margin_alpha=None,
-        two_sided=False,
+        margin_size='class_counts',
+        margin_alpha=1.0,
+        two_sided=True,
         class_counts=None,
     ):
         self.C, self.N = num_classes, num_regions
@@ -58,11 +58,26 @@ class ReferenceGHMCWAP:
     def margin_of(self, c):
         values = self.values[c]
         if self.margin_size == 'class_counts':
-            values = [self.class_counts[c] / self.N] * self.N
+            edges = self.values_edges[c]
+            n = (
+                self.class_counts[c]
+                if self.class_counts
+                else sum(
+                    v * self.N * (hi - lo)
+                    for v, lo, hi in zip(values, edges, edges[1:])
+                )
+            )
+            values = [n / self.N] * self.N
         return self.size(values, self.margin_alpha)
 
     def margin(self, m, n):
         sm, sn = self.margin_of(m), self.margin_of(n)
+        if self.two_sided:
+            # An absent category has the (geometric) mean size of the others.
+            sizes = [self.margin_of(c) for c in range(self.C)]
+            logs = [math.log(s) for s in sizes if s > 0] or [0.0]
+            mean = math.exp(sum(logs) / len(logs))
+            sm, sn = sm or mean, sn or mean
         if not self.inter or sm == 0 or sn == 0:
             return 0.0
         ratio = sn / sm if self.two_sided else min(1.0, sn / sm)

@@ -1,4 +1,13 @@
-# GHM-CWAP as eq. (1) and algorithm 1 print it: unscaled weights from the
-# finished epoch's histogram, from the first epoch on.
-loss = dict(type='GHMCWAPLoss', normalize='none', histogram='previous')
+# GHM-CWAP as the paper prints it: unscaled weights (eq. 1) from the finished
+# epoch's histogram (algorithm 1), from the first epoch on, and the one-sided
+# margin (eq. 2).
+loss = dict(
+    type='GHMCWAPLoss',
+    normalize='none',
+    histogram='previous',
+    gamma=0.8,
+    margin_size='histogram',
+    margin_alpha=None,
+    two_sided=False,
+)
 loss_hooks = [dict(type='AURARebinHook')]

@@ -101,14 +101,15 @@ class GHMCWAPLoss(LongTailLoss):
             keeps when :meth:`rebin` publishes.
         adjusted_norm (bool): Whether g is taken from the logits with their
             margins, as printed, or from the raw ones.
-        margin_size (str): S of the margin: ``'histogram'``, as printed, or
-            ``'class_counts'``, constant over training.
-        margin_alpha (Optional[float]): Exponent of the margin's S in place of
-            ``alpha``, so that the two can be chosen apart.
+        margin_size (str): S of the margin: ``'class_counts'``, those given or
+            else counted in the last finished epoch, or ``'histogram'``, as
+            printed.
+        margin_alpha (Optional[float]): Exponent of the margin's S; None:
+            ``alpha``, as printed.
         two_sided (bool): Whether the margin also holds against larger
-            categories: eq. (2) without its minimum, as logit adjustment. With
-            ``margin_size='class_counts'``, ``margin_alpha=1`` and ``gamma=1``
-            it is Balanced Softmax.
+            categories: eq. (2) without its minimum, as logit adjustment. False
+            is eq. (2) as printed. The defaults of the four options of the
+            margin make it Balanced Softmax.
         sync (str): For ``'running'`` and ``'fading'`` on several ranks:
             ``'step'`` weighs by the counts of all ranks, gathered in every
             step (4 bytes an example); ``'epoch'`` by the rank's own, summed
@@ -153,7 +154,7 @@ class GHMCWAPLoss(LongTailLoss):
         num_classes: int,
         num_regions: int = 30,
         alpha: float = 0.9,
-        gamma: float = 0.8,
+        gamma: float = 1.0,
         intra_balance: bool = True,
         inter_balance: bool = True,
         adaptive: bool = True,
@@ -162,9 +163,9 @@ class GHMCWAPLoss(LongTailLoss):
         max_weight: Optional[float] = None,
         momentum: float = 0.0,
         adjusted_norm: bool = True,
-        margin_size: str = 'histogram',
-        margin_alpha: Optional[float] = None,
-        two_sided: bool = False,
+        margin_size: str = 'class_counts',
+        margin_alpha: Optional[float] = 1.0,
+        two_sided: bool = True,
         sync: str = 'step',
         class_counts: Optional[Counts] = None,
         reduction: str = 'mean',
@@ -206,7 +207,6 @@ class GHMCWAPLoss(LongTailLoss):
         self.adjusted_norm = adjusted_norm
         self.margin_size = margin_size
         self.two_sided = two_sided
-        self.needs_class_counts = inter_balance and margin_size != 'histogram'
         self.margin_alpha = alpha if margin_alpha is None else margin_alpha
         self.sync = sync
         # Whether W acts; AURARebinHook switches it by the epoch (`begin`).
@@ -429,7 +429,13 @@ class GHMCWAPLoss(LongTailLoss):
         self.values_edges.copy_(torch.where(rows, edges, self.values_edges))
         sizes = self.values
         if self.margin_size == 'class_counts':
-            sizes, _ = uniform_histogram(self.class_counts, self.num_regions)
+            counted = (self.values * self.values_edges.diff(dim=1)).sum(dim=1)
+            known = torch.where(
+                self.class_counts > 0,
+                self.class_counts,
+                counted * self.num_regions,
+            )
+            sizes, _ = uniform_histogram(known, self.num_regions)
         self.effective_sizes.copy_(effective_size(sizes, self.margin_alpha))
 
     def _norm_losses(
