@@ -1,0 +1,204 @@
+"""Archives from elsewhere: downloaded in parts, verified, unpacked safely."""
+
+import hashlib
+import os
+import os.path as osp
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive that is known by its checksum.
+
+    Attributes:
+        url (str): Where it is.
+        md5 (str): Published checksum, hexadecimal.
+        creates (str): A file or folder in it, by which one sees that it has
+            been unpacked.
+    """
+
+    url: str
+    md5: str
+    creates: str
+
+    @property
+    def name(self) -> str:
+        """File name, str."""
+        return osp.basename(self.url)
+
+
+class ArchiveError(ValueError):
+    """An archive that is not what it should be."""
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+
+
+def download(archive: Archive, folder: str) -> str:
+    """Download an archive, going on where an earlier attempt ended.
+
+    Args:
+        archive (Archive): What.
+        folder (str): Where to.
+
+    Returns:
+        str: Path of the verified file.
+
+    Raises:
+        ArchiveError: If the checksum differs; the file is removed.
+        OSError: If the connection fails; what has come stays for the next
+            attempt.
+    """
+    path = osp.join(folder, archive.name)
+    partial = f'{path}.partial'
+    if not osp.exists(path):
+        os.makedirs(folder, exist_ok=True)
+        try:
+            _fetch(archive.url, partial)
+        except OSError as error:
+            have = osp.getsize(partial) if osp.exists(partial) else 0
+            raise OSError(
+                f'{archive.url}: {error}. Run again to go on from byte {have:,}'
+            ) from error
+        # Verified before it gets the name that others look for.
+        _verify(partial, archive)
+        os.replace(partial, path)
+    else:
+        _verify(path, archive)
+    return path
+
+
+def _fetch(url: str, path: str) -> None:
+    """Append to a file what it lacks."""
+    have = osp.getsize(path) if osp.exists(path) else 0
+    request = urllib.request.Request(url, headers={'Range': f'bytes={have}-'})
+    try:
+        response = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:
+            # Nothing is lacking.
+            return
+        raise
+    with response, _bar() as bar:
+        # 200: this server sends all of it, whatever was asked for.
+        resumed = response.status == 206
+        start = have if resumed else 0
+        length = response.headers.get('Content-Length')
+        total = start + int(length) if length else None
+        task = bar.add_task(osp.basename(url), total=total, completed=start)
+        with open(path, 'ab' if resumed else 'wb') as file:
+            while True:
+                chunk = response.read(1 << 20)
+                if not chunk:
+                    break
+                file.write(chunk)
+                bar.advance(task, len(chunk))
+    if total is not None and osp.getsize(path) < total:
+        raise OSError(f'the connection ended after {osp.getsize(path):,} bytes')
+
+
+def _verify(path: str, archive: Archive) -> None:
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, 'rb') as file, _bar() as bar:
+        task = bar.add_task(f'verify {archive.name}', total=osp.getsize(path))
+        for chunk in iter(lambda: file.read(1 << 20), b''):
+            digest.update(chunk)
+            bar.advance(task, len(chunk))
+    if digest.hexdigest() != archive.md5:
+        os.remove(path)
+        raise ArchiveError(
+            f'{path} has md5 {digest.hexdigest()}, but {archive.md5} is '
+            'published; it was removed, run again to download it anew'
+        )
+
+
+def unpack(path: str, folder: str) -> None:
+    """Unpack a zip or tar archive, all of it or nothing.
+
+    Args:
+        path (str): The archive.
+        folder (str): Where to.
+
+    Raises:
+        ArchiveError: If a member would land outside of the folder, is a link
+            that leads out of it or a device, or the archive is damaged.
+            Nothing is left behind.
+    """
+    os.makedirs(folder, exist_ok=True)
+    # Beside the final place, so that moving takes no copy.
+    scratch = osp.join(folder, f'.{osp.basename(path)}.unpacking')
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        if zipfile.is_zipfile(path):
+            _unpack_zip(path, scratch)
+        else:
+            _unpack_tar(path, scratch)
+        for name in os.listdir(scratch):
+            target = osp.join(folder, name)
+            if osp.lexists(target):
+                raise ArchiveError(
+                    f'{target} exists already; move it away to unpack {path}'
+                )
+            os.rename(osp.join(scratch, name), target)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise ArchiveError(f'cannot unpack {path}: {error}') from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unpack_zip(path: str, folder: str) -> None:
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            # zipfile would put it elsewhere without a word.
+            if osp.isabs(name) or '..' in name.replace('\\', '/').split('/'):
+                raise ArchiveError(f'{path}: {name!r} leads out of the folder')
+        archive.extractall(folder)
+
+
+def _unpack_tar(path: str, folder: str) -> None:
+    if not hasattr(tarfile, 'data_filter'):
+        raise ArchiveError(
+            'this Python cannot unpack tar archives safely; use 3.9.17, '
+            '3.10.12, 3.11.4, 3.12 or newer'
+        )
+    with tarfile.open(path) as archive:
+        archive.extractall(folder, filter='data')
+
+
+def prepare(archive: Archive, folder: str, keep: bool = False) -> None:
+    """Download and unpack an archive unless that was done before.
+
+    Args:
+        archive (Archive): What.
+        folder (str): Where to.
+        keep (bool): Whether the archive is kept once it is unpacked.
+    """
+    if osp.exists(osp.join(folder, archive.creates)):
+        return
+    path = download(archive, folder)
+    unpack(path, folder)
+    if not osp.exists(osp.join(folder, archive.creates)):
+        raise ArchiveError(f'{path} does not hold {archive.creates}')
+    if not keep:
+        os.remove(path)
