@@ -286,3 +286,6 @@ FINALISTS = (
     'margin_two_sided1.0',
     'late_two_sided1.0',
 )
+# The default of the package, and what it is held against.
+DEFAULT = 'late_two_sided1.0'
+RIVALS = ('margin_two_sided1.0', 'seesaw', 'softmax', 'ldam_drw')

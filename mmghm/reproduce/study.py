@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import matplotlib
 from matplotlib.figure import Figure
 
-from .evidence import MARGIN, REGIMES, SETTINGS
+from .evidence import DEFAULT, MARGIN, REGIMES, RIVALS, SETTINGS
 from .render import GROUPS, load_results, spread
 
 # (regime, whether on held-out train images)
@@ -109,7 +109,7 @@ def column_table(runs: Runs) -> str:
     """
     header = [
         *('setting', 'seeds', 'overall', *GROUPS),
-        *('compared with', 'difference', 'verdict'),
+        *('compared with', 'difference'),
     ]
     lines = [header, ['---'] * len(header)]
     ranked = sorted(
@@ -130,15 +130,45 @@ def column_table(runs: Runs) -> str:
         if setting != margin and margin in runs:
             found = difference(runs, setting, margin)
         if found is None:
-            row += ['', '', '']
+            row += ['', '']
         else:
-            values = found.values
-            text = f'{mean(values):+.2f}'
-            if len(values) > 1:
-                text += f' ± {stdev(values):.2f}'
-            row += [margin, text, found.verdict]
+            row += [margin, _told(found)]
         lines.append(row)
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def summary_table(columns: Dict[Column, Runs]) -> str:
+    """Hold the default against its rivals in every regime.
+
+    Args:
+        columns (Dict[Column, Runs]): All runs; those on test images count.
+
+    Returns:
+        str: A Markdown table, a line per regime.
+    """
+    pairs = [(DEFAULT, rival) for rival in RIVALS]
+    pairs.append((f'late_{MARGIN[len("margin_") :]}', MARGIN))
+    header = ['regime', DEFAULT, *(f'{a} - {b}' for a, b in pairs)]
+    lines = [header, ['---'] * len(header)]
+    for (regime, validation), runs in columns.items():
+        if validation or DEFAULT not in runs:
+            continue
+        results = runs[DEFAULT].values()
+        row = [regime, spread([r['overall'] for r in results])]
+        for setting, other in pairs:
+            found = None
+            if setting in runs and other in runs:
+                found = difference(runs, setting, other)
+            row.append(_told(found) if found else '')
+        lines.append(row)
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _told(found: Difference) -> str:
+    text = f'{mean(found.values):+.2f}'
+    if len(found.values) > 1:
+        text += f' ± {stdev(found.values):.2f}'
+    return f'{text} ({len(found.values)}, {found.verdict})'
 
 
 def render_study(folder: Path) -> str:
@@ -165,7 +195,14 @@ def render_study(folder: Path) -> str:
         'deviation, and unknown with fewer than 3 pairs.',
         f'{len(results)} runs, {hours:.1f} h in all; {hardware}; torch {torch}.',
     ]
-    for (regime, validation), runs in gather(folder).items():
+    columns = gather(folder)
+    parts += [
+        '## Summary, test images',
+        'The default of the package and its paired differences to others, '
+        'with the number of pairs.',
+        summary_table(columns),
+    ]
+    for (regime, validation), runs in columns.items():
         part = 'held-out train images' if validation else 'test images'
         parts += [
             f'## {regime}, {part}',

@@ -20,6 +20,7 @@ from mmghm.reproduce.study import (
     difference,
     gather,
     own_margin,
+    summary_table,
 )
 
 from ..conftest import ROOT
@@ -150,8 +151,12 @@ def test_differences_are_paired_and_judged_by_their_spread():
     assert own_margin('softmax') == MARGIN
     named = {'margin_g0.8': found['margin'], 'late_g0.8': found['up']}
     table = column_table(named)
-    assert '| margin_g0.8 | +1.17 ± 0.29 | gain |' in table
+    assert '| margin_g0.8 | +1.17 ± 0.29 (3, gain) |' in table
     assert table.index('| late_g0.8 |') < table.index('| margin_g0.8 | 3')
+    named['late_two_sided1.0'] = found['wild']
+    summary = summary_table({('base', False): named, ('base', True): named})
+    assert summary.count('\n') == 2
+    assert '| +1.17 ± 0.29 (3, gain) |' in summary
 
 
 def test_two_results_of_one_run_are_refused(tmp_path):
