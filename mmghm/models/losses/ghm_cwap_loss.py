@@ -77,8 +77,9 @@ class GHMCWAPLoss(LongTailLoss):
     Where the paper is silent: regions hold their lower edge, the last one
     also g = 1; an empty region weighs as one example; known class counts n
     give the prior ``v = n / N``; categories of effective size 0 neither give
-    nor get a margin; examples with NaN or infinite logits are not counted and
-    have a NaN loss.
+    nor get a margin (a two-sided one takes them for as large as the others'
+    mean); examples with NaN or infinite logits are not counted and have a NaN
+    loss.
 
     Args:
         num_classes (int): C, the width of the logits.
