@@ -1,11 +1,12 @@
 """Images and labels from a list, a line each."""
 
-import os.path as osp
 from typing import Any, Dict, List
 
 from mmengine.fileio import get
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
+
+from .paths import join_inside
 
 
 @DATASETS.register_module()
@@ -65,18 +66,16 @@ class ImageList(BaseDataset):
                 raise self._error(
                     number, f'label {label} is not below {classes} classes'
                 )
-            if path[0] == '/' or '..' in path.split('/'):
-                raise self._error(number, f'{path!r} leads out of {root!r}')
+            try:
+                img_path = join_inside(root, path)
+            except ValueError as error:
+                raise self._error(number, str(error)) from error
             if line_of.setdefault(path, number) != number:
                 raise self._error(
                     number, f'{path!r} is listed in line {line_of[path]} too'
                 )
             samples.append(
-                dict(
-                    img_path=osp.join(root, path),
-                    gt_label=int(label),
-                    line=number,
-                )
+                dict(img_path=img_path, gt_label=int(label), line=number)
             )
         if not samples:
             raise ValueError(f'{self.ann_file} lists no image')

@@ -1,11 +1,12 @@
 """iNaturalist's COCO-style annotations."""
 
-import os.path as osp
 from typing import Any, List
 
 from mmengine.fileio import load
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
+
+from .paths import join_inside
 
 
 @DATASETS.register_module()
@@ -30,7 +31,8 @@ class INaturalist(BaseDataset):
             List[dict]: ``img_path`` and ``gt_label`` of each image.
 
         Raises:
-            ValueError: If an annotation names an unknown image or category.
+            ValueError: If an annotation names an unknown image or category, or
+                an image lies outside of the folder.
         """
         content = load(self.ann_file)
         categories = sorted(content['categories'], key=lambda c: c['id'])
@@ -38,10 +40,14 @@ class INaturalist(BaseDataset):
             'classes', tuple(c['name'] for c in categories)
         )
         label_of = {c['id']: i for i, c in enumerate(categories)}
-        path_of = {
-            image['id']: image['file_name'] for image in content['images']
-        }
         root = self.img_prefix or self.data_root
+        try:
+            path_of = {
+                image['id']: join_inside(root, image['file_name'])
+                for image in content['images']
+            }
+        except ValueError as error:
+            raise ValueError(f'{self.ann_file}: {error}') from error
         samples = []
         for entry in content['annotations']:
             image, category = entry['image_id'], entry['category_id']
@@ -52,7 +58,7 @@ class INaturalist(BaseDataset):
                 )
             samples.append(
                 dict(
-                    img_path=osp.join(root, path_of[image]),
+                    img_path=path_of[image],
                     gt_label=label_of[category],
                 )
             )

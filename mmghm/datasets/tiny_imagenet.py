@@ -7,6 +7,8 @@ from mmengine.fileio import list_dir_or_file, list_from_file
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from .paths import join_inside
+
 
 @DATASETS.register_module()
 class TinyImageNet(BaseDataset):
@@ -40,7 +42,8 @@ class TinyImageNet(BaseDataset):
             List[dict]: ``img_path`` and ``gt_label`` of each image.
 
         Raises:
-            ValueError: If a line of the annotations names an unknown class.
+            ValueError: If a line of the annotations names an unknown class or an
+                image outside of the folder.
         """
         wnids = sorted(
             line.strip()
@@ -66,6 +69,7 @@ class TinyImageNet(BaseDataset):
                 )
             ]
         annotations = osp.join(self.data_root, 'val', 'val_annotations.txt')
+        images = osp.join(self.data_root, 'val', 'images')
         samples = []
         for number, line in enumerate(list_from_file(annotations), start=1):
             name, _, rest = line.partition('\t')
@@ -74,6 +78,11 @@ class TinyImageNet(BaseDataset):
                 raise ValueError(
                     f'{annotations}, line {number}: unknown class {wnid!r}'
                 )
-            path = osp.join(self.data_root, 'val', 'images', name)
+            try:
+                path = join_inside(images, name)
+            except ValueError as error:
+                raise ValueError(
+                    f'{annotations}, line {number}: {error}'
+                ) from error
             samples.append(dict(img_path=path, gt_label=label_of[wnid]))
         return samples

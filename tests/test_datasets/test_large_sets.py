@@ -54,6 +54,9 @@ def test_tiny_imagenet_names_a_bad_line(tiny):
     path.write_text('val_0.JPEG\tn01\t0\nval_1.JPEG\tn99\t0\n')
     with pytest.raises(ValueError, match="line 2: unknown class 'n99'"):
         TinyImageNet(str(tiny), split='val')
+    path.write_text('../../secret.JPEG\tn01\t0\n')
+    with pytest.raises(ValueError, match='line 1: .* leads out of'):
+        TinyImageNet(str(tiny), split='val')
     with pytest.raises(ValueError, match='split'):
         TinyImageNet(str(tiny), split='test')
 
@@ -91,4 +94,10 @@ def test_inaturalist_names_a_bad_annotation(inat):
     content['annotations'][0]['category_id'] = 5
     (root / 'train.json').write_text(json.dumps(content))
     with pytest.raises(ValueError, match='image 7 with category 5'):
+        INaturalist('train.json', data_root=str(root))
+    content['images'][0]['file_name'] = '../secret.jpg'
+    (root / 'train.json').write_text(json.dumps(content))
+    with pytest.raises(
+        ValueError, match=r"train\.json: '../secret\.jpg' leads"
+    ):
         INaturalist('train.json', data_root=str(root))

@@ -1,0 +1,21 @@
+"""Paths that lists and annotations name."""
+
+import os.path as osp
+
+
+def join_inside(folder: str, path: str) -> str:
+    """Join a path from a file that one need not trust to its folder.
+
+    Args:
+        folder (str): Folder, or the address of one.
+        path (str): Relative path.
+
+    Returns:
+        str: The joined path.
+
+    Raises:
+        ValueError: If the path is empty or leads out of the folder.
+    """
+    if not path or osp.isabs(path) or '..' in path.split('/'):
+        raise ValueError(f'{path!r} leads out of {folder!r}')
+    return osp.join(folder, path)
