@@ -55,7 +55,7 @@ def test_tiny_imagenet_names_a_bad_line(tiny):
     with pytest.raises(ValueError, match="line 2: unknown class 'n99'"):
         TinyImageNet(str(tiny), split='val')
     path.write_text('../../secret.JPEG\tn01\t0\n')
-    with pytest.raises(ValueError, match='line 1: .* leads out of'):
+    with pytest.raises(ValueError, match=r'line 1: .* leads out of'):
         TinyImageNet(str(tiny), split='val')
     with pytest.raises(ValueError, match='split'):
         TinyImageNet(str(tiny), split='test')
