@@ -1,8 +1,10 @@
 """Packaging of mmghm."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
@@ -20,6 +22,26 @@ def requirements(name: str) -> list:
     return [line for line in lines if line and not line.startswith('#')]
 
 
+class BuildWithConfigs(build_py):
+    """Pack configs and tools into the package, where OpenMMLab looks."""
+
+    def run(self) -> None:
+        """Build, then copy."""
+        super().run()
+        if self.editable_mode:
+            # They are read where they are.
+            return
+        packed = Path(self.build_lib) / 'mmghm' / '.mim'
+        shutil.rmtree(packed, ignore_errors=True)
+        for folder in ('configs', 'tools'):
+            shutil.copytree(
+                ROOT / folder,
+                packed / folder,
+                ignore=shutil.ignore_patterns('__pycache__'),
+            )
+        shutil.copy(ROOT / 'model-index.yml', packed)
+
+
 version: dict = {}
 exec((ROOT / 'mmghm' / 'version.py').read_text(), version)
 
@@ -33,6 +55,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mmghm', 'mmghm.*']),
     include_package_data=True,
+    cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.9',
     install_requires=requirements('runtime'),
     extras_require={
