@@ -28,18 +28,21 @@ class BuildWithConfigs(build_py):
     def run(self) -> None:
         """Build, then copy."""
         super().run()
-        if self.editable_mode:
-            # They are read where they are.
-            return
-        packed = Path(self.build_lib) / 'mmghm' / '.mim'
+        base = ROOT if self.editable_mode else Path(self.build_lib)
+        packed = base / 'mmghm' / '.mim'
         shutil.rmtree(packed, ignore_errors=True)
-        for folder in ('configs', 'tools'):
-            shutil.copytree(
-                ROOT / folder,
-                packed / folder,
-                ignore=shutil.ignore_patterns('__pycache__'),
-            )
-        shutil.copy(ROOT / 'model-index.yml', packed)
+        packed.mkdir(parents=True)
+        for name in ('configs', 'tools', 'model-index.yml'):
+            if self.editable_mode:
+                (packed / name).symlink_to(ROOT / name)
+            elif name.endswith('.yml'):
+                shutil.copy(ROOT / name, packed)
+            else:
+                shutil.copytree(
+                    ROOT / name,
+                    packed / name,
+                    ignore=shutil.ignore_patterns('__pycache__'),
+                )
 
 
 version: dict = {}

@@ -8,6 +8,7 @@ from .utils.stack import check_stack
 
 check_stack()
 
+from . import registry
 from .datasets import LongTailDataset
 from .engine import AURARebinHook, ClassCountsHook
 from .evaluation import GroupAccuracy

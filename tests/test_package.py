@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
+import mmpretrain
 import pytest
 
 from .conftest import CONFIGS, ROOT
@@ -67,3 +69,45 @@ def test_trains_from_an_empty_folder(installed, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert os.listdir(tmp_path) == ['work_dirs']
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        "_base_ = 'mmghm::ghm_cwap/resnet8_digits_lt.py'",
+        # The project's own config; the loss alone is ours.
+        "_base_ = 'mmghm::softmax/resnet8_digits_lt.py'\n"
+        "custom_imports = dict(imports=['mmghm'])\n"
+        "model = dict(head=dict(loss=dict(_delete_=True, type='GHMCWAPLoss', "
+        'num_classes=10)))\n'
+        "custom_hooks = [dict(type='AURARebinHook')]\n"
+        "val_evaluator = dict(_delete_=True, type='Accuracy', topk=1)\n"
+        'test_evaluator = val_evaluator',
+    ],
+)
+@pytest.mark.parametrize('tool', ['ours', 'stock'])
+def test_other_projects_inherit(installed, tmp_path, config, tool):
+    (tmp_path / 'mine.py').write_text(
+        f'{config}\ntrain_cfg = dict(max_epochs=1, val_interval=1)\n'
+    )
+    if tool == 'ours':
+        command = [str(installed / 'mmghm/.mim/tools/train.py')]
+    else:
+        # mmpretrain's own tool; `mmghm::` needs the package imported first.
+        train = Path(mmpretrain.__file__).parent / '.mim/tools/train.py'
+        run = (
+            f"import mmghm, runpy; runpy.run_path('{train}', {{}}, '__main__')"
+        )
+        command = ['-c', run]
+    done = subprocess.run(
+        [sys.executable, *command, 'mine.py'],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(installed)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (tmp_path / 'work_dirs/mine/epoch_1.pth').exists()
+    assert 'GHMCWAPLoss' in done.stdout

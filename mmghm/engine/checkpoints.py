@@ -19,6 +19,8 @@ from mmengine.runner import CheckpointLoader
 from mmengine.utils import digit_version, mkdir_or_exist
 from mmengine.utils.dl_utils import TORCH_VERSION
 
+# Name of the file backend.
+ATOMIC = 'atomic'
 # What zipfile may raise on a damaged directory of the archive.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -74,7 +76,7 @@ class AtomicLocalBackend(LocalBackend):
             ) from error
 
 
-register_backend('atomic', AtomicLocalBackend)
+register_backend(ATOMIC, AtomicLocalBackend)
 
 
 def check_complete(path: str) -> None:

@@ -11,6 +11,8 @@ train_pipeline = [
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
+    # mmpretrain's own train tool would set it.
+    persistent_workers=False,
     dataset=dict(
         type='LongTailDataset',
         imbalance_factor=20,
@@ -21,6 +23,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=128,
     num_workers=0,
+    persistent_workers=False,
     dataset=dict(
         type='Digits', split='test', pipeline=[dict(type='PackInputs')]
     ),

@@ -6,6 +6,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 
+from mmghm.engine.checkpoints import ATOMIC
+
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
@@ -32,7 +34,7 @@ class AtomicCheckpointHook(CheckpointHook):
     ) -> None:
         elsewhere = '://' in str(kwargs.get('out_dir'))
         if backend_args is None and not elsewhere:
-            backend_args = dict(backend='atomic')
+            backend_args = dict(backend=ATOMIC)
         self._num_kept = max_keep_ckpts
         super().__init__(
             *args,
