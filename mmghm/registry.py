@@ -8,7 +8,9 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
 from mmpretrain import registry as parents
 
-MODULE2PACKAGE.setdefault('mmghm', 'mmghm')
+# MMEngine looks a distribution up in site-packages, where an editable one is
+# not. A module that is no distribution is found by import.
+MODULE2PACKAGE.setdefault('mmghm', __name__)
 
 __all__ = list(parents.__all__)
 for _name in __all__:

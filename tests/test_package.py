@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mmpretrain
 import pytest
+from mmengine.config import Config
 
 from .conftest import CONFIGS, ROOT
 
@@ -111,3 +112,9 @@ def test_other_projects_inherit(installed, tmp_path, config, tool):
     assert done.returncode == 0, done.stdout[-3000:]
     assert (tmp_path / 'work_dirs/mine/epoch_1.pth').exists()
     assert 'GHMCWAPLoss' in done.stdout
+
+
+def test_an_editable_install_serves_its_configs(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text("_base_ = 'mmghm::ghm_cwap/resnet50_imagenet_lt.py'\n")
+    assert Config.fromfile(str(path)).model.head.loss.type == 'GHMCWAPLoss'
