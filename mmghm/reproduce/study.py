@@ -243,49 +243,63 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
         columns (Dict[Column, Runs]): The regimes to show.
 
     Returns:
-        Figure: A panel per regime; bars are means.
+        Figure: Bars are means. A panel per regime and a row per setting, or
+        the other way round if there are more regimes.
     """
-    settings = [
-        name
-        for name in SETTINGS
-        if SETTINGS[name].margin
-        and any(name in runs for runs in columns.values())
-    ]
+    found = {}
+    for (regime, _), runs in columns.items():
+        for setting in SETTINGS:
+            margin = own_margin(setting)
+            if SETTINGS[setting].margin and {setting, margin} <= set(runs):
+                pair = difference(runs, setting, margin)
+                if pair is not None:
+                    found[regime, setting] = pair
+    panels = [regime for regime, _ in columns]
+    rows = [s for s in SETTINGS if any(s == other for _, other in found)]
+    if len(panels) > len(rows):
+        panels, rows = rows, panels
+        found = {(s, regime): pair for (regime, s), pair in found.items()}
     figure = Figure(
-        figsize=(2.6 * len(columns) + 4, 0.26 * len(settings) + 1.2),
+        figsize=(3.6 * len(panels) + 2, 0.26 * len(rows) + 1.2),
         layout='constrained',
     )
-    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    for axes, ((regime, _), runs) in zip(panels, columns.items()):
-        for place, setting in enumerate(settings):
-            margin = own_margin(setting)
-            if setting not in runs or margin not in runs:
-                continue
-            found = difference(runs, setting, margin)
-            if found is None:
-                continue
-            gain = mean(found.values) > 0
-            axes.barh(
-                place,
-                mean(found.values),
-                color='#4878a8' if gain else '#c44e30',
-                alpha=0.4 if found.verdict != 'noise' else 0.15,
-            )
-            axes.plot(
-                found.values,
-                [place] * len(found.values),
-                'o',
-                markersize=3.5,
-                color='black',
-            )
+    all_axes = figure.subplots(
+        1, len(panels), sharex=True, sharey=True, squeeze=False
+    )[0]
+    for axes, panel in zip(all_axes, panels):
+        for place, row in enumerate(rows):
+            if (panel, row) in found:
+                _draw_difference(axes, place, found[panel, row])
         axes.axvline(0, color='black', linewidth=0.8)
-        axes.set_title(regime)
+        axes.set_title(panel)
+        # Tenths of a point matter, and a collapse is to be seen too.
+        axes.set_xscale('symlog', linthresh=1)
+        axes.xaxis.set_major_formatter('{x:g}')
         axes.set_xlabel('points')
         axes.grid(axis='x', linewidth=0.4)
-    panels[0].set_yticks(range(len(settings)), settings)
-    panels[0].invert_yaxis()
+    low, high = all_axes[0].get_xlim()
+    ticks = [-20, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 20]
+    all_axes[0].set_xticks([t for t in ticks if low <= t <= high])
+    all_axes[0].set_yticks(range(len(rows)), rows)
+    all_axes[0].invert_yaxis()
     figure.suptitle('Overall accuracy minus that of the same margin alone')
     return figure
+
+
+def _draw_difference(axes: Any, place: int, found: Difference) -> None:
+    axes.barh(
+        place,
+        mean(found.values),
+        color='#4878a8' if mean(found.values) > 0 else '#c44e30',
+        alpha=0.4 if found.verdict != 'noise' else 0.15,
+    )
+    axes.plot(
+        found.values,
+        [place] * len(found.values),
+        'o',
+        markersize=3.5,
+        color='black',
+    )
 
 
 def draw_groups(columns: Dict[Column, Runs], settings: Sequence[str]) -> Figure:
@@ -304,9 +318,8 @@ def draw_groups(columns: Dict[Column, Runs], settings: Sequence[str]) -> Figure:
         figsize=(2.6 * columns_wide + 1.8, 2.6 * rows + 0.4),
         layout='constrained',
     )
-    panels = figure.subplots(
-        rows, columns_wide, sharey=True, squeeze=False
-    ).flat
+    grid = figure.subplots(rows, columns_wide, sharey=True, squeeze=False)
+    panels = list(grid.flat)
     colors = matplotlib.colormaps['tab10']
     handles: Dict[str, Any] = {}
     for axes, ((regime, _), runs) in zip(panels, columns.items()):
@@ -329,7 +342,7 @@ def draw_groups(columns: Dict[Column, Runs], settings: Sequence[str]) -> Figure:
         axes.set_title(regime)
         axes.grid(axis='y', linewidth=0.4)
         axes.set_ylim(0, 103)
-    for axes in list(panels)[len(columns) :]:
+    for axes in panels[len(columns) :]:
         axes.set_axis_off()
     figure.axes[0].set_ylabel('top-1 (%)')
     figure.legend(
