@@ -127,6 +127,7 @@ def complete_checkpoints(folder: Union[str, os.PathLike]) -> Iterator[str]:
     names = os.listdir(folder) if osp.isdir(folder) else []
     found = [re.fullmatch(r'(epoch|iter)_(\d+)\.pth', name) for name in names]
     paths = [osp.join(folder, match.string) for match in found if match]
+    paths = [path for path in paths if osp.isfile(path)]
     # By time: a folder may hold both kinds.
     number = {
         path: int(re.findall(r'\d+', osp.basename(path))[0]) for path in paths
