@@ -80,7 +80,7 @@ def difference(runs: Runs, setting: str, other: str) -> Optional[Difference]:
         return None
     if len(values) < 3:
         return Difference(values, 'unknown')
-    if abs(mean(values)) < stdev(values):
+    if abs(mean(values)) <= stdev(values):
         return Difference(values, 'noise')
     return Difference(values, 'gain' if mean(values) > 0 else 'loss')
 
