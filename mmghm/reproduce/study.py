@@ -256,7 +256,7 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
                     found[regime, setting] = pair
     panels = [regime for regime, _ in columns]
     rows = [s for s in SETTINGS if any(s == other for _, other in found)]
-    if len(panels) > len(rows):
+    if len(panels) > len(rows) > 0:
         panels, rows = rows, panels
         found = {(s, regime): pair for (regime, s), pair in found.items()}
     figure = Figure(
