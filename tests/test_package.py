@@ -56,12 +56,11 @@ def test_a_wheel_holds_all_configs_and_tools(installed):
     assert (packed / 'model-index.yml').is_file()
 
 
-def test_trains_from_an_empty_folder(installed, tmp_path):
+def run(installed, folder, *args):
+    """Call Python in a folder, with the wheel in place of the sources."""
     done = subprocess.run(
-        [sys.executable, str(installed / 'mmghm/.mim/tools/train.py')]
-        + ['ghm_cwap/resnet8_digits_lt']
-        + ['--cfg-options', 'train_cfg.max_epochs=1'],
-        cwd=tmp_path,
+        [sys.executable, *args],
+        cwd=folder,
         env={**os.environ, 'PYTHONPATH': str(installed)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -69,6 +68,13 @@ def test_trains_from_an_empty_folder(installed, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def test_trains_from_an_empty_folder(installed, tmp_path):
+    tool = str(installed / 'mmghm/.mim/tools/train.py')
+    short = ['--cfg-options', 'train_cfg.max_epochs=1']
+    run(installed, tmp_path, tool, 'ghm_cwap/resnet8_digits_lt', *short)
     assert os.listdir(tmp_path) == ['work_dirs']
 
 
@@ -96,22 +102,13 @@ def test_other_projects_inherit(installed, tmp_path, config, tool):
     else:
         # mmpretrain's own tool; `mmghm::` needs the package imported first.
         train = Path(mmpretrain.__file__).parent / '.mim/tools/train.py'
-        run = (
+        code = (
             f"import mmghm, runpy; runpy.run_path('{train}', {{}}, '__main__')"
         )
-        command = ['-c', run]
-    done = subprocess.run(
-        [sys.executable, *command, 'mine.py'],
-        cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': str(installed)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
+        command = ['-c', code]
+    output = run(installed, tmp_path, *command, 'mine.py')
     assert (tmp_path / 'work_dirs/mine/epoch_1.pth').exists()
-    assert 'GHMCWAPLoss' in done.stdout
+    assert 'GHMCWAPLoss' in output
 
 
 def test_an_editable_install_serves_its_configs(tmp_path):

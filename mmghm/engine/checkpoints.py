@@ -178,9 +178,9 @@ def checkpoint_to_resume(folder: str, path: Optional[str]) -> Optional[str]:
 def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
     """Let MMEngine read checkpoints without running code from them.
 
-    Inside the context local files and URLs are checked for completeness and read by
-    torch's safe loader, which is given only what MMEngine writes: tensors,
-    numpy arrays and the log history, a container of numbers.
+    Inside the context local files and URLs are checked for completeness and
+    read by torch's safe loader, which is given only what MMEngine writes:
+    tensors, numpy arrays and the log history, a container of numbers.
 
     Args:
         trusted (Sequence[str]): Files that may hold anything.
