@@ -1,3 +1,4 @@
+from .decoded import DecodedDataset, keep_batch
 from .digits import Digits
 from .image_folder import InMemoryImageFolder
 from .image_list import ImageList
@@ -11,6 +12,7 @@ from .transforms import LoadCheckedImage
 
 __all__ = [
     'ClassBalancedSampler',
+    'DecodedDataset',
     'Digits',
     'INaturalist',
     'ImageList',
@@ -21,6 +23,7 @@ __all__ = [
     'choose_long_tail',
     'dataset_class_counts',
     'dataset_labels',
+    'keep_batch',
     'profile_counts',
     'split_held_out',
 ]

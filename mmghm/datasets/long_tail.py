@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
@@ -299,6 +299,15 @@ class LongTailDataset:
             f'no image of class {self._class_name(int(self._labels[idx]))} can '
             'be read'
         )
+
+    @property
+    def __getitems__(self) -> Optional[Callable[[Sequence[int]], Any]]:
+        """Fetch a batch, where the wrapped dataset can; else None."""
+        fetch = getattr(self.dataset, '__getitems__', None)
+        if fetch is None:
+            return None
+        self.full_init()
+        return lambda indices: fetch(self._indices[indices])
 
     @force_full_init
     def __len__(self) -> int:

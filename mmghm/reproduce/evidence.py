@@ -128,6 +128,8 @@ REGIMES = {
         hooks=(_EMA,),
         note='cosine, weight decay 5e-4, Mixup 0.2, EMA',
     ),
+    # As 'base', augmented by whole batches: docs/performance.md.
+    'base_decoded': Regime(f'{_CIFAR}_decoded', 1000, 100, 400, epochs=60),
     'digits': Regime(_DIGITS, 100, 20, 40, amp=False),
     'digits_if50': Regime(
         _DIGITS, 100, 50, 40, epochs=60, ascending=True, amp=False

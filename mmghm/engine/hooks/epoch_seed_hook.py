@@ -17,8 +17,9 @@ _LOADING, _TRAINING = 0, 1
 
 
 def _seed_everything(*entropy: int) -> None:
-    # Mixed, lest seed 0's second epoch be seed 1's first.
-    seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+    # Mixed, lest seed 0's second epoch be seed 1's first; ranks differ.
+    own = (get_rank(),) if get_rank() else ()
+    seed = int(np.random.SeedSequence(entropy + own).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
