@@ -5,7 +5,6 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 import numpy as np
 import torch
 from mmengine.fileio import list_from_file
-from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
 from ..utils.checkpointed_state import CheckpointedState
@@ -129,13 +128,38 @@ class LongTailLoss(CheckpointedState):
             if reduction == 'sum':
                 raise ValueError("avg_factor goes with reduction='mean' only")
             check_number('avg_factor', avg_factor, minimum=0, open_minimum=True)
-        loss = self.example_losses(cls_score.float(), target)
-        if len(loss) == 0 and reduction == 'mean':
+        scale = None if reduction == 'none' else self.loss_weight
+        if scale is not None and reduction == 'mean' and len(cls_score):
             # The mean of nothing would be NaN, and every weight after it.
-            reduction, avg_factor = 'sum', None
-        return self.loss_weight * weight_reduce_loss(
-            loss, weight, reduction, avg_factor
-        )
+            scale /= len(cls_score) if avg_factor is None else avg_factor
+        return self.reduced_loss(cls_score, target, weight, scale)
+
+    def reduced_loss(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        weight: Optional[Tensor],
+        scale: Optional[float],
+    ) -> Tensor:
+        """Compute the loss of a batch.
+
+        Args:
+            logits (Tensor): z, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,) or floating (B, C), checked.
+            weight (Optional[Tensor]): Factor of each example, shape (B,).
+            scale (Optional[float]): Factor of the sum of the examples' losses;
+                None for no reduction.
+
+        Returns:
+            Tensor: float32, a scalar, or ``loss_weight`` times each example's
+            loss, shape (B,).
+        """
+        losses = self.example_losses(logits.float(), target)
+        if weight is not None:
+            losses = losses * weight
+        if scale is None:
+            return losses * self.loss_weight
+        return losses.sum() * scale
 
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each example.
@@ -299,6 +323,13 @@ def check_labels(target: Tensor, num_classes: int, owner: str) -> None:
     Raises:
         ValueError: If a label on the CPU is out of range.
     """
+    if _is_readable(target):
+        if len(target) == 0:
+            return
+        # Fewer operations than the assertion, on the path of every step.
+        lowest, highest = target.aminmax()
+        if lowest.item() >= 0 and highest.item() < num_classes:
+            return
     require(
         (target >= 0) & (target < num_classes),
         target,
@@ -334,10 +365,15 @@ def require(valid: Tensor, value: Tensor, message: str) -> None:
     Raises:
         ValueError: If a value on the CPU is not fine.
     """
-    if valid.device.type != 'cpu' or torch.compiler.is_compiling():
+    if not _is_readable(valid):
         torch._assert_async(valid.all(), message)
     elif not valid.all():
         raise ValueError(f'{message}, got {value[~valid][0].item()}')
+
+
+def _is_readable(tensor: Tensor) -> bool:
+    """Whether to read a value neither waits for a device nor breaks a graph."""
+    return tensor.device.type == 'cpu' and not torch.compiler.is_compiling()
 
 
 def check_integer(name: str, value: object, minimum: int) -> None:

@@ -3,35 +3,40 @@
 from typing import Optional
 
 import torch
-import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from .base import Counts, LongTailLoss, check_number
+from ..utils.cached_terms import CachedTerms
+from .base import Counts, check_number
+from .softmax_loss import SoftmaxLoss
+
+# A logit that has left the softmax is lowered by at least half of it; what it
+# is lowered by stays finite in sums over a batch.
+DROPPED = 1e26
+# Numbers that one draw can take: int16.
+DRAWS = 2**16
 
 
-def equalized_cross_entropy(
-    logits: Tensor, target: Tensor, kept: Tensor
-) -> Tensor:
-    """Cross-entropy over the kept logits and the target's.
+def tail_thresholds(counts: Tensor, tail_ratio: float, gamma: float) -> Tensor:
+    """Below which draw the logit of each class leaves the softmax.
 
     Args:
-        logits (Tensor): z, float32 (B, C).
-        target (Tensor): Class indices, shape (B,).
-        kept (Tensor): Which logits stay in the softmax, bool (B, C).
+        counts (Tensor): Training examples per class, shape (C,).
+        tail_ratio (float): Share of the mean below which a class belongs to
+            the tail.
+        gamma (float): Probability of leaving, rounded to 1 / 65536.
 
     Returns:
-        Tensor: Shape (B,).
+        Tensor: float32 (C,), to be compared with integers; below all draws
+        for the head.
     """
-    kept = kept.scatter(1, target.unsqueeze(1), True)
-    dropped = torch.finfo(logits.dtype).min
-    return F.cross_entropy(
-        logits.masked_fill(~kept, dropped), target, reduction='none'
-    )
+    counts = counts.float()
+    tail = counts < tail_ratio * counts.mean()
+    return tail * (round(gamma * DRAWS) - 0.5) - (DRAWS // 2 + ~tail)
 
 
 @MODELS.register_module()
-class SoftmaxEqualizationLoss(LongTailLoss):
+class SoftmaxEqualizationLoss(SoftmaxLoss):
     """Equalization loss in its softmax form (Tan et al. 2020).
 
     In each example the logit of every class but the target's leaves the
@@ -69,24 +74,26 @@ class SoftmaxEqualizationLoss(LongTailLoss):
         super().__init__(num_classes, class_counts, reduction, loss_weight)
         self.gamma = gamma
         self.tail_ratio = tail_ratio
+        self._thresholds = CachedTerms(tail_thresholds)
 
     @property
     def is_tail(self) -> Tensor:
         """Which classes belong to the tail, bool (C,)."""
-        counts = self.class_counts.float()
-        return counts < self.tail_ratio * counts.mean()
+        return tail_thresholds(self.class_counts, self.tail_ratio, 1.0) > 0
 
-    def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute cross-entropy over a random part of the logits.
+    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Take a random part of the tail's logits out of the softmax.
 
         Args:
-            logits (Tensor): z, float32 (B, C).
-            target (Tensor): int64 (B,).
+            logits (Tensor): z, shape (rows, C), any floating dtype.
+            target (Tensor): Class indices, int64 (rows,).
 
         Returns:
-            Tensor: Shape (B,).
+            Tensor: float32 (rows, C).
         """
-        return equalized_cross_entropy(logits, target, self.draw_kept(logits))
+        drawn = self.draw(logits).clamp_(max=0)
+        drawn.scatter_(1, target.unsqueeze(1), 0)
+        return torch.add(logits, drawn, alpha=DROPPED)
 
     def class_losses(self, logits: Tensor) -> Tensor:
         """Compute the loss toward each class over one draw of the logits.
@@ -97,21 +104,30 @@ class SoftmaxEqualizationLoss(LongTailLoss):
         Returns:
             Tensor: Shape (B, C).
         """
-        kept = self.draw_kept(logits)
-        dropped = torch.finfo(logits.dtype).min
-        total = logits.masked_fill(~kept, dropped).logsumexp(1, keepdim=True)
+        drawn = self.draw(logits)
+        kept = torch.add(logits, drawn.clamp(max=0), alpha=DROPPED)
+        total = kept.logsumexp(1, keepdim=True)
         # The target's own logit stays in any case.
         with_own = torch.logaddexp(total, logits)
-        return torch.where(kept, total, with_own) - logits
+        return torch.where(drawn < 0, with_own, total) - logits
 
-    def draw_kept(self, logits: Tensor) -> Tensor:
-        """Draw which logits stay in the softmax.
+    def draw(self, logits: Tensor) -> Tensor:
+        """Draw which logits leave the softmax.
+
+        Four draws come out of one random number of 64 bits: on CPUs the
+        generator is what takes the time.
 
         Args:
-            logits (Tensor): z, shape (B, C).
+            logits (Tensor): z, shape (rows, C).
 
         Returns:
-            Tensor: bool (B, C), True for every class of the head.
+            Tensor: float32 (rows, C), below 0 where the logit leaves, and
+            nowhere for a class of the head.
         """
-        leaves = torch.rand_like(logits) < self.gamma
-        return ~(leaves & self.is_tail)
+        rows, width = logits.shape
+        bits = logits.new_empty(rows, -(-width // 4), dtype=torch.int64)
+        bits.random_(-(2**63), None)
+        thresholds = self._thresholds(
+            self.class_counts, settings=(self.tail_ratio, self.gamma)
+        )
+        return bits.view(torch.int16)[:, :width] - thresholds

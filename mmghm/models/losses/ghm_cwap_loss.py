@@ -1,34 +1,34 @@
 """GHM-CWAP: gradient harmonising with category-wise adaptive precision."""
 
 import warnings
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Dict, Optional, Tuple
 
 import torch
-import torch.nn.functional as F
 from mmengine.dist import all_gather, all_reduce, get_dist_info
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from .base import (
-    Counts,
-    LongTailLoss,
-    check_choice,
-    check_integer,
-    check_number,
-)
+from ..utils.cached_terms import CachedTerms
+from .base import Counts, check_choice, check_integer, check_number
+from .cross_entropy import cross_entropy_and_softmax
 from .gradient_histogram import (
     NORMALIZATIONS,
+    RegionTerms,
     adaptive_edges,
+    category_scale,
     density,
     effective_size,
     equal_edges,
     find_region,
+    region_terms,
     region_weight,
     remap,
+    scaled_weight,
     uniform_histogram,
 )
-from .margin import margin_cross_entropy, margin_cross_entropy_per_class
+from .margin import add_margin, margin_cross_entropy_per_class, margin_terms
+from .softmax_loss import SoftmaxLoss
 
 # A soft target counts a share of an example. Shares are added up in integers,
 # so that their sum depends neither on the order nor on the number of ranks.
@@ -38,7 +38,7 @@ MARGIN_SIZES = ('histogram', 'class_counts')
 
 
 @MODELS.register_module()
-class GHMCWAPLoss(LongTailLoss):
+class GHMCWAPLoss(SoftmaxLoss):
     r"""Gradient harmonising with category-wise adaptive precision, eq. (3).
 
     "Solving the Long-Tailed Problem via Intra- and Inter-Category Balance"
@@ -218,6 +218,10 @@ class GHMCWAPLoss(LongTailLoss):
         # For the warning that nothing calls rebin().
         self._rebin_is_called = False
         self._examples_seen = 0
+        # Whether `shares` may hold anything but zeros.
+        self._has_shares = False
+        self._margin_terms = CachedTerms(margin_terms)
+        self._region_terms = CachedTerms(region_terms)
 
         size = (num_classes, num_regions)
         edges = equal_edges(num_regions).repeat(num_classes, 1)
@@ -259,10 +263,92 @@ class GHMCWAPLoss(LongTailLoss):
         values, edges = uniform_histogram(self.class_counts, self.num_regions)
         self._publish(~self.published, values, edges)
 
-    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute ``W * CE(z + M_y, y)`` of each example, eq. (3).
+    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Add the margins: ``z + M_y`` of eq. (3).
+
+        Args:
+            logits (Tensor): z, shape (rows, C), any floating dtype.
+            target (Tensor): Class indices, int64 (rows,).
+
+        Returns:
+            Tensor: float32 (rows, C).
+        """
+        rival, own = self._margin_terms(
+            self.effective_sizes,
+            settings=(self.gamma * self.inter_balance, self.two_sided),
+        )
+        return add_margin(logits, target, rival, own)
+
+    def weigh(
+        self, losses: Tensor, logits: Tensor, target: Tensor
+    ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+        """Find W, the factor of each example's cross-entropy (eq. 3).
 
         In training mode the examples are counted before W is read.
+
+        Args:
+            losses (Tensor): Cross-entropies of z + M_y, float32 (B,).
+            logits (Tensor): z, shape (B, C).
+            target (Tensor): Class indices, int64 (B,).
+
+        Returns:
+            Tuple[Optional[Tensor], Optional[Tensor]]: None, and W unless it
+            is 1.
+        """
+        counts = self.training and not _is_recomputed()
+        weighs = self.intra_balance and self.intra_active
+        if not (counts or weighs):
+            return None, None
+        with torch.no_grad():
+            norm = self._label_norm(losses, logits, target)
+            return None, self._count_and_weigh(norm, target, counts, weighs)
+
+    def _label_norm(
+        self, losses: Tensor, logits: Tensor, target: Tensor
+    ) -> Tensor:
+        """Gradient norm g of labelled examples, shape (B,)."""
+        if not self.adjusted_norm and self.inter_balance:
+            # NaN where the loss is, so that such examples are not counted.
+            raw, _ = cross_entropy_and_softmax(logits, target)
+            losses = raw + losses * 0
+        # 1 - p without cancellation for well-fitted examples.
+        return torch.expm1(-losses).neg_()
+
+    def _count_and_weigh(
+        self, norm: Tensor, target: Tensor, counts: bool, weighs: bool
+    ) -> Optional[Tensor]:
+        """Count labelled examples, then look up their W, shape (B,)."""
+        terms = self._terms(self.edges)
+        index = self._index(norm, target, terms)
+        if counts:
+            self._count_labels(index, norm == norm)
+            self._warn_without_rebin(len(target))
+        if not weighs:
+            return None
+        if self.histogram == 'previous':
+            terms = self._terms(self.values_edges)
+            index = self._index(norm, target, terms)
+        # All categories' values, or each example's, whichever are fewer.
+        by_example = self.num_classes > len(target)
+        values = self._values(terms, target if by_example else None)
+        moment = terms.moment
+        if by_example:
+            moment = moment.index_select(0, target)
+        scale = category_scale(values, moment, self.alpha, self.normalize)
+        if by_example:
+            region = index - target * self.num_regions
+            own = values.gather(1, region.unsqueeze(1)).squeeze(1)
+        else:
+            own = values.take(index)
+            scale = scale.index_select(0, target)
+        if counts and self.histogram != 'previous':
+            # Counted just now, so that no region is empty.
+            return self._limit(scale * own.pow(-self.alpha))
+        lone_example = terms.lone_example.take(index)
+        return self._limit(scaled_weight(own, lone_example, scale, self.alpha))
+
+    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute ``W * CE(z + M_y, y)`` of each example, eq. (3).
 
         Args:
             logits (Tensor): z, float32 (B, C).
@@ -272,37 +358,35 @@ class GHMCWAPLoss(LongTailLoss):
         Returns:
             Tensor: Shape (B,).
         """
+        if target.dim() == 1:
+            return self.label_losses(logits, target)
         gamma = self.gamma if self.inter_balance else 0.0
-        hard = target.dim() == 1
-        if hard:
-            target = target.long()
-            loss = margin_cross_entropy(
-                logits, target, self.effective_sizes, gamma, self.two_sided
-            )
-        else:
-            loss = margin_cross_entropy_per_class(
-                logits, self.effective_sizes, gamma, self.two_sided
-            )
-        # NaN wherever a logit is not finite, 0 elsewhere. Extremes take one
-        # pass over the logits and no copy of them.
-        lowest, highest = logits.detach().aminmax(dim=1, keepdim=not hard)
-        loss = loss + (lowest * 0 + highest * 0)
-
-        weight: Optional[Tensor] = None
+        losses = margin_cross_entropy_per_class(
+            logits, self.effective_sizes, gamma, self.two_sided
+        )
+        # NaN wherever a logit is not finite, 0 elsewhere.
+        raw = logits.detach()
+        losses = losses + (
+            raw.amin(1, keepdim=True) * 0 + raw.amax(1, keepdim=True) * 0
+        )
         with torch.no_grad():
-            # 1 - p without cancellation for well-fitted examples. Rounding
-            # may leave the loss a little below 0, and g must not be.
-            norm = -torch.expm1(
-                -self._norm_losses(loss, logits, target).clamp(min=0)
-            )
+            norm_losses = losses
+            if not self.adjusted_norm and self.inter_balance:
+                norm_losses = losses * 0 - raw.log_softmax(dim=1)
+            # Rounding may leave a loss a little below 0, and g must not be.
+            norm = -torch.expm1(-norm_losses.clamp(min=0))
             if self.training and not _is_recomputed():
-                self._count(norm, target)
+                self._count_shares(norm, target)
                 self._warn_without_rebin(len(target))
             if self.intra_balance and self.intra_active:
-                weight = self._weights_at(norm, target)
+                edges = self._weight_edges
+                region = find_region(norm.t(), edges)
+                weight = self._weights().gather(1, region).t()
+            else:
+                weight = None
         if weight is not None:
-            loss = loss * weight
-        return loss if hard else (loss * target).sum(dim=1)
+            losses = losses * weight
+        return (losses * target).sum(dim=1)
 
     @torch.no_grad()
     def rebin(self) -> None:
@@ -338,6 +422,7 @@ class GHMCWAPLoss(LongTailLoss):
         """Forget the running epoch, to begin it again."""
         self.counts.zero_()
         self.shares.zero_()
+        self._has_shares = False
 
     def gather_counts(self) -> Optional[Tensor]:
         """Collect what each rank has counted, for a checkpoint in an epoch.
@@ -366,6 +451,7 @@ class GHMCWAPLoss(LongTailLoss):
             own = parts.sum(0) * (rank == 0)
         self.counts.copy_(own // SHARES_PER_EXAMPLE)
         self.shares.copy_(own % SHARES_PER_EXAMPLE)
+        self._has_shares = bool(self.shares.any())
 
     @property
     def region_weights(self) -> Tensor:
@@ -375,7 +461,7 @@ class GHMCWAPLoss(LongTailLoss):
         """
         if not (self.intra_balance and self.intra_active):
             return torch.ones_like(self.values)
-        return self._weights(slice(None))
+        return self._weights()
 
     def summary(self) -> Dict[str, float]:
         """Figures of the last finished epoch's histograms, for the log.
@@ -389,7 +475,11 @@ class GHMCWAPLoss(LongTailLoss):
         occupied = (self.values > 0) & self.published.unsqueeze(1)
         if not occupied.any():
             return {}
-        weights = self._limited_weight(self.values, self.values_edges)
+        weights = self._limit(
+            region_weight(
+                self.values, self.values_edges, self.alpha, self.normalize
+            )
+        )
         examples = self.values * self.values_edges.diff(dim=1) * occupied
         return {
             'weight_max': float(weights[occupied].max()),
@@ -439,35 +529,33 @@ class GHMCWAPLoss(LongTailLoss):
             sizes, _ = uniform_histogram(known, self.num_regions)
         self.effective_sizes.copy_(effective_size(sizes, self.margin_alpha))
 
-    def _norm_losses(
-        self, loss: Tensor, logits: Tensor, target: Tensor
-    ) -> Tensor:
-        """Cross-entropies of which g is taken: shape (B,), or (B, C)."""
-        if self.adjusted_norm or not self.inter_balance:
-            return loss
-        if target.dim() == 1:
-            raw = F.cross_entropy(logits, target, reduction='none')
-        else:
-            raw = -logits.log_softmax(dim=1)
-        # NaN where the loss is, so that such examples are not counted.
-        return raw + loss * 0
+    def _terms(self, edges: Tensor) -> RegionTerms:
+        return self._region_terms(edges, settings=(self.normalize,))
 
-    def _count(self, norm: Tensor, target: Tensor) -> None:
-        """Add a batch to ``counts`` (and ``shares``)."""
-        valid = norm.isfinite()
-        if target.dim() == 1:
-            region = find_region(norm.unsqueeze(1), self.edges[target]).squeeze(
-                1
-            )
-            index = target * self.num_regions + region
-            index = index.masked_fill(~valid, -1)
-            if self._counts_are_global:
-                index = self._gather(index)
-            self.counts.view(-1).scatter_add_(
-                0, index.clamp(min=0), (index >= 0).long()
-            )
-            return
+    def _index(
+        self, norm: Tensor, target: Tensor, terms: RegionTerms
+    ) -> Tensor:
+        """Cells of labelled examples in a flat table C x N, int64 (B,)."""
+        region = torch.searchsorted(
+            terms.interior.index_select(0, target),
+            norm.unsqueeze(1),
+            right=True,
+        )
+        return torch.add(region.squeeze(1), target, alpha=self.num_regions)
+
+    def _count_labels(self, index: Tensor, valid: Tensor) -> None:
+        """Add a labelled batch to ``counts``."""
+        added = valid.long()
+        if self._counts_are_global and get_dist_info()[1] > 1:
+            index = self._gather(index.masked_fill(~valid, -1))
+            added = (index >= 0).long()
+            index = index.clamp(min=0)
+        self.counts.view(-1).scatter_add_(0, index, added)
+
+    def _count_shares(self, norm: Tensor, target: Tensor) -> None:
+        """Add a batch of shares to ``counts`` and ``shares``."""
         region = find_region(norm.t(), self.edges)
+        valid = norm.isfinite()
         units = (target * valid).mul(SHARES_PER_EXAMPLE).round().long().t()
         added = torch.zeros_like(self.shares)
         added.scatter_add_(1, region, units)
@@ -477,12 +565,10 @@ class GHMCWAPLoss(LongTailLoss):
         self.shares.add_(added)
         self.counts.add_(self.shares // SHARES_PER_EXAMPLE)
         self.shares.remainder_(SHARES_PER_EXAMPLE)
+        self._has_shares = True
 
     def _gather(self, index: Tensor) -> Tensor:
         """Gather the (category, region) indices of all ranks' batches."""
-        _, world_size = get_dist_info()
-        if world_size == 1:
-            return index
         if self._gather_size == 0:
             # Once an epoch the ranks wait for each other to agree on a size,
             # so that batches of unequal length can be padded to it.
@@ -512,44 +598,52 @@ class GHMCWAPLoss(LongTailLoss):
         """This rank's counts in one table; below 2**43 examples a region."""
         return self.counts * SHARES_PER_EXAMPLE + self.shares
 
-    def _weights_at(self, norm: Tensor, target: Tensor) -> Tensor:
-        """W of each example: shape (B,), or (B, C) for shares."""
-        edges = self._weight_edges
-        if target.dim() == 2:
-            region = find_region(norm.t(), edges)
-            return self._weights(slice(None)).gather(1, region).t()
-        region = find_region(norm.unsqueeze(1), edges[target])
-        if self.num_classes <= len(target):
-            return self._weights(slice(None))[target, region.squeeze(1)]
-        return self._weights(target).gather(1, region).squeeze(1)
-
     @property
     def _weight_edges(self) -> Tensor:
         return self.values_edges if self.histogram == 'previous' else self.edges
 
-    def _weights(self, rows: Union[Tensor, slice]) -> Tensor:
-        """W of some categories' regions, shape (rows, N)."""
-        edges = self._weight_edges[rows]
+    def _weights(self) -> Tensor:
+        """W of all regions, shape (C, N)."""
+        edges = self._weight_edges
+        values = self._values(self._terms(edges))
+        return self._limit(
+            region_weight(values, edges, self.alpha, self.normalize)
+        )
+
+    def _values(
+        self, terms: RegionTerms, rows: Optional[Tensor] = None
+    ) -> Tensor:
+        """Densities by which some categories' examples weigh, (rows, N)."""
+
+        def choose(table: Tensor) -> Tensor:
+            return table if rows is None else table.index_select(0, rows)
+
         if self.histogram == 'previous':
-            weights = self._limited_weight(self.values[rows], edges)
-            return torch.where(self.num_rebins > 0, weights, 1.0)
-        examples = _examples(self.counts[rows], self.shares[rows])
-        values = density(examples, edges)
+            return choose(self.values)
+        examples = choose(self.counts)
+        if self._has_shares or torch.compiler.is_compiling():
+            examples = _examples(examples, choose(self.shares))
+        values = examples * choose(terms.lone_example)
         if self.histogram == 'fading':
-            before = remap(self.values[rows], self.values_edges[rows], edges)
+            edges = choose(self.edges)
+            before = remap(
+                choose(self.values), choose(self.values_edges), edges
+            )
             total = (before * edges.diff(dim=1)).sum(dim=1) * self.num_regions
             # The part of the category that this epoch has not counted yet.
             tiny = torch.finfo(total.dtype).tiny
             left = 1 - examples.sum(dim=1) / total.clamp(min=tiny)
             left = torch.where(left > 1e-6, left, 0.0)
             values = values + before * left.unsqueeze(1)
-        return self._limited_weight(values, edges)
+        return values
 
-    def _limited_weight(self, values: Tensor, edges: Tensor) -> Tensor:
-        weights = region_weight(values, edges, self.alpha, self.normalize)
-        if self.max_weight is None:
-            return weights
-        return weights.clamp(max=self.max_weight)
+    def _limit(self, weights: Tensor) -> Tensor:
+        """Apply what bounds W beside eq. (1)."""
+        if self.max_weight is not None:
+            weights = weights.clamp(max=self.max_weight)
+        if self.histogram == 'previous':
+            weights = torch.where(self.num_rebins > 0, weights, 1.0)
+        return weights
 
     def _warn_without_rebin(self, batch_size: int) -> None:
         """Warn once if training runs into its second epoch without rebin."""
@@ -577,6 +671,7 @@ class GHMCWAPLoss(LongTailLoss):
     ) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._rebin_is_called = bool(self.num_rebins)
+        self._has_shares = bool(self.shares.any())
         if not self._counts_are_global and get_dist_info()[0] > 0:
             # A checkpoint is written by rank 0, whose counts it holds.
             self.counts.zero_()

@@ -15,7 +15,7 @@ from .base import (
     check_integer,
     check_number,
 )
-from .gradient_histogram import equal_edges, find_region
+from .cross_entropy import KnownGradient
 
 
 @MODELS.register_module()
@@ -70,6 +70,46 @@ class GHMCrossEntropyLoss(LongTailLoss):
         self.normalize = normalize
         self.register_state('smooth_counts', torch.zeros(bins))
 
+    def reduced_loss(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        weight: Optional[Tensor],
+        scale: Optional[float],
+    ) -> Tensor:
+        """Compute the loss of a batch, see :class:`LongTailLoss`.
+
+        For labels the gradient is computed along with the loss.
+
+        Args:
+            logits (Tensor): z, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,) or floating (B, C), checked.
+            weight (Optional[Tensor]): Factor of each example, shape (B,).
+            scale (Optional[float]): Factor of the sum; None for no reduction.
+
+        Returns:
+            Tensor: float32, a scalar or shape (B,).
+        """
+        if target.dim() == 2 or torch.compiler.is_compiling():
+            return super().reduced_loss(logits, target, weight, scale)
+        own = target.long().unsqueeze(1)
+        with torch.no_grad():
+            # With the target's logit negated g = |sigmoid(z) - t| = sigmoid(z)
+            # and the cross-entropy is softplus(z) for all pairs alike.
+            signed = logits.to(torch.float32, copy=True)
+            signed.scatter_(1, own, -signed.gather(1, own))
+            norm = signed.sigmoid()
+            pair_weight = self._count_and_weigh(norm)
+            losses = torch.linalg.vecdot(F.softplus(signed), pair_weight)
+            applied = self.loss_weight if scale is None else scale
+            factor = torch.full_like(losses, applied / self._divisor)
+            if weight is not None:
+                factor = factor * weight
+            total = losses * factor if scale is None else losses.dot(factor)
+            gradient = norm.mul_(pair_weight).mul_(factor.unsqueeze(1))
+            gradient.scatter_(1, own, -gradient.gather(1, own))
+        return KnownGradient.apply(logits, total, gradient)
+
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Count the batch, then compute the loss of each example.
 
@@ -85,20 +125,28 @@ class GHMCrossEntropyLoss(LongTailLoss):
             target = F.one_hot(target.long(), self.num_classes)
         target = target.to(logits.dtype)
         with torch.no_grad():
-            norm = (logits.sigmoid() - target).abs()
-            edges = equal_edges(self.bins).to(norm.device)
-            region = find_region(norm, edges)
-            counts = torch.zeros_like(self.smooth_counts, dtype=torch.int64)
-            counts.scatter_add_(
-                0, region.flatten(), norm.isfinite().flatten().long()
-            )
-            all_reduce(counts)
-            weight = self._pair_weights(counts)[region]
+            weight = self._count_and_weigh((logits.sigmoid() - target).abs())
         losses = F.binary_cross_entropy_with_logits(
             logits, target, weight, reduction='none'
         )
-        divisor = self.num_classes if self.normalize == 'pairs' else 1
-        return losses.sum(dim=1) / divisor
+        return losses.sum(dim=1) / self._divisor
+
+    @property
+    def _divisor(self) -> int:
+        return self.num_classes if self.normalize == 'pairs' else 1
+
+    def _count_and_weigh(self, norm: Tensor) -> Tensor:
+        """Count the pairs' gradient norms, then look up their weights."""
+        # The last bin holds 1 as well; a NaN goes to one that is not counted.
+        region = (norm * self.bins).nan_to_num_(nan=self.bins + 1.0)
+        index = region.to(torch.int32).view(-1)
+        counts = torch.bincount(index, minlength=self.bins + 2)
+        counts[self.bins - 1] += counts[self.bins]
+        counts = counts[: self.bins]
+        all_reduce(counts)
+        weights = self._pair_weights(counts)
+        weights = torch.cat([weights, weights[-1:], weights.new_zeros(1)])
+        return weights.index_select(0, index).view_as(norm)
 
     def _pair_weights(self, counts: Tensor) -> Tensor:
         """Weight of each bin's pairs, and the update of the average."""

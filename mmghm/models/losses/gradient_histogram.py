@@ -7,7 +7,7 @@ of examples, ``S`` the effective size of a category, ``W`` a region's weight.
 """
 
 import math
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -72,10 +72,48 @@ def effective_size(values: Tensor, alpha: float) -> Tensor:
     return values.pow(alpha).sum(dim=-1)
 
 
-def region_weight(
-    values: Tensor, edges: Tensor, alpha: float, normalize: str
+class RegionTerms(NamedTuple):
+    """What the weights need to know of the edges.
+
+    Attributes:
+        interior (Tensor): Edges without the outer ones, shape (..., N - 1).
+        lone_example (Tensor): v of a region with a single example,
+            ``1 / (N * d)``, shape (..., N).
+        moment (Tensor): What an example's share of the category is multiplied
+            by where the weights are scaled by a mean: d, or d times the middle
+            of the region, shape (..., N).
+    """
+
+    interior: Tensor
+    lone_example: Tensor
+    moment: Tensor
+
+
+def region_terms(edges: Tensor, normalize: str) -> RegionTerms:
+    """Prepare what the weights need to know of the edges.
+
+    Args:
+        edges (Tensor): Shape (..., N + 1).
+        normalize (str): One of :data:`NORMALIZATIONS`.
+
+    Returns:
+        RegionTerms: The terms.
+    """
+    widths = edges.diff(dim=-1)
+    moment = widths
+    if normalize == 'gradient':
+        moment = widths * (edges[..., :-1] + edges[..., 1:]) / 2
+    return RegionTerms(
+        edges[..., 1:-1].contiguous(),
+        1 / (widths.size(-1) * widths),
+        moment,
+    )
+
+
+def category_scale(
+    values: Tensor, moment: Tensor, alpha: float, normalize: str
 ) -> Tensor:
-    """Weight of the examples in each region, eq. (1) times a category's scale.
+    """Factor of ``v ** -alpha`` that makes it the weight of eq. (1).
 
     Eq. (1) is ``r = S / v ** alpha``. The paper leaves its scale open; a
     category's weights are scaled by
@@ -86,6 +124,30 @@ def region_weight(
     - ``'gradient'``: a category keeps its total gradient norm, with the
       middle of a region standing for the gradient norms in it.
 
+    Args:
+        values (Tensor): v, shape (..., N).
+        moment (Tensor): Of :class:`RegionTerms`, shape (..., N).
+        alpha (float): Effectiveness factor in (0, 1].
+        normalize (str): One of :data:`NORMALIZATIONS`.
+
+    Returns:
+        Tensor: Shape (...,); not positive (0 or NaN) for a category without
+        any example.
+    """
+    if normalize == 'none':
+        return effective_size(values, alpha)
+    if normalize == 'regions':
+        return effective_size(values, alpha) / (values > 0).sum(dim=-1)
+    # S cancels. A power of 0 would make 1 of empty regions, too.
+    rest = values.pow(1 - alpha) if alpha < 1 else (values > 0).float()
+    return (values * moment).sum(dim=-1) / (rest * moment).sum(dim=-1)
+
+
+def region_weight(
+    values: Tensor, edges: Tensor, alpha: float, normalize: str
+) -> Tensor:
+    """Weight of the examples in each region, eq. (1) times a category's scale.
+
     An empty region has no value: an example there would be the only one, so
     ``v = 1 / (N * d)``. A category without any example gets weights of 1.
 
@@ -93,31 +155,32 @@ def region_weight(
         values (Tensor): v, shape (..., N).
         edges (Tensor): Edges of the regions, shape (..., N + 1).
         alpha (float): Effectiveness factor in (0, 1].
-        normalize (str): One of :data:`NORMALIZATIONS`.
+        normalize (str): See :func:`category_scale`.
 
     Returns:
         Tensor: W, positive and finite, shape (..., N).
     """
-    num_regions = values.size(-1)
-    widths = edges.diff(dim=-1)
-    occupied = values > 0
-    size = effective_size(values, alpha).unsqueeze(-1)
-    lone_example = 1 / (num_regions * widths)
-    ratio = size / torch.where(occupied, values, lone_example).pow(alpha)
-    if normalize == 'none':
-        weight = ratio
-    elif normalize == 'regions':
-        weight = ratio / occupied.sum(dim=-1, keepdim=True)
-    else:
-        # Examples per region up to the factor N, which cancels.
-        share = values * widths
-        if normalize == 'gradient':
-            share = share * (edges[..., :-1] + edges[..., 1:]) / 2
-        weight = ratio * (
-            share.sum(dim=-1, keepdim=True)
-            / (share * ratio).sum(dim=-1, keepdim=True)
-        )
-    return torch.where(size > 0, weight, torch.ones_like(weight))
+    terms = region_terms(edges, normalize)
+    scale = category_scale(values, terms.moment, alpha, normalize)
+    return scaled_weight(values, terms.lone_example, scale.unsqueeze(-1), alpha)
+
+
+def scaled_weight(
+    values: Tensor, lone_example: Tensor, scale: Tensor, alpha: float
+) -> Tensor:
+    """Finish :func:`region_weight` for some regions.
+
+    Args:
+        values (Tensor): v of the regions.
+        lone_example (Tensor): Their v with a single example.
+        scale (Tensor): :func:`category_scale` of their categories.
+        alpha (float): Effectiveness factor in (0, 1].
+
+    Returns:
+        Tensor: W.
+    """
+    values = torch.where(values > 0, values, lone_example)
+    return torch.where(scale > 0, scale * values.pow(-alpha), 1.0)
 
 
 def adaptive_edges(values: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ..utils.cached_terms import CachedTerms
 from .base import check_number
 from .weighted_loss import ClassWeightedLoss
 
@@ -74,23 +75,27 @@ class LDAMLoss(ClassWeightedLoss):
         super().__init__(num_classes, weighting, **kwargs)
         self.needs_class_counts = True
         self.max_margin = max_margin
-        self.scale = scale
+        self.scale = self.slope = scale
+        self._margins = CachedTerms(ldam_margins)
 
-    def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute cross-entropy with the target's margin.
+    @property
+    def margins(self) -> Tensor:
+        """Margin of each class, float32 (C,)."""
+        return self._margins(self.class_counts, settings=(self.max_margin,))
+
+    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Lower the target's cosine by its margin, and scale.
 
         Args:
-            logits (Tensor): Cosines, float32 (B, C).
-            target (Tensor): int64 (B,).
+            logits (Tensor): Cosines, shape (rows, C), any floating dtype.
+            target (Tensor): Class indices, int64 (rows,).
 
         Returns:
-            Tensor: Shape (B,).
+            Tensor: float32 (rows, C).
         """
-        margins = ldam_margins(self.class_counts, self.max_margin)
-        lowered = logits.scatter_add(
-            1, target.unsqueeze(1), -margins[target].unsqueeze(1)
-        )
-        return F.cross_entropy(self.scale * lowered, target, reduction='none')
+        lowered = (self.margins * -self.scale)[target].unsqueeze(1)
+        scaled = logits.float() * self.scale
+        return scaled.scatter_add_(1, target.unsqueeze(1), lowered)
 
     def class_losses(self, logits: Tensor) -> Tensor:
         """Compute the loss toward each class, each with a margin of its own.
@@ -101,6 +106,5 @@ class LDAMLoss(ClassWeightedLoss):
         Returns:
             Tensor: Shape (B, C).
         """
-        margins = ldam_margins(self.class_counts, self.max_margin)
-        own = self.scale * (logits - margins)
+        own = self.scale * (logits - self.margins)
         return torch.logaddexp(rivals(self.scale * logits), own) - own

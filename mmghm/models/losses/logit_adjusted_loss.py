@@ -2,15 +2,29 @@
 
 from typing import Optional
 
-import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from .base import Counts, LongTailLoss, check_number
+from ..utils.cached_terms import CachedTerms
+from .base import Counts, check_number
+from .softmax_loss import SoftmaxLoss
+
+
+def log_counts(counts: Tensor, tau: float) -> Tensor:
+    """What logit adjustment adds, up to a constant that softmax cancels.
+
+    Args:
+        counts (Tensor): n, training examples per class, shape (C,).
+        tau (float): Strength.
+
+    Returns:
+        Tensor: ``tau * log n``, float32 (C,).
+    """
+    return tau * counts.clamp(min=1).log()
 
 
 @MODELS.register_module()
-class LogitAdjustedLoss(LongTailLoss):
+class LogitAdjustedLoss(SoftmaxLoss):
     """Cross-entropy of ``z + tau * log prior``.
 
     Menon et al. 2021, eq. (10); with tau 1 it is Balanced Softmax (Ren et al.
@@ -42,18 +56,20 @@ class LogitAdjustedLoss(LongTailLoss):
         check_number('tau', tau, minimum=0)
         super().__init__(num_classes, class_counts, reduction, loss_weight)
         self.tau = tau
+        self._log_counts = CachedTerms(log_counts)
 
-    def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the adjusted cross-entropy.
+    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Add the prior to the logits.
 
         Args:
-            logits (Tensor): z, float32 (B, C).
-            target (Tensor): int64 (B,).
+            logits (Tensor): z, shape (rows, C), any floating dtype.
+            target (Tensor): Class indices, not used.
 
         Returns:
-            Tensor: Shape (B,).
+            Tensor: float32 (rows, C).
         """
-        return F.cross_entropy(self._adjust(logits), target, reduction='none')
+        prior = self._log_counts(self.class_counts, settings=(self.tau,))
+        return logits + prior
 
     def class_losses(self, logits: Tensor) -> Tensor:
         """Compute the adjusted cross-entropy toward each class.
@@ -64,8 +80,5 @@ class LogitAdjustedLoss(LongTailLoss):
         Returns:
             Tensor: Shape (B, C).
         """
-        return -self._adjust(logits).log_softmax(dim=1)
-
-    def _adjust(self, logits: Tensor) -> Tensor:
-        # The total of the counts is a constant that softmax cancels.
-        return logits + self.tau * self.class_counts.clamp(min=1).log()
+        prior = self._log_counts(self.class_counts, settings=(self.tau,))
+        return -(logits + prior).log_softmax(dim=1)

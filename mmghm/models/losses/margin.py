@@ -1,6 +1,6 @@
 """The asymmetric margin between categories, eq. (2), and its cross-entropy."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -68,31 +68,51 @@ def log_prior(sizes: Tensor, gamma: float) -> Tensor:
     return gamma * torch.where(present, logs, mean)
 
 
-def margin_cross_entropy(
-    logits: Tensor,
-    target: Tensor,
-    sizes: Tensor,
-    gamma: float,
-    two_sided: bool = False,
-) -> Tensor:
-    """Cross-entropy of the margin-adjusted logits, eq. (3) without W.
+def margin_terms(
+    sizes: Tensor, gamma: float, two_sided: bool
+) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+    """Prepare what :func:`add_margin` adds, once per change of the sizes.
 
     Args:
-        logits (Tensor): z, float32 (B, C).
-        target (Tensor): Class indices, shape (B,).
         sizes (Tensor): S per category, shape (C,).
-        gamma (float): Strength of the margin; 0 is plain cross-entropy.
+        gamma (float): Strength of the margin; 0 is none.
         two_sided (bool): Whether eq. (2) goes without its minimum.
 
     Returns:
-        Tensor: Loss of each example, shape (B,).
+        Tuple[Optional[Tensor], Optional[Tensor]]: Shape (C,): what categories
+        are as rivals, and as targets. Without the latter rivals' terms are
+        added as they are; without both there is no margin.
     """
+    if not gamma:
+        return None, None
     if two_sided:
-        logits = logits + log_prior(sizes, gamma)
-    elif gamma:
-        # Added in place into the margin: one buffer of B x C less.
-        logits = inter_category_margin(sizes, target, gamma).add_(logits)
-    return F.cross_entropy(logits, target, reduction='none')
+        return log_prior(sizes, gamma), None
+    return log_sizes(sizes, gamma)
+
+
+def add_margin(
+    logits: Tensor,
+    target: Tensor,
+    rival: Optional[Tensor],
+    own: Optional[Tensor],
+) -> Tensor:
+    """Add each example's margin to its logits: ``z + M_y`` of eq. (3).
+
+    Args:
+        logits (Tensor): z, shape (B, C), any floating dtype.
+        target (Tensor): Class indices, shape (B,).
+        rival (Optional[Tensor]): Of :func:`margin_terms`, shape (C,).
+        own (Optional[Tensor]): Of :func:`margin_terms`, shape (C,).
+
+    Returns:
+        Tensor: float32 (B, C).
+    """
+    if rival is None:
+        return logits.float()
+    if own is None:
+        return logits + rival
+    # Added in place into the margin: one buffer of B x C less.
+    return (rival - own[target].unsqueeze(1)).clamp_(max=0).add_(logits)
 
 
 def margin_cross_entropy_per_class(

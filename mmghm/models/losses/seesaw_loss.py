@@ -1,54 +1,75 @@
 """Seesaw loss: mitigation by class sizes, compensation by scores."""
 
 import math
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
-import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from .base import Counts, LongTailLoss, check_number, require
-from .margin import inter_category_margin
+from ..utils.cached_terms import CachedTerms
+from .base import Counts, check_number, require
+from .margin import add_margin, margin_terms
+from .softmax_loss import SoftmaxLoss
 
 
-def seesaw_cross_entropy(
+def seesaw_logits(
     logits: Tensor,
     target: Tensor,
-    sizes: Tensor,
-    p: float,
+    rival: Optional[Tensor],
+    own: Optional[Tensor],
     q: float,
     eps: float = 1e-2,
 ) -> Tensor:
-    """Cross-entropy with Seesaw's two factors as margins.
+    """Add Seesaw's two factors to the logits as margins.
 
     Rival j of an example of class i gets
-    ``p * log(min(1, N_j / N_i)) + q * log(max(1, s_j / s_i))``
-    (Wang et al. 2021, eq. 4 to 6).
+    ``p * log(min(1, N_j / N_i)) + q * log(max(1, s_j / max(s_i, eps)))``
+    (Wang et al. 2021, eq. 4 to 6), with the scores s of the raw logits.
 
     Args:
-        logits (Tensor): z, float32 (B, C).
+        logits (Tensor): z, shape (B, C), any floating dtype.
         target (Tensor): Class indices, shape (B,).
-        sizes (Tensor): N, examples of each class so far, positive, shape (C,).
-        p (float): Strength of the mitigation.
+        rival (Optional[Tensor]): Of :func:`margin_terms` of the sizes N and
+            the strength p, shape (C,).
+        own (Optional[Tensor]): The same.
         q (float): Strength of the compensation.
         eps (float): Lower bound of s_i.
 
     Returns:
-        Tensor: Shape (B,).
+        Tensor: float32 (B, C).
     """
-    adjusted = logits
-    if p:
-        adjusted = adjusted + inter_category_margin(sizes, target, p)
-    if q:
-        scores = logits.detach().log_softmax(dim=1)
-        own = scores.gather(1, target.unsqueeze(1))
-        excess = (scores - own.clamp(min=math.log(eps))).clamp(min=0)
-        # The target is no rival of its own, also where s_i < eps.
-        excess = excess.scatter(1, target.unsqueeze(1), 0)
-        adjusted = adjusted + q * excess
-    return F.cross_entropy(adjusted, target, reduction='none')
+    adjusted = add_margin(logits, target, rival, own)
+    if not q:
+        return adjusted
+    with torch.no_grad():
+        logits = logits.float()
+        column = target.unsqueeze(1)
+        own_logit = logits.gather(1, column)
+        # log s_i by the largest logit, whose score does not underflow.
+        largest = logits.softmax(1).amax(1, keepdim=True).log()
+        score = own_logit - logits.amax(1, keepdim=True) + largest
+        # log(s_j / max(s_i, eps)) = z_j - z_i - max(0, log(eps) - log s_i)
+        threshold = own_logit + (math.log(eps) - score).clamp_(min=0)
+        excess = (logits - threshold).clamp_(min=0)
+    return torch.add(adjusted, excess, alpha=q)
+
+
+def size_terms(
+    seen: Tensor, p: float
+) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+    """Prepare the mitigation by class sizes.
+
+    Args:
+        seen (Tensor): N, examples of each class so far, int64 (C,).
+        p (float): Strength.
+
+    Returns:
+        Tuple[Optional[Tensor], Optional[Tensor]]: As :func:`margin_terms`; a
+        class not seen yet counts as one with a single example.
+    """
+    return margin_terms(seen.clamp(min=1).float(), p, two_sided=False)
 
 
 # Mixup and CutMix mix two images.
@@ -56,7 +77,7 @@ MIXED_CLASSES = 2
 
 
 @MODELS.register_module()
-class SeesawCrossEntropyLoss(LongTailLoss):
+class SeesawCrossEntropyLoss(SoftmaxLoss):
     """Seesaw loss (Wang et al. 2021) without loops and C x C matrices.
 
     Equals mmpretrain's ``SeesawLoss`` on one process. Beyond it, examples are
@@ -94,24 +115,46 @@ class SeesawCrossEntropyLoss(LongTailLoss):
         self.p = p
         self.q = q
         self.register_state('seen', torch.zeros(num_classes, dtype=torch.int64))
+        self._size_terms = CachedTerms(size_terms)
 
-    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Count the batch, then compute the loss of each example.
+    def reduced_loss(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        weight: Optional[Tensor],
+        scale: Optional[float],
+    ) -> Tensor:
+        """Count the batch, then compute its loss, see :class:`LongTailLoss`.
 
         Args:
-            logits (Tensor): z, float32 (B, C).
+            logits (Tensor): z, shape (B, C), any floating dtype.
             target (Tensor): int64 (B,) or floating (B, C), checked; a mixed
                 example counts for its largest share.
+            weight (Optional[Tensor]): Factor of each example, shape (B,).
+            scale (Optional[float]): Factor of the sum; None for no reduction.
 
         Returns:
-            Tensor: Shape (B,).
+            Tensor: float32, a scalar or shape (B,).
         """
         if self.training:
             label = target if target.dim() == 1 else target.argmax(dim=1)
             batch = torch.zeros_like(self.seen)
+            label = label.long()
             batch.scatter_add_(0, label, torch.ones_like(label))
             all_reduce(batch)
             self.seen.add_(batch)
+        return super().reduced_loss(logits, target, weight, scale)
+
+    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each example.
+
+        Args:
+            logits (Tensor): z, float32 (B, C).
+            target (Tensor): int64 (B,) or floating (B, C), checked.
+
+        Returns:
+            Tensor: Shape (B,).
+        """
         if target.dim() == 1:
             return self.label_losses(logits, target)
         # Compensation compares every rival with the target, C x C for all
@@ -129,15 +172,15 @@ class SeesawCrossEntropyLoss(LongTailLoss):
         )
         return (losses.view_as(classes.t()).t() * shares).sum(dim=1)
 
-    def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute Seesaw's cross-entropy.
+    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Add mitigation and compensation to the logits.
 
         Args:
-            logits (Tensor): z, float32 (B, C).
-            target (Tensor): int64 (B,).
+            logits (Tensor): z, shape (rows, C), any floating dtype.
+            target (Tensor): Class indices, int64 (rows,).
 
         Returns:
-            Tensor: Shape (B,).
+            Tensor: float32 (rows, C).
         """
-        sizes = self.seen.clamp(min=1).float()
-        return seesaw_cross_entropy(logits, target, sizes, self.p, self.q)
+        rival, own = self._size_terms(self.seen, settings=(self.p,))
+        return seesaw_logits(logits, target, rival, own, self.q)

@@ -1,23 +1,24 @@
 """Losses whose examples weigh by their class, and cross-entropy with them."""
 
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 import torch
-import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from .base import Counts, LongTailLoss, check_choice, check_number
+from ..utils.cached_terms import CachedTerms
+from .base import Counts, check_choice, check_number
 from .class_weights import WEIGHTINGS, class_weights
+from .softmax_loss import SoftmaxLoss
 
 NORMALIZERS = ('examples', 'weights')
 
 
-class ClassWeightedLoss(LongTailLoss):
+class ClassWeightedLoss(SoftmaxLoss):
     """Base of the losses that can weigh each example by its class.
 
-    A subclass implements :meth:`LongTailLoss.label_losses`, and may implement
-    :meth:`LongTailLoss.class_losses`.
+    A subclass may change :meth:`SoftmaxLoss.adjust` and :meth:`focus`, and
+    then implements :meth:`LongTailLoss.class_losses` for soft targets.
 
     Args:
         num_classes (int): C.
@@ -60,12 +61,51 @@ class ClassWeightedLoss(LongTailLoss):
         self.normalize = normalize
         # Whether the class weights act; DeferredReweightingHook switches it.
         self.weights_active = True
+        self._class_weights = CachedTerms(class_weights)
 
     @property
     def class_weights(self) -> Tensor:
         """Weight of each class as applied now, float32 (C,), sum C."""
         weighting = self.weighting if self.weights_active else 'none'
-        return class_weights(self.class_counts, weighting, self.beta)
+        return self._class_weights(
+            self.class_counts, settings=(weighting, self.beta)
+        )
+
+    def weigh(
+        self, losses: Tensor, logits: Tensor, target: Tensor
+    ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+        """Focus each example's cross-entropy and weigh it by its class.
+
+        Args:
+            losses (Tensor): Cross-entropies, float32 (B,).
+            logits (Tensor): Not used.
+            target (Tensor): Class indices, int64 (B,).
+
+        Returns:
+            Tuple[Optional[Tensor], Optional[Tensor]]: See
+            :meth:`SoftmaxLoss.weigh`.
+        """
+        values, factor = self.focus(losses)
+        if self.weighting == 'none' or not self.weights_active:
+            return values, factor
+        applied = self.class_weights[target]
+        if self.normalize == 'weights':
+            applied = applied * (len(applied) / applied.sum())
+        if values is None:
+            return None, applied
+        return values * applied, factor * applied
+
+    def focus(self, losses: Tensor) -> Tuple[Any, Any]:
+        """Make each example's loss of its cross-entropy, without weights.
+
+        Args:
+            losses (Tensor): Cross-entropies, any shape.
+
+        Returns:
+            Tuple[Any, Any]: Losses and their derivatives by the
+            cross-entropies; None and None for the cross-entropies themselves.
+        """
+        return None, None
 
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute each example's loss times the weight of its class.
@@ -77,20 +117,28 @@ class ClassWeightedLoss(LongTailLoss):
         Returns:
             Tensor: Shape (B,).
         """
-        if self.weighting == 'none' or not self.weights_active:
+        inactive = self.weighting == 'none' or not self.weights_active
+        if target.dim() == 1 or inactive:
             return super().example_losses(logits, target)
-        weights = self.class_weights
-        if target.dim() == 1:
-            applied = weights[target]
-            losses = applied * self.label_losses(logits, target)
-        else:
-            # The expected loss over the classes, each with its weight.
-            target = target * weights
-            applied = target.sum(dim=1)
-            losses = super().example_losses(logits, target)
+        # The expected loss over the classes, each with its weight.
+        target = target * self.class_weights
+        losses = super().example_losses(logits, target)
         if self.normalize == 'weights':
-            losses = losses * (len(losses) / applied.sum())
+            losses = losses * (len(losses) / target.sum())
         return losses
+
+    def class_losses(self, logits: Tensor) -> Tensor:
+        """Compute the loss toward each class.
+
+        Args:
+            logits (Tensor): z, float32 (B, C).
+
+        Returns:
+            Tensor: Shape (B, C).
+        """
+        losses = -logits.log_softmax(dim=1)
+        values, _ = self.focus(losses)
+        return losses if values is None else values
 
 
 @MODELS.register_module()
@@ -113,29 +161,6 @@ class ReweightedCrossEntropyLoss(ClassWeightedLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_classes, weighting, **kwargs)
-
-    def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute cross-entropy.
-
-        Args:
-            logits (Tensor): z, float32 (B, C).
-            target (Tensor): int64 (B,).
-
-        Returns:
-            Tensor: Shape (B,).
-        """
-        return F.cross_entropy(logits, target, reduction='none')
-
-    def class_losses(self, logits: Tensor) -> Tensor:
-        """Compute cross-entropy toward each class.
-
-        Args:
-            logits (Tensor): z, float32 (B, C).
-
-        Returns:
-            Tensor: Shape (B, C).
-        """
-        return -logits.log_softmax(dim=1)
 
 
 @MODELS.register_module()
@@ -169,31 +194,18 @@ class SoftmaxFocalLoss(ClassWeightedLoss):
         super().__init__(num_classes, weighting, **kwargs)
         self.gamma = gamma
 
-    def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the focal loss.
+    def focus(self, losses: Tensor) -> Tuple[Any, Any]:
+        """Multiply each cross-entropy L by ``(1 - p_y) ** gamma``.
 
         Args:
-            logits (Tensor): z, float32 (B, C).
-            target (Tensor): int64 (B,).
+            losses (Tensor): Cross-entropies, any shape.
 
         Returns:
-            Tensor: Shape (B,).
+            Tuple[Any, Any]: Focal losses and their derivatives by the
+            cross-entropies.
         """
-        loss = F.cross_entropy(logits, target, reduction='none')
-        return self._focus(loss)
-
-    def class_losses(self, logits: Tensor) -> Tensor:
-        """Compute the focal loss toward each class.
-
-        Args:
-            logits (Tensor): z, float32 (B, C).
-
-        Returns:
-            Tensor: Shape (B, C).
-        """
-        return self._focus(-logits.log_softmax(dim=1))
-
-    def _focus(self, loss: Tensor) -> Tensor:
         # 1 - p by expm1, kept off 0, where a power below 1 has no slope.
-        missed = -torch.expm1(-loss)
-        return missed.clamp(min=1e-12) ** self.gamma * loss
+        missed = (-torch.expm1(-losses)).clamp(min=1e-12)
+        power = missed**self.gamma
+        slope = power + self.gamma * power / missed * (1 - missed) * losses
+        return power * losses, slope

@@ -1,0 +1,124 @@
+"""Losses that are a function of the cross-entropy of adjusted logits."""
+
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from .base import LongTailLoss
+from .cross_entropy import (
+    KnownGradient,
+    complete_gradient,
+    cross_entropy_and_softmax,
+    plain_cross_entropy,
+)
+
+
+class SoftmaxLoss(LongTailLoss):
+    """Base of the losses ``f(CE(adjusted z, y))``.
+
+    For labels the gradient is computed along with the loss, in the buffer of
+    the softmax. A subclass changes :meth:`adjust`, :meth:`weigh` or both, and
+    implements :meth:`LongTailLoss.class_losses` for soft targets.
+    """
+
+    # Derivative of the adjusted logits by the logits.
+    slope = 1.0
+
+    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Change the logits before the softmax is taken.
+
+        What is added must not depend on the logits' gradient. Called for some
+        rows of the batch at a time.
+
+        Args:
+            logits (Tensor): z, shape (rows, C), any floating dtype.
+            target (Tensor): Class indices, int64 (rows,).
+
+        Returns:
+            Tensor: float32 (rows, C).
+        """
+        return logits.float()
+
+    def weigh(
+        self, losses: Tensor, logits: Tensor, target: Tensor
+    ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+        """Make the examples' losses of their cross-entropies.
+
+        Args:
+            losses (Tensor): Cross-entropies, float32 (B,).
+            logits (Tensor): z, shape (B, C).
+            target (Tensor): Class indices, int64 (B,).
+
+        Returns:
+            Tuple[Optional[Tensor], Optional[Tensor]]: Losses and their
+            derivatives by the cross-entropies, shape (B,) both. Without the
+            former the derivatives are constant factors, without both 1.
+        """
+        return None, None
+
+    def reduced_loss(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        weight: Optional[Tensor],
+        scale: Optional[float],
+    ) -> Tensor:
+        """Compute the loss of a batch, see :class:`LongTailLoss`.
+
+        Args:
+            logits (Tensor): z, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,) or floating (B, C), checked.
+            weight (Optional[Tensor]): Factor of each example, shape (B,).
+            scale (Optional[float]): Factor of the sum; None for no reduction.
+
+        Returns:
+            Tensor: float32, a scalar or shape (B,).
+        """
+        if target.dim() == 2 or torch.compiler.is_compiling():
+            return super().reduced_loss(logits, target, weight, scale)
+        target = target.long()
+        needs_gradient = torch.is_grad_enabled() and logits.requires_grad
+        with torch.no_grad():
+            losses, softmax = cross_entropy_and_softmax(
+                logits, target, self.adjust
+            )
+            values, factor = self.weigh(losses, logits, target)
+            applied = self.loss_weight if scale is None else scale
+            if factor is None:
+                factor = torch.full_like(losses, applied)
+            else:
+                factor = factor * applied
+            if weight is not None:
+                factor = factor * weight
+            if values is None:
+                # No matmul, which autocast would round.
+                total = losses * factor if scale is None else losses.dot(factor)
+            else:
+                total = values * applied
+                if weight is not None:
+                    total = total * weight
+                total = total if scale is None else total.sum()
+            if not needs_gradient:
+                return total
+            if self.slope != 1:
+                factor = factor * self.slope
+            gradient = complete_gradient(softmax, target, factor)
+        return KnownGradient.apply(logits, total, gradient)
+
+    def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each example by torch's own operations.
+
+        Args:
+            logits (Tensor): z, float32 (B, C).
+            target (Tensor): int64 (B,).
+
+        Returns:
+            Tensor: Shape (B,).
+        """
+        target = target.long()
+        losses = plain_cross_entropy(logits, target, self.adjust)
+        values, factor = self.weigh(losses, logits, target)
+        if values is not None:
+            return values
+        return losses if factor is None else losses * factor
