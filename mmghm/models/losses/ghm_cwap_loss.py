@@ -1,7 +1,7 @@
 """GHM-CWAP: gradient harmonising with category-wise adaptive precision."""
 
 import warnings
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
 from mmengine.dist import all_gather, all_reduce, get_dist_info
@@ -33,6 +33,8 @@ from .softmax_loss import SoftmaxLoss
 # A soft target counts a share of an example. Shares are added up in integers,
 # so that their sum depends neither on the order nor on the number of ranks.
 SHARES_PER_EXAMPLE = 2**20
+# Cells of the histograms that rebin() takes through all steps at a time.
+CHUNK_CELLS = 2**17
 HISTOGRAMS = ('previous', 'running', 'fading')
 MARGIN_SIZES = ('histogram', 'class_counts')
 
@@ -260,8 +262,11 @@ class GHMCWAPLoss(SoftmaxLoss):
                 f'{type(self).__name__}: no training example of class {names}'
                 f'{more}; no margin from or toward it until it is seen'
             )
-        values, edges = uniform_histogram(self.class_counts, self.num_regions)
-        self._publish(~self.published, values, edges)
+        for rows in self._row_chunks():
+            values, edges = uniform_histogram(
+                self.class_counts[rows], self.num_regions
+            )
+            self._publish(rows, ~self.published[rows], values, edges)
 
     def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
         """Add the margins: ``z + M_y`` of eq. (3).
@@ -396,27 +401,38 @@ class GHMCWAPLoss(SoftmaxLoss):
         ``adaptive``, new ``edges``; the others keep theirs. Then counting
         starts again. A collective call: every rank must make it.
         """
-        values = density(_examples(*self._epoch_counts()), self.edges)
-        seen = (values > 0).any(dim=1)
+        counts, shares = self._epoch_counts()
+        any_seen = torch.zeros_like(self.num_rebins)
+        for rows in self._row_chunks():
+            examples = counts[rows].float()
+            if shares is not None:
+                examples = _examples(counts[rows], shares[rows])
+            any_seen += self._close_epoch(rows, examples)
+        self.clear_counts()
+        self.num_rebins += any_seen > 0
+        self._gather_size = 0
+        self._rebin_is_called = True
+
+    def _close_epoch(self, rows: slice, examples: Tensor) -> Tensor:
+        """Publish some categories' counts and reassign their edges.
+
+        Returns whether any of them was seen.
+        """
+        edges = self.edges[rows]
+        values = density(examples, edges)
+        seen = examples.amax(dim=1) > 0
         if self.momentum:
-            before = remap(self.values, self.values_edges, self.edges)
+            before = remap(self.values[rows], self.values_edges[rows], edges)
             values = torch.where(
-                (self.published & seen).unsqueeze(1),
+                (self.published[rows] & seen).unsqueeze(1),
                 values.lerp(before, self.momentum),
                 values,
             )
-        self._publish(seen, values, self.edges)
-        self.published |= seen
+        self._publish(rows, seen, values, edges)
+        self.published[rows] |= seen
         if self.adaptive:
-            self.edges.copy_(
-                torch.where(
-                    seen.unsqueeze(1), adaptive_edges(values), self.edges
-                )
-            )
-        self.clear_counts()
-        self.num_rebins += seen.any()
-        self._gather_size = 0
-        self._rebin_is_called = True
+            _replace(edges, seen, adaptive_edges(values))
+        return seen.any()
 
     def clear_counts(self) -> None:
         """Forget the running epoch, to begin it again."""
@@ -472,20 +488,36 @@ class GHMCWAPLoss(SoftmaxLoss):
             or not), and ``occupied_regions``, the mean number of occupied
             regions over the categories that were counted.
         """
-        occupied = (self.values > 0) & self.published.unsqueeze(1)
-        if not occupied.any():
+        parts = [self._summary_of(rows) for rows in self._row_chunks()]
+        figures = torch.stack(parts)
+        largest = float(figures[:, 0].max())
+        weights, examples, regions, categories = figures[:, 1:].sum(0).tolist()
+        if not categories:
             return {}
-        weights = self._limit(
-            region_weight(
-                self.values, self.values_edges, self.alpha, self.normalize
-            )
-        )
-        examples = self.values * self.values_edges.diff(dim=1) * occupied
         return {
-            'weight_max': float(weights[occupied].max()),
-            'weight_mean': float((weights * examples).sum() / examples.sum()),
-            'occupied_regions': float(occupied.sum() / self.published.sum()),
+            'weight_max': largest,
+            'weight_mean': weights / examples,
+            'occupied_regions': regions / categories,
         }
+
+    def _summary_of(self, rows: slice) -> Tensor:
+        """Largest W and sums of W, examples, regions, categories; float64."""
+        values, edges = self.values[rows], self.values_edges[rows]
+        published = self.published[rows]
+        occupied = (values > 0) & published.unsqueeze(1)
+        weights = self._limit(
+            region_weight(values, edges, self.alpha, self.normalize)
+        )
+        examples = values * edges.diff(dim=1) * occupied
+        return torch.stack(
+            [
+                (weights * occupied).max(),
+                (weights * examples).sum(),
+                examples.sum(),
+                occupied.sum(),
+                published.sum(),
+            ]
+        ).double()
 
     def extra_repr(self) -> str:
         """Show the settings in the printed model."""
@@ -514,20 +546,30 @@ class GHMCWAPLoss(SoftmaxLoss):
         """Whether every rank counts the examples of all ranks."""
         return self.histogram != 'previous' and self.sync == 'step'
 
-    def _publish(self, which: Tensor, values: Tensor, edges: Tensor) -> None:
-        rows = which.unsqueeze(1)
-        self.values.copy_(torch.where(rows, values, self.values))
-        self.values_edges.copy_(torch.where(rows, edges, self.values_edges))
-        sizes = self.values
-        if self.margin_size == 'class_counts':
-            counted = (self.values * self.values_edges.diff(dim=1)).sum(dim=1)
-            known = torch.where(
-                self.class_counts > 0,
-                self.class_counts,
-                counted * self.num_regions,
-            )
-            sizes, _ = uniform_histogram(known, self.num_regions)
-        self.effective_sizes.copy_(effective_size(sizes, self.margin_alpha))
+    def _row_chunks(self) -> Iterator[slice]:
+        """Parts of the categories: on a CPU so few that they stay in cache."""
+        step = self.num_classes
+        if self.values.device.type == 'cpu':
+            step = max(CHUNK_CELLS // self.num_regions, 1)
+        for start in range(0, self.num_classes, step):
+            yield slice(start, start + step)
+
+    def _publish(
+        self, rows: slice, which: Tensor, values: Tensor, edges: Tensor
+    ) -> None:
+        """Install histograms of those of some categories that are chosen."""
+        _replace(self.values[rows], which, values)
+        _replace(self.values_edges[rows], which, edges)
+        values, edges = self.values[rows], self.values_edges[rows]
+        if self.margin_size == 'histogram':
+            sizes = effective_size(values, self.margin_alpha)
+        else:
+            # n, spread evenly over the regions: v = n / N.
+            counted = torch.linalg.vecdot(values, edges.diff(dim=1))
+            given = self.class_counts[rows] / self.num_regions
+            mean = torch.where(given > 0, given, counted)
+            sizes = self.num_regions * mean.pow(self.margin_alpha)
+        self.effective_sizes[rows] = sizes
 
     def _terms(self, edges: Tensor) -> RegionTerms:
         return self._region_terms(edges, settings=(self.normalize,))
@@ -586,10 +628,10 @@ class GHMCWAPLoss(SoftmaxLoss):
         padded[: len(index)] = index
         return torch.cat(all_gather(padded)).long()
 
-    def _epoch_counts(self) -> Tuple[Tensor, Tensor]:
-        """Counts and shares of the epoch so far, over all ranks."""
+    def _epoch_counts(self) -> Tuple[Tensor, Optional[Tensor]]:
+        """Counts, and shares if there are any, of the epoch over all ranks."""
         if self._counts_are_global or get_dist_info()[1] == 1:
-            return self.counts, self.shares
+            return self.counts, self.shares if self._has_shares else None
         units = self._units()
         all_reduce(units)
         return units // SHARES_PER_EXAMPLE, units % SHARES_PER_EXAMPLE
@@ -676,6 +718,11 @@ class GHMCWAPLoss(SoftmaxLoss):
             # A checkpoint is written by rank 0, whose counts it holds.
             self.counts.zero_()
             self.shares.zero_()
+
+
+def _replace(table: Tensor, which: Tensor, rows: Tensor) -> None:
+    """Change some rows of a table in place."""
+    torch.where(which.unsqueeze(1), rows, table, out=table)
 
 
 def _examples(counts: Tensor, shares: Tensor) -> Tensor:
