@@ -226,7 +226,7 @@ class LongTailLoss(CheckpointedState):
                     'target of shape (B,) must hold integer class '
                     f'indices, got {_kind(target)}'
                 )
-            check_labels(target, self.num_classes, type(self).__name__)
+            self._check_labels(cls_score, target)
         elif target.shape == cls_score.shape:
             if not target.is_floating_point():
                 raise TypeError(
@@ -246,6 +246,9 @@ class LongTailLoss(CheckpointedState):
             )
         if weight is not None:
             require(weight.isfinite(), weight, 'weight must be finite')
+
+    def _check_labels(self, cls_score: Tensor, target: Tensor) -> None:
+        check_labels(target, self.num_classes, type(self).__name__)
 
     def _load_from_state_dict(
         self, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from ..utils.cached_terms import CachedTerms
+from . import fused
 from .base import Counts, check_choice, check_integer, check_number
 from .cross_entropy import cross_entropy_and_softmax
 from .gradient_histogram import (
@@ -27,7 +28,7 @@ from .gradient_histogram import (
     scaled_weight,
     uniform_histogram,
 )
-from .margin import add_margin, margin_cross_entropy_per_class, margin_terms
+from .margin import margin_cross_entropy_per_class, margin_terms
 from .softmax_loss import SoftmaxLoss
 
 # A soft target counts a share of an example. Shares are added up in integers,
@@ -268,21 +269,16 @@ class GHMCWAPLoss(SoftmaxLoss):
             )
             self._publish(rows, ~self.published[rows], values, edges)
 
-    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Add the margins: ``z + M_y`` of eq. (3).
-
-        Args:
-            logits (Tensor): z, shape (rows, C), any floating dtype.
-            target (Tensor): Class indices, int64 (rows,).
+    def margin(self) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+        """Margin between the categories, eq. (2).
 
         Returns:
-            Tensor: float32 (rows, C).
+            Tuple[Optional[Tensor], Optional[Tensor]]: Of :func:`margin_terms`.
         """
-        rival, own = self._margin_terms(
+        return self._margin_terms(
             self.effective_sizes,
             settings=(self.gamma * self.inter_balance, self.two_sided),
         )
-        return add_margin(logits, target, rival, own)
 
     def weigh(
         self, losses: Tensor, logits: Tensor, target: Tensor
@@ -300,13 +296,71 @@ class GHMCWAPLoss(SoftmaxLoss):
             Tuple[Optional[Tensor], Optional[Tensor]]: None, and W unless it
             is 1.
         """
-        counts = self.training and not _is_recomputed()
-        weighs = self.intra_balance and self.intra_active
+        counts, weighs = self._counts_now, self._weighs_now
         if not (counts or weighs):
             return None, None
         with torch.no_grad():
             norm = self._label_norm(losses, logits, target)
-            return None, self._count_and_weigh(norm, target, counts, weighs)
+            terms = self._terms(self.edges)
+            cells = self._cells(norm, target, terms)
+            if counts:
+                self._count_labels(cells, norm == norm)
+            if not weighs:
+                return None, None
+            if self.histogram == 'previous':
+                terms = self._terms(self.values_edges)
+                cells = self._cells(norm, target, terms)
+            return None, self._cell_weights(cells, target, terms, counts)
+
+    def _fused_losses(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        rival: Optional[Tensor],
+        own: Optional[Tensor],
+    ) -> Tuple[Tensor, fused.RowStatistics, Optional[Tensor], Optional[Tensor]]:
+        counts, weighs = self._counts_now, self._weighs_now
+        if (
+            self.histogram == 'previous'
+            or (self.inter_balance and not self.adjusted_norm)
+            or not (counts or weighs)
+        ):
+            return super()._fused_losses(logits, target, rival, own)
+        terms = self._terms(self.edges)
+        shared = self._counts_are_global and get_dist_info()[1] > 1
+        losses, statistics, cells = fused.cross_entropy(
+            logits,
+            target,
+            rival,
+            own,
+            terms,
+            self.counts if counts and not shared else None,
+        )
+        assert cells is not None, 'there are terms'
+        if counts and shared:
+            self._count_labels(cells.clamp(min=0), cells >= 0)
+        elif counts:
+            self._warn_without_rebin(len(target))
+        if not weighs:
+            return losses, statistics, None, None
+        if self.histogram == 'running' and not self._has_shares:
+            weight = self._limit(
+                fused.example_weights(
+                    cells, self.counts, terms, self.alpha, self.normalize
+                )
+            )
+        else:
+            cells = cells.clamp(min=0)
+            weight = self._cell_weights(cells, target, terms, counts)
+        return losses, statistics, None, weight
+
+    @property
+    def _counts_now(self) -> bool:
+        return self.training and not _is_recomputed()
+
+    @property
+    def _weighs_now(self) -> bool:
+        return self.intra_balance and self.intra_active
 
     def _label_norm(
         self, losses: Tensor, logits: Tensor, target: Tensor
@@ -319,20 +373,10 @@ class GHMCWAPLoss(SoftmaxLoss):
         # 1 - p without cancellation for well-fitted examples.
         return torch.expm1(-losses).neg_()
 
-    def _count_and_weigh(
-        self, norm: Tensor, target: Tensor, counts: bool, weighs: bool
-    ) -> Optional[Tensor]:
-        """Count labelled examples, then look up their W, shape (B,)."""
-        terms = self._terms(self.edges)
-        index = self._index(norm, target, terms)
-        if counts:
-            self._count_labels(index, norm == norm)
-            self._warn_without_rebin(len(target))
-        if not weighs:
-            return None
-        if self.histogram == 'previous':
-            terms = self._terms(self.values_edges)
-            index = self._index(norm, target, terms)
+    def _cell_weights(
+        self, cells: Tensor, target: Tensor, terms: RegionTerms, counted: bool
+    ) -> Tensor:
+        """W of labelled examples, of which the cells are known, (B,)."""
         # All categories' values, or each example's, whichever are fewer.
         by_example = self.num_classes > len(target)
         values = self._values(terms, target if by_example else None)
@@ -341,15 +385,15 @@ class GHMCWAPLoss(SoftmaxLoss):
             moment = moment.index_select(0, target)
         scale = category_scale(values, moment, self.alpha, self.normalize)
         if by_example:
-            region = index - target * self.num_regions
+            region = cells - target * self.num_regions
             own = values.gather(1, region.unsqueeze(1)).squeeze(1)
         else:
-            own = values.take(index)
+            own = values.take(cells)
             scale = scale.index_select(0, target)
-        if counts and self.histogram != 'previous':
+        if counted and self.histogram != 'previous':
             # Counted just now, so that no region is empty.
             return self._limit(scale * own.pow(-self.alpha))
-        lone_example = terms.lone_example.take(index)
+        lone_example = terms.lone_example.take(cells)
         return self._limit(scaled_weight(own, lone_example, scale, self.alpha))
 
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -380,10 +424,10 @@ class GHMCWAPLoss(SoftmaxLoss):
                 norm_losses = losses * 0 - raw.log_softmax(dim=1)
             # Rounding may leave a loss a little below 0, and g must not be.
             norm = -torch.expm1(-norm_losses.clamp(min=0))
-            if self.training and not _is_recomputed():
+            if self._counts_now:
                 self._count_shares(norm, target)
                 self._warn_without_rebin(len(target))
-            if self.intra_balance and self.intra_active:
+            if self._weighs_now:
                 edges = self._weight_edges
                 region = find_region(norm.t(), edges)
                 weight = self._weights().gather(1, region).t()
@@ -475,7 +519,7 @@ class GHMCWAPLoss(SoftmaxLoss):
 
         On ``values_edges`` under ``histogram='previous'``, else on ``edges``.
         """
-        if not (self.intra_balance and self.intra_active):
+        if not self._weighs_now:
             return torch.ones_like(self.values)
         return self._weights()
 
@@ -574,7 +618,7 @@ class GHMCWAPLoss(SoftmaxLoss):
     def _terms(self, edges: Tensor) -> RegionTerms:
         return self._region_terms(edges, settings=(self.normalize,))
 
-    def _index(
+    def _cells(
         self, norm: Tensor, target: Tensor, terms: RegionTerms
     ) -> Tensor:
         """Cells of labelled examples in a flat table C x N, int64 (B,)."""
@@ -585,14 +629,15 @@ class GHMCWAPLoss(SoftmaxLoss):
         )
         return torch.add(region.squeeze(1), target, alpha=self.num_regions)
 
-    def _count_labels(self, index: Tensor, valid: Tensor) -> None:
+    def _count_labels(self, cells: Tensor, valid: Tensor) -> None:
         """Add a labelled batch to ``counts``."""
+        self._warn_without_rebin(len(cells))
         added = valid.long()
         if self._counts_are_global and get_dist_info()[1] > 1:
-            index = self._gather(index.masked_fill(~valid, -1))
-            added = (index >= 0).long()
-            index = index.clamp(min=0)
-        self.counts.view(-1).scatter_add_(0, index, added)
+            cells = self._gather(cells.masked_fill(~valid, -1))
+            added = (cells >= 0).long()
+            cells = cells.clamp(min=0)
+        self.counts.view(-1).scatter_add_(0, cells, added)
 
     def _count_shares(self, norm: Tensor, target: Tensor) -> None:
         """Add a batch of shares to ``counts`` and ``shares``."""

@@ -1,6 +1,6 @@
 """Logit adjustment, also known as Balanced Softmax."""
 
-from typing import Optional
+from typing import Optional, Tuple
 
 from mmengine.registry import MODELS
 from torch import Tensor
@@ -58,18 +58,13 @@ class LogitAdjustedLoss(SoftmaxLoss):
         self.tau = tau
         self._log_counts = CachedTerms(log_counts)
 
-    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Add the prior to the logits.
-
-        Args:
-            logits (Tensor): z, shape (rows, C), any floating dtype.
-            target (Tensor): Class indices, not used.
+    def margin(self) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+        """Give the prior, which every example's logits get.
 
         Returns:
-            Tensor: float32 (rows, C).
+            Tuple[Optional[Tensor], Optional[Tensor]]: float32 (C,), and None.
         """
-        prior = self._log_counts(self.class_counts, settings=(self.tau,))
-        return logits + prior
+        return self._log_counts(self.class_counts, settings=(self.tau,)), None
 
     def class_losses(self, logits: Tensor) -> Tensor:
         """Compute the adjusted cross-entropy toward each class.

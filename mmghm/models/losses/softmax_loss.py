@@ -5,6 +5,7 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor
 
+from . import fused
 from .base import LongTailLoss
 from .cross_entropy import (
     KnownGradient,
@@ -12,24 +13,34 @@ from .cross_entropy import (
     cross_entropy_and_softmax,
     plain_cross_entropy,
 )
+from .margin import add_margin
 
 
 class SoftmaxLoss(LongTailLoss):
     """Base of the losses ``f(CE(adjusted z, y))``.
 
     For labels the gradient is computed along with the loss, in the buffer of
-    the softmax. A subclass changes :meth:`adjust`, :meth:`weigh` or both, and
-    implements :meth:`LongTailLoss.class_losses` for soft targets.
+    the softmax, or on a GPU by Triton's kernels. A subclass changes
+    :meth:`margin` or :meth:`adjust` and :meth:`weigh`, and implements
+    :meth:`LongTailLoss.class_losses` for soft targets.
     """
 
     # Derivative of the adjusted logits by the logits.
     slope = 1.0
 
+    def margin(self) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+        """What :func:`add_margin` adds to the logits.
+
+        Returns:
+            Tuple[Optional[Tensor], Optional[Tensor]]: Of :func:`margin_terms`.
+        """
+        return None, None
+
     def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
         """Change the logits before the softmax is taken.
 
         What is added must not depend on the logits' gradient. Called for some
-        rows of the batch at a time.
+        rows of the batch at a time. A loss that overrides it is not fused.
 
         Args:
             logits (Tensor): z, shape (rows, C), any floating dtype.
@@ -38,7 +49,7 @@ class SoftmaxLoss(LongTailLoss):
         Returns:
             Tensor: float32 (rows, C).
         """
-        return logits.float()
+        return add_margin(logits, target, *self.margin())
 
     def weigh(
         self, losses: Tensor, logits: Tensor, target: Tensor
@@ -78,12 +89,19 @@ class SoftmaxLoss(LongTailLoss):
         if target.dim() == 2 or torch.compiler.is_compiling():
             return super().reduced_loss(logits, target, weight, scale)
         target = target.long()
+        fuses = self._fuses(logits)
         needs_gradient = torch.is_grad_enabled() and logits.requires_grad
         with torch.no_grad():
-            losses, softmax = cross_entropy_and_softmax(
-                logits, target, self.adjust
-            )
-            values, factor = self.weigh(losses, logits, target)
+            if fuses:
+                margin = self.margin()
+                losses, statistics, values, factor = self._fused_losses(
+                    logits, target, *margin
+                )
+            else:
+                losses, softmax = cross_entropy_and_softmax(
+                    logits, target, self.adjust
+                )
+                values, factor = self.weigh(losses, logits, target)
             applied = self.loss_weight if scale is None else scale
             if factor is None:
                 factor = torch.full_like(losses, applied)
@@ -101,10 +119,38 @@ class SoftmaxLoss(LongTailLoss):
                 total = total if scale is None else total.sum()
             if not needs_gradient:
                 return total
-            if self.slope != 1:
-                factor = factor * self.slope
-            gradient = complete_gradient(softmax, target, factor)
+            if not fuses:
+                if self.slope != 1:
+                    factor = factor * self.slope
+                gradient = complete_gradient(softmax, target, factor)
+        if fuses:
+            return fused.FusedGradient.apply(
+                logits, total, target, *margin, statistics, factor
+            )
         return KnownGradient.apply(logits, total, gradient)
+
+    def _fuses(self, logits: Tensor) -> bool:
+        return (
+            type(self).adjust is SoftmaxLoss.adjust
+            and not torch.compiler.is_compiling()
+            and fused.is_available(logits)
+        )
+
+    def _fused_losses(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        rival: Optional[Tensor],
+        own: Optional[Tensor],
+    ) -> Tuple[Tensor, fused.RowStatistics, Optional[Tensor], Optional[Tensor]]:
+        """Cross-entropies, what the gradient needs, and :meth:`weigh`."""
+        losses, statistics, _ = fused.cross_entropy(logits, target, rival, own)
+        return losses, statistics, *self.weigh(losses, logits, target)
+
+    def _check_labels(self, cls_score: Tensor, target: Tensor) -> None:
+        # On a GPU the kernel asserts it.
+        if not (cls_score.is_cuda and self._fuses(cls_score)):
+            super()._check_labels(cls_score, target)
 
     def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each example by torch's own operations.

@@ -1,0 +1,107 @@
+"""The kernels' arithmetic, by Triton's interpreter.
+
+The interpreter must be chosen before Triton is imported: test_fused.py runs
+this file in a process of its own.
+"""
+
+import pytest
+import torch
+
+from mmghm.models import (
+    GHMCWAPLoss,
+    LogitAdjustedLoss,
+    ReweightedCrossEntropyLoss,
+    SoftmaxFocalLoss,
+)
+from mmghm.models.losses import fused
+
+LOSSES = {
+    'cross-entropy': lambda c, n: ReweightedCrossEntropyLoss(
+        c, 'none', class_counts=n
+    ),
+    'class weights': lambda c, n: ReweightedCrossEntropyLoss(c, class_counts=n),
+    'focal': lambda c, n: SoftmaxFocalLoss(c, class_counts=n),
+    'logit adjustment': lambda c, n: LogitAdjustedLoss(c, class_counts=n),
+    **{
+        f'ghm {options}': lambda c, n, options=options: GHMCWAPLoss(
+            c, class_counts=n, num_regions=7, **options
+        )
+        for options in (
+            {},
+            dict(two_sided=False),
+            dict(inter_balance=False),
+            dict(intra_balance=False),
+            dict(adjusted_norm=False),
+            dict(histogram='previous'),
+            dict(histogram='fading'),
+            dict(normalize='none', max_weight=2.0),
+            dict(normalize='regions', alpha=1.0),
+            dict(normalize='mean'),
+            dict(sync='epoch'),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize('name', LOSSES)
+@pytest.mark.parametrize('num_classes', [3, 40])
+def test_equal_the_plain_path(name, num_classes, monkeypatch):
+    torch.manual_seed(0)
+    counts = torch.arange(num_classes, 0, -1).tolist()
+    ours = LOSSES[name](num_classes, counts)
+    plain = LOSSES[name](num_classes, counts)
+    monkeypatch.setattr(plain, '_fuses', lambda logits: False)
+    for step in range(4):
+        logits = 3 * torch.randn(16, num_classes)
+        target = torch.randint(num_classes, (16,))
+        weight = torch.rand(16) if step == 1 else None
+        reduction = 'none' if step == 2 else 'mean'
+        results = []
+        for loss in (ours, plain):
+            z = logits.clone().requires_grad_()
+            value = loss(z, target, weight=weight, reduction_override=reduction)
+            value.sum().backward()
+            results.append((value.detach(), z.grad))
+        for one, other in zip(*results):
+            torch.testing.assert_close(one, other)
+        if hasattr(ours, 'rebin'):
+            assert torch.equal(ours.counts, plain.counts)
+            if step == 2:
+                ours.rebin(), plain.rebin()
+                torch.testing.assert_close(ours.edges, plain.edges)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_keep_half_precision(dtype):
+    loss = GHMCWAPLoss(5, class_counts=[5, 4, 3, 2, 1])
+    logits = torch.randn(8, 5).to(dtype).requires_grad_()
+    target = torch.randint(5, (8,))
+    assert loss._fuses(logits)
+    value = loss(logits, target)
+    value.backward()
+    assert value.dtype == torch.float32 and logits.grad.dtype == dtype
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
+def test_do_not_count_bad_logits(bad):
+    loss = GHMCWAPLoss(3, class_counts=[5, 3, 1])
+    logits, target = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    logits[1, 2] = bad
+    values = loss(logits, target, reduction_override='none')
+    assert values.isnan().tolist() == [False, True, False, False]
+    assert loss.counts.sum() == 3
+
+
+def test_take_more_classes_than_a_block():
+    width = fused._MAX_BLOCK + 5
+    logits = torch.randn(2, width, requires_grad=True)
+    target = torch.tensor([width - 1, 3])
+    loss = GHMCWAPLoss(width, class_counts=[1] * width)
+    expected = torch.nn.functional.cross_entropy(logits, target)
+    value = loss(logits, target)
+    torch.testing.assert_close(value, expected)
+    ours, theirs = (
+        torch.autograd.grad(v, logits, retain_graph=True)[0]
+        for v in (value, expected)
+    )
+    torch.testing.assert_close(ours, theirs)
