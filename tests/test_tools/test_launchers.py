@@ -20,11 +20,11 @@ DIGITS = str(CONFIGS / 'ghm_cwap/resnet8_digits_lt.py')
 EPOCHS = 6
 
 
-def launch(work_dir, gpus, *args, **env):
+def launch(work_dir, gpus, *args, config=DIGITS, **env):
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ['PATH']
     log = open(f'{work_dir}.log', 'a')  # noqa: SIM115
     return subprocess.Popen(
-        ['bash', ROOT / 'tools/dist_train.sh', DIGITS, str(gpus)]
+        ['bash', ROOT / 'tools/dist_train.sh', config, str(gpus)]
         + ['--work-dir', work_dir, '--seed', '0', *args]
         + ['--cfg-options', f'train_cfg.max_epochs={EPOCHS}']
         + [f'train_cfg.val_interval={EPOCHS}'],
@@ -99,3 +99,16 @@ def test_two_hosts_with_one_process_each(tmp_path, two_processes):
     for agent in agents:
         finish(agent, tmp_path)
     assert_same(tmp_path, two_processes)
+
+
+def test_decoded_batches_are_shared_out_over_two_processes(tmp_path):
+    config = 'ghm_cwap/resnet8_digits_lt_decoded_if20'
+    finish(launch(tmp_path, 2, config=config), tmp_path)
+    with safe_checkpoints():
+        state = torch.load(tmp_path / f'epoch_{EPOCHS}.pth')['state_dict']
+    values = state['head.loss_module.values']
+    widths = state['head.loss_module.values_edges'].diff(dim=1)
+    counted = (values * widths).sum(1) * values.size(1)
+    # Each of the 482 images was counted by one of the processes.
+    sizes = state['head.loss_module.class_counts']
+    torch.testing.assert_close(counted, sizes.float())
