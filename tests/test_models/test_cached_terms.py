@@ -21,10 +21,10 @@ def test_evaluates_once_per_change():
     assert terms(state) is first and len(calls) == 1
     state[0] = 5
     assert terms(state).tolist() == [10, 4] and len(calls) == 2
-    terms(state, settings=(1,))
+    terms(state, 1)
     assert calls[-1] == (1,)
     # Another tensor, be it equal and of the same version.
-    terms(state.clone(), settings=(1,))
+    terms(state.clone(), 1)
     assert len(calls) == 4
 
 
@@ -37,7 +37,7 @@ def test_copies_begin_anew():
     copied['state'].fill_(7)
     assert copied['terms'](copied['state']).tolist() == [14]
     terms = pickle.loads(pickle.dumps(CachedTerms(class_weights)))
-    assert terms(torch.tensor([1, 1]), settings=('none', 0)).tolist() == [1, 1]
+    assert terms(torch.tensor([1, 1]), 'none', 0).tolist() == [1, 1]
 
 
 def test_inference_tensors_have_no_version():

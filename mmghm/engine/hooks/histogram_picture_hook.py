@@ -31,7 +31,7 @@ class HistogramPictureHook(Hook):
             runner (Any): The runner.
         """
         # Matplotlib is slow to import; training should not wait for it.
-        from mmghm.visualization import save_histograms
+        from mmghm.visualization.histograms import save_histograms
 
         losses = [
             m for m in runner.model.modules() if isinstance(m, GHMCWAPLoss)

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Logits that a CPU core takes through all steps before the next ones: they
-# stay in its second-level cache.
-_CHUNK_BYTES = 2**20
+# stay in its caches, and yet an operation is worth its call.
+_CHUNK_BYTES = 2**22
 # Below it -log(p) would feel the range of float32.
 _SAFE_PROBABILITY = 1e-30
 

@@ -128,6 +128,6 @@ class SoftmaxEqualizationLoss(SoftmaxLoss):
         bits = logits.new_empty(rows, -(-width // 4), dtype=torch.int64)
         bits.random_(-(2**63), None)
         thresholds = self._thresholds(
-            self.class_counts, settings=(self.tail_ratio, self.gamma)
+            self.class_counts, self.tail_ratio, self.gamma
         )
         return bits.view(torch.int16)[:, :width] - thresholds

@@ -4,7 +4,12 @@ import warnings
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
-from mmengine.dist import all_gather, all_reduce, get_dist_info
+from mmengine.dist import (
+    all_gather,
+    all_reduce,
+    get_dist_info,
+    get_world_size,
+)
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 from torch import Tensor
@@ -277,7 +282,8 @@ class GHMCWAPLoss(SoftmaxLoss):
         """
         return self._margin_terms(
             self.effective_sizes,
-            settings=(self.gamma * self.inter_balance, self.two_sided),
+            self.gamma * self.inter_balance,
+            self.two_sided,
         )
 
     def weigh(
@@ -327,7 +333,7 @@ class GHMCWAPLoss(SoftmaxLoss):
         ):
             return super()._fused_losses(logits, target, rival, own)
         terms = self._terms(self.edges)
-        shared = self._counts_are_global and get_dist_info()[1] > 1
+        shared = self._counts_are_global and get_world_size() > 1
         losses, statistics, cells = fused.cross_entropy(
             logits,
             target,
@@ -616,7 +622,7 @@ class GHMCWAPLoss(SoftmaxLoss):
         self.effective_sizes[rows] = sizes
 
     def _terms(self, edges: Tensor) -> RegionTerms:
-        return self._region_terms(edges, settings=(self.normalize,))
+        return self._region_terms(edges, self.normalize)
 
     def _cells(
         self, norm: Tensor, target: Tensor, terms: RegionTerms
@@ -633,7 +639,7 @@ class GHMCWAPLoss(SoftmaxLoss):
         """Add a labelled batch to ``counts``."""
         self._warn_without_rebin(len(cells))
         added = valid.long()
-        if self._counts_are_global and get_dist_info()[1] > 1:
+        if self._counts_are_global and get_world_size() > 1:
             cells = self._gather(cells.masked_fill(~valid, -1))
             added = (cells >= 0).long()
             cells = cells.clamp(min=0)
@@ -675,7 +681,7 @@ class GHMCWAPLoss(SoftmaxLoss):
 
     def _epoch_counts(self) -> Tuple[Tensor, Optional[Tensor]]:
         """Counts, and shares if there are any, of the epoch over all ranks."""
-        if self._counts_are_global or get_dist_info()[1] == 1:
+        if self._counts_are_global or get_world_size() == 1:
             return self.counts, self.shares if self._has_shares else None
         units = self._units()
         all_reduce(units)
@@ -738,7 +744,7 @@ class GHMCWAPLoss(SoftmaxLoss):
         # if it were only read.
         if torch.compiler.is_compiling() or self._rebin_is_called:
             return
-        self._examples_seen += batch_size * get_dist_info()[1]
+        self._examples_seen += batch_size * get_world_size()
         if self.has_class_counts:
             second_epoch = self._examples_seen >= 2 * self._num_examples
         else:

@@ -81,7 +81,7 @@ class LDAMLoss(ClassWeightedLoss):
     @property
     def margins(self) -> Tensor:
         """Margin of each class, float32 (C,)."""
-        return self._margins(self.class_counts, settings=(self.max_margin,))
+        return self._margins(self.class_counts, self.max_margin)
 
     def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
         """Lower the target's cosine by its margin, and scale.

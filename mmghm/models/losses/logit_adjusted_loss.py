@@ -64,7 +64,7 @@ class LogitAdjustedLoss(SoftmaxLoss):
         Returns:
             Tuple[Optional[Tensor], Optional[Tensor]]: float32 (C,), and None.
         """
-        return self._log_counts(self.class_counts, settings=(self.tau,)), None
+        return self._log_counts(self.class_counts, self.tau), None
 
     def class_losses(self, logits: Tensor) -> Tensor:
         """Compute the adjusted cross-entropy toward each class.
@@ -75,5 +75,5 @@ class LogitAdjustedLoss(SoftmaxLoss):
         Returns:
             Tensor: Shape (B, C).
         """
-        prior = self._log_counts(self.class_counts, settings=(self.tau,))
+        prior = self._log_counts(self.class_counts, self.tau)
         return -(logits + prior).log_softmax(dim=1)

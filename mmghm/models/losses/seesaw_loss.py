@@ -182,5 +182,5 @@ class SeesawCrossEntropyLoss(SoftmaxLoss):
         Returns:
             Tensor: float32 (rows, C).
         """
-        rival, own = self._size_terms(self.seen, settings=(self.p,))
+        rival, own = self._size_terms(self.seen, self.p)
         return seesaw_logits(logits, target, rival, own, self.q)

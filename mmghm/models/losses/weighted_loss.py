@@ -67,9 +67,7 @@ class ClassWeightedLoss(SoftmaxLoss):
     def class_weights(self) -> Tensor:
         """Weight of each class as applied now, float32 (C,), sum C."""
         weighting = self.weighting if self.weights_active else 'none'
-        return self._class_weights(
-            self.class_counts, settings=(weighting, self.beta)
-        )
+        return self._class_weights(self.class_counts, weighting, self.beta)
 
     def weigh(
         self, losses: Tensor, logits: Tensor, target: Tensor

@@ -1,21 +1,21 @@
 """Results of functions of a module's state, kept until the state changes."""
 
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 
 class CachedTerms:
-    """A function of state tensors that is evaluated once per change of them.
+    """A function of a state tensor that is evaluated once per change of it.
 
-    A tensor has changed if another one took its place or if its version
+    The tensor has changed if another one took its place or if its version
     counter has moved, which every operation in place does. Copies of a module
     (``copy.deepcopy``, pickle) begin without a result.
 
     Args:
-        function (Callable): What to evaluate; its first arguments are
-            tensors. Runs without gradients.
+        function (Callable): What to evaluate; its first argument is the
+            tensor. Runs without gradients.
 
     Examples:
         >>> import torch
@@ -30,37 +30,33 @@ class CachedTerms:
 
     def __init__(self, function: Callable) -> None:
         self.function = function
-        self._stamps: List[Tuple[Tensor, int]] = []
+        self._tensor: Optional[Tensor] = None
+        self._version = 0
         self._settings: Tuple[Any, ...] = ()
         self._result: Any = None
 
-    def __call__(self, *tensors: Tensor, settings: Tuple[Any, ...] = ()) -> Any:
+    def __call__(self, tensor: Tensor, *settings: Any) -> Any:
         """Evaluate the function, or return what it gave last time.
 
         Args:
-            *tensors (Tensor): State that the result depends on.
-            settings (Tuple[Any, ...]): Further arguments of the function.
+            tensor (Tensor): State that the result depends on.
+            *settings (Any): Further arguments of the function.
 
         Returns:
             Any: Its result; not to be changed.
         """
-        if torch.compiler.is_compiling() or any(
-            tensor.is_inference() for tensor in tensors
-        ):
+        if torch.compiler.is_compiling() or tensor.is_inference():
             # Neither traced nor inference tensors have a version to read.
             with torch.no_grad():
-                return self.function(*tensors, *settings)
+                return self.function(tensor, *settings)
         if (
-            len(self._stamps) != len(tensors)
+            tensor is not self._tensor
+            or tensor._version != self._version
             or settings != self._settings
-            or any(
-                known is not tensor or version != tensor._version
-                for tensor, (known, version) in zip(tensors, self._stamps)
-            )
         ):
             with torch.no_grad():
-                self._result = self.function(*tensors, *settings)
-            self._stamps = [(t, t._version) for t in tensors]
+                self._result = self.function(tensor, *settings)
+            self._tensor, self._version = tensor, tensor._version
             self._settings = settings
         return self._result
 
