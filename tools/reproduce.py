@@ -19,6 +19,9 @@ import os
 import re
 import signal
 import sys
+from itertools import islice
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import mean
 from typing import Dict, List, Optional, Tuple
@@ -28,6 +31,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -88,6 +92,18 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--amp', action='store_true', help='bfloat16')
     parser.add_argument(
+        '--decoded',
+        action='store_true',
+        help='small images by whole batches, see docs/performance.md',
+    )
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=1,
+        metavar='N',
+        help='runs at a time on this machine; several may share a GPU',
+    )
+    parser.add_argument(
         '--regimes', nargs='+', help='evidence: some of the regimes'
     )
     parser.add_argument(
@@ -140,6 +156,7 @@ def plan(args: argparse.Namespace) -> List[Cell]:
         args.seeds,
         args.epochs,
         args.amp,
+        args.decoded,
     )
 
 
@@ -195,9 +212,11 @@ def epoch_of(work_dir: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def run_here(jobs: List[Job], console: Console) -> List[Job]:
-    """Run one job after the other; return those that failed."""
-    failed = []
+def run_here(
+    jobs: List[Job], console: Console, at_a_time: int = 1
+) -> List[Job]:
+    """Run jobs on this machine, some at a time; return those that failed."""
+    failed: List[Job] = []
     # Processes of their own, forked from one that has imported everything.
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['mmghm.reproduce.run'])
@@ -208,38 +227,52 @@ def run_here(jobs: List[Job], console: Console) -> List[Job]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
+    epochs = [cell_config(job[0]).train_cfg.max_epochs for job in jobs]
+    running: Dict[int, Tuple[BaseProcess, TaskID]] = {}
+    waiting = iter(range(len(jobs)))
     with Progress(*columns, console=console) as progress:
-        all_epochs = sum(
-            cell_config(job[0]).train_cfg.max_epochs for job in jobs
-        )
-        whole = progress.add_task('epochs of all cells', total=all_epochs)
+        whole = progress.add_task('epochs of all cells', total=sum(epochs))
         finished = 0
-        for number, job in enumerate(jobs, start=1):
-            cell, _, work_dir, _ = job
-            epochs = cell_config(cell).train_cfg.max_epochs
-            name = f'{number}/{len(jobs)} {cell.name} seed {cell.seed}'
-            current = progress.add_task(name, total=epochs)
-            work_dir.mkdir(parents=True, exist_ok=True)
-            process = context.Process(target=run_cell_logged, args=job)
-            process.start()
-            try:
-                while process.is_alive():
-                    epoch = epoch_of(work_dir)
-                    progress.update(current, completed=epoch)
-                    progress.update(whole, completed=finished + epoch)
-                    process.join(0.5)
-            finally:
+        try:
+            while True:
+                for number in islice(waiting, at_a_time - len(running)):
+                    cell, _, work_dir, _ = jobs[number]
+                    work_dir.mkdir(parents=True, exist_ok=True)
+                    process: BaseProcess = context.Process(
+                        target=run_cell_logged, args=jobs[number]
+                    )
+                    process.start()
+                    name = f'{number + 1}/{len(jobs)} {cell.name}'
+                    bar = progress.add_task(
+                        f'{name} seed {cell.seed}', total=epochs[number]
+                    )
+                    running[number] = process, bar
+                if not running:
+                    return failed
+                wait([process.sentinel for process, _ in running.values()], 0.5)
+                reached = finished
+                for number, (process, bar) in list(running.items()):
+                    cell, _, work_dir, _ = jobs[number]
+                    if process.is_alive():
+                        epoch = epoch_of(work_dir)
+                        progress.update(bar, completed=epoch)
+                        reached += epoch
+                        continue
+                    del running[number]
+                    process.join()
+                    progress.remove_task(bar)
+                    finished += epochs[number]
+                    reached += epochs[number]
+                    if process.exitcode:
+                        failed.append(jobs[number])
+                        console.print(
+                            f'[red]failed[/red] {cell.name} seed {cell.seed}: '
+                            f'see {work_dir / "output.log"}'
+                        )
+                progress.update(whole, completed=reached)
+        finally:
+            for process, _ in running.values():
                 process.terminate()
-            finished += epochs
-            progress.update(whole, completed=finished)
-            progress.remove_task(current)
-            if process.exitcode:
-                failed.append(job)
-                console.print(
-                    f'[red]failed[/red] {cell.name} seed {cell.seed}: see '
-                    f'{work_dir / "output.log"}'
-                )
-    return failed
 
 
 def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
@@ -297,6 +330,8 @@ def render(folder: Path, console: Console) -> None:
 
 def main() -> int:
     args = parse_args()
+    if args.jobs < 1:
+        raise SystemExit(f'--jobs must be at least 1, got {args.jobs}')
     console = Console()
     study = args.table == 'evidence'
     args.results = args.results or Path(
@@ -316,7 +351,9 @@ def main() -> int:
     if args.dry_run:
         return 0
     failed = (
-        run_on_cluster(todo, args) if args.cluster else run_here(todo, console)
+        run_on_cluster(todo, args)
+        if args.cluster
+        else run_here(todo, console, args.jobs)
     )
     render_all(args.results, console)
     console.print(f'{len(failed)} of {len(todo)} runs failed.')

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 import mmghm
-from mmghm.cells import compose
+from mmghm.cells import compose, task_names
 from mmghm.datasets import dataset_class_counts, dataset_labels
 from mmghm.engine.hooks.schedule import begin_epoch
 
@@ -110,6 +110,7 @@ def plan_table(
     seeds: Sequence[int] = (0,),
     epochs: Optional[int] = None,
     amp: bool = False,
+    decoded: bool = False,
 ) -> List[Cell]:
     """List the runs of a table.
 
@@ -123,6 +124,7 @@ def plan_table(
         seeds (Sequence[int]): Seeds.
         epochs (Optional[int]): Shorter schedule.
         amp (bool): Whether to train in bfloat16.
+        decoded (bool): Whether to load by whole batches of decoded images.
 
     Returns:
         List[Cell]: Seeds vary fastest last, so that all methods have one seed
@@ -151,6 +153,11 @@ def plan_table(
             f'got {", ".join(sorted(unknown))}'
         )
     chosen = [named[name] for name in datasets or tasks]
+    if decoded:
+        chosen = [f'{task}_decoded' for task in chosen]
+        absent = sorted(set(chosen) - set(task_names()))
+        if absent:
+            raise ValueError(f'there is no task {", ".join(absent)}')
     cells = []
     for seed in seeds:
         for task in chosen:

@@ -15,7 +15,7 @@ from mmghm.models.losses.gradient_histogram import (
     find_region,
     region_weight,
 )
-from mmghm.models.losses.margin import inter_category_margin
+from mmghm.models.losses.margin import add_margin, log_sizes
 
 from .reference import ReferenceGHMCWAP
 
@@ -35,6 +35,13 @@ SWITCHES = list(
 PRINTED = dict(
     gamma=0.8, margin_size='histogram', margin_alpha=None, two_sided=False
 )
+
+
+def margin_of(sizes, target, gamma):
+    """Eq. (2), of what is added to logits of 0."""
+    rival, own = log_sizes(sizes, gamma)
+    added = add_margin(torch.zeros(len(target), len(sizes)), target, rival, own)
+    return added - own[target].unsqueeze(1)
 
 
 def batches(num_classes, seed, soft=False):
@@ -260,9 +267,7 @@ def test_absent_class_has_no_margin():
         loss(logits, target), F.cross_entropy(logits, target)
     )
     # As a rival: the margin matrix has a zero column.
-    margin = inter_category_margin(
-        loss.effective_sizes, torch.tensor([0, 1, 2]), 0.8
-    )
+    margin = margin_of(loss.effective_sizes, torch.tensor([0, 1, 2]), 0.8)
     assert not margin[:, 1].any() and not margin[1].any()
     assert margin[0, 2] < 0 and margin[2, 0] == 0
     # From the first epoch that it is seen in, it takes part.
@@ -477,7 +482,7 @@ def test_widths_and_weights_of_any_histogram(counts, alpha, normalize):
 def test_margins_are_at_most_zero(counts, gamma):
     sizes = torch.tensor(counts, dtype=torch.float32)
     target = torch.arange(len(counts))
-    margin = inter_category_margin(sizes, target, gamma)
+    margin = margin_of(sizes, target, gamma)
     assert (margin <= 0).all() and margin.isfinite().all()
     assert not margin.diagonal().any()
     assert not (margin * margin.t()).any()  # never both ways

@@ -2,6 +2,7 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .aura_rebin_hook import AURARebinHook, Rebinnable
 from .class_counts_hook import ClassCountsHook
 from .deferred_reweighting_hook import DeferredReweightingHook
+from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .group_table_hook import GroupTableHook
 from .histogram_picture_hook import HistogramPictureHook
@@ -11,6 +12,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'ClassCountsHook',
     'DeferredReweightingHook',
+    'DeferredRuntimeInfoHook',
     'EpochSeedHook',
     'GroupTableHook',
     'HistogramPictureHook',

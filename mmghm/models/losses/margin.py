@@ -31,23 +31,6 @@ def log_sizes(sizes: Tensor, gamma: float) -> Tuple[Tensor, Tensor]:
     return rival, torch.where(present, scaled, smallest)
 
 
-def inter_category_margin(
-    sizes: Tensor, target: Tensor, gamma: float
-) -> Tensor:
-    """Margin on every logit of every example, eq. (2).
-
-    Args:
-        sizes (Tensor): S per category, shape (C,).
-        target (Tensor): Class index of each example, shape (B,).
-        gamma (float): Strength of the margin, at least 0.
-
-    Returns:
-        Tensor: M, shape (B, C), at most 0, and 0 at the target itself.
-    """
-    rival, own = log_sizes(sizes, gamma)
-    return (rival - own[target].unsqueeze(1)).clamp_(max=0)
-
-
 def log_prior(sizes: Tensor, gamma: float) -> Tensor:
     """Eq. (2) without its minimum: ``M_mn = gamma * log(S_n / S_m)``.
 
@@ -98,6 +81,9 @@ def add_margin(
 ) -> Tensor:
     """Add each example's margin to its logits: ``z + M_y`` of eq. (3).
 
+    Up to a constant of the example, ``own[y]``, which softmax cancels:
+    ``min(0, rival - own) = min(rival, own) - own``.
+
     Args:
         logits (Tensor): z, shape (B, C), any floating dtype.
         target (Tensor): Class indices, shape (B,).
@@ -112,7 +98,7 @@ def add_margin(
     if own is None:
         return logits + rival
     # Added in place into the margin: one buffer of B x C less.
-    return (rival - own[target].unsqueeze(1)).clamp_(max=0).add_(logits)
+    return torch.minimum(rival, own[target].unsqueeze(1)).add_(logits)
 
 
 def margin_cross_entropy_per_class(

@@ -24,6 +24,8 @@ def seesaw_logits(
 ) -> Tensor:
     """Add Seesaw's two factors to the logits as margins.
 
+    Up to a constant of the example, which softmax cancels.
+
     Rival j of an example of class i gets
     ``p * log(min(1, N_j / N_i)) + q * log(max(1, s_j / max(s_i, eps)))``
     (Wang et al. 2021, eq. 4 to 6), with the scores s of the raw logits.
@@ -45,14 +47,15 @@ def seesaw_logits(
         return adjusted
     with torch.no_grad():
         logits = logits.float()
-        column = target.unsqueeze(1)
-        own_logit = logits.gather(1, column)
-        # log s_i by the largest logit, whose score does not underflow.
-        largest = logits.softmax(1).amax(1, keepdim=True).log()
-        score = own_logit - logits.amax(1, keepdim=True) + largest
-        # log(s_j / max(s_i, eps)) = z_j - z_i - max(0, log(eps) - log s_i)
-        threshold = own_logit + (math.log(eps) - score).clamp_(min=0)
-        excess = (logits - threshold).clamp_(min=0)
+        # Of the largest logit, whose score does not underflow.
+        score = logits.softmax(1).amax(1, keepdim=True)
+        normaliser = logits.amax(1, keepdim=True) - score.log_()
+        # log(s_j / max(s_i, eps)) = z_j - max(z_i, normaliser + log(eps))
+        threshold = torch.maximum(
+            logits.gather(1, target.unsqueeze(1)), normaliser + math.log(eps)
+        )
+        # max(0, z - threshold) up to a constant of the example.
+        excess = torch.maximum(logits, threshold)
     return torch.add(adjusted, excess, alpha=q)
 
 
