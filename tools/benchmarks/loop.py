@@ -1,4 +1,4 @@
-"""Training through MMEngine's Runner: images a second, cost of an epoch."""
+"""Training through MMEngine's Runner: images a second."""
 
 import os
 import tempfile
@@ -175,41 +175,5 @@ def images_per_second(device: str, quick: bool) -> List[Row]:
     )
 
 
-def epoch_cost(device: str, quick: bool) -> List[Row]:
-    """An epoch of GHM-CWAP, W acting, beside one of cross-entropy."""
-    # Whole batches of the 12,406 images.
-    steps = 6 if quick else 96
-    rounds = 1 if quick else 4
-    batch = 16 if quick else 128
-    samples: Dict[str, List[float]] = {}
-    ends: Dict[str, List[float]] = {}
-    for _ in progress(range(rounds), 'cost of an epoch'):
-        for name, method in (
-            ('cross-entropy', 'softmax'),
-            ('GHM-CWAP', 'ghm_cwap'),
-        ):
-            cfg = config(method, True, True, steps, device, batch, 100)
-            for hook in cfg.custom_hooks:
-                if hook.type == 'AURARebinHook':
-                    hook.begin = 0
-            durations, end = run(cfg)
-            # Medians, lest a disturbance of the machine decide.
-            settled = float(np.median(durations[len(durations) // 5 :]))
-            samples.setdefault(name, []).append(steps * settled + end)
-            ends.setdefault(name, []).append(end)
-    rows = summarise(
-        f'{steps} steps',
-        {name: np.asarray(values) for name, values in samples.items()},
-        'cross-entropy',
-        's',
-        1,
-    )
-    for row in rows:
-        row.note = f'of it the end {1e3 * np.median(ends[row.subject]):.2f} ms'
-    return rows
-
-
 def main(device: str, quick: bool) -> Dict[str, List[Row]]:
-    return dict(
-        loop=images_per_second(device, quick), epoch=epoch_cost(device, quick)
-    )
+    return dict(loop=images_per_second(device, quick))

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from harness import RESULTS, write
 
-BENCHMARKS = ('losses', 'rebin', 'start', 'large_images', 'loop')
+BENCHMARKS = ('losses', 'rebin', 'start', 'large_images', 'loop', 'epoch')
 
 
 def parse_args() -> argparse.Namespace:
