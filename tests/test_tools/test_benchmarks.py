@@ -1,0 +1,69 @@
+"""The benchmarks run, and docs/performance.md says what they found."""
+
+import csv
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ..conftest import ROOT
+
+BENCHMARKS = ROOT / 'tools/benchmarks'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the page, where relative paths lead."""
+    (tmp_path / 'docs').mkdir()
+    shutil.copy(ROOT / 'docs/performance.md', tmp_path / 'docs')
+    shutil.copytree(ROOT / 'results/decoded', tmp_path / 'results/decoded')
+    return tmp_path
+
+
+def run(folder, script, *args):
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', BENCHMARKS / script, *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_every_benchmark_runs(folder):
+    run(folder, 'run.py', '--quick', '--device', 'cpu')
+    found = {}
+    for path in (folder / 'results/performance').glob('*.csv'):
+        with open(path, newline='') as file:
+            found[path.stem] = list(csv.DictReader(file))
+    assert set(found) == {
+        f'{name}_cpu'
+        for name in (
+            'losses',
+            'losses_by_batch',
+            'losses_by_classes',
+            'rebin',
+            'start',
+            'large_images',
+            'loop',
+            'epoch',
+        )
+    }
+    for rows in found.values():
+        assert all(float(row['median']) > 0 for row in rows)
+        assert all(row['hardware'] and row['versions'] for row in rows)
+    run(folder, 'render.py')
+    page = (folder / 'docs/performance.md').read_text()
+    assert '128 x 100' in page and '512 x 8142' not in page
+    for name in ('by_classes', 'by_batch'):
+        assert (folder / f'results/performance/{name}.png').stat().st_size
+
+
+def test_the_page_is_what_the_figures_render(folder):
+    shutil.copytree(
+        ROOT / 'results/performance', folder / 'results/performance'
+    )
+    run(folder, 'render.py')
+    page = ROOT / 'docs/performance.md'
+    assert (folder / 'docs/performance.md').read_text() == page.read_text()
