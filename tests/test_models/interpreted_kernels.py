@@ -105,3 +105,44 @@ def test_take_more_classes_than_a_block():
         for v in (value, expected)
     )
     torch.testing.assert_close(ours, theirs)
+
+
+def test_what_does_not_work_is_not_used(monkeypatch):
+    loss = GHMCWAPLoss(3, class_counts=[5, 3, 1])
+    logits, target = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    expected = loss(logits, target)
+    assert fused.is_available(logits)
+
+    def broken(*args):
+        raise RuntimeError('no C compiler')
+
+    fused._works.cache_clear()
+    monkeypatch.setattr(fused, 'example_weights', broken)
+    try:
+        other = GHMCWAPLoss(3, class_counts=[5, 3, 1])
+        with pytest.warns(UserWarning, match='not used .* no C compiler'):
+            torch.testing.assert_close(other(logits, target), expected)
+    finally:
+        fused._works.cache_clear()
+
+
+def test_is_tried_in_inference_too():
+    fused._works.cache_clear()
+    with torch.inference_mode():
+        assert fused.is_available(torch.randn(2, 3))
+
+
+def test_wrong_results_are_not_used(monkeypatch):
+    fused._works.cache_clear()
+    right = fused.cross_entropy
+
+    def wrong(*args):
+        losses, *others = right(*args)
+        return losses + 0.1, *others
+
+    monkeypatch.setattr(fused, 'cross_entropy', wrong)
+    try:
+        with pytest.warns(UserWarning, match='not close'):
+            assert not fused.is_available(torch.randn(2, 3))
+    finally:
+        fused._works.cache_clear()

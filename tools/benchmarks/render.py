@@ -100,12 +100,14 @@ def draw(name: str, axis: str, place: int, path: Path) -> None:
     colors = matplotlib.colormaps['tab10']
     figure = Figure(figsize=(7, 4), layout='constrained')
     axes = figure.subplots()
+    ticks: List[int] = []
     for number, subject in enumerate((CROSS_ENTROPY, GHM_CWAP, MARGIN_ONLY)):
         for device, style in (('cpu', '-'), ('cuda', '--')):
             rows = [r for r in read(name, device) if r['subject'] == subject]
             if not rows:
                 continue
             sizes = [int(row['case'].split(' x ')[place]) for row in rows]
+            ticks = sizes
             low, middle, high = (
                 [float(row[key]) for row in rows]
                 for key in ('q25', 'median', 'q75')
@@ -126,6 +128,8 @@ def draw(name: str, axis: str, place: int, path: Path) -> None:
         xlabel=axis,
         ylabel='forward and backward, milliseconds',
     )
+    axes.set_xticks(ticks, [f'{size:,}' for size in ticks])
+    axes.minorticks_off()
     axes.grid(alpha=0.3, which='both')
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)

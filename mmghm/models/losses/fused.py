@@ -9,11 +9,14 @@ one kernel cannot do it all.
 - :func:`example_weights`: W of each example (eq. 1);
 - :class:`FusedGradient`: the gradient.
 
-Everything is computed in float32. Where Triton is missing the losses take
-their plain path. ``TRITON_INTERPRET=1`` runs the kernels on a CPU.
+Everything is computed in float32. Before a device's first batch the kernels
+are compared with PyTorch on a small one; where that fails (no Triton, no C
+compiler for it, a device it does not know) the losses take their plain path,
+with a warning that says why. ``TRITON_INTERPRET=1`` runs the kernels on a CPU.
 """
 
 import os
+import warnings
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,10 +24,17 @@ from types import ModuleType
 from typing import Any, NamedTuple, Optional, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .gradient_histogram import RegionTerms
+from .gradient_histogram import (
+    RegionTerms,
+    equal_edges,
+    region_terms,
+    region_weight,
+)
+from .margin import add_margin, log_prior, log_sizes
 
 # Logits that a program holds at a time.
 _MAX_BLOCK = 8192
@@ -38,14 +48,14 @@ def is_available(logits: Tensor) -> bool:
 
     Returns:
         bool: Whether they lie on a CUDA device (or Triton interprets), with
-        contiguous rows, in a dtype that float32 holds, and Triton is there.
+        contiguous rows, in a dtype that float32 holds, and Triton works there.
     """
     return (
         (logits.is_cuda or os.environ.get('TRITON_INTERPRET') == '1')
-        and _has_triton()
         and logits.dtype != torch.float64
         and logits.size(0) > 0
         and logits.stride(1) == 1
+        and _works(logits.device)
     )
 
 
@@ -237,8 +247,54 @@ class FusedGradient(torch.autograd.Function):
 
 
 @cache
-def _has_triton() -> bool:
-    return find_spec('triton') is not None
+def _works(device: torch.device) -> bool:
+    """Compare all kernels with PyTorch on a small batch, once a device."""
+    if find_spec('triton') is None:
+        return False
+    try:
+        with torch.inference_mode(False):
+            _compare(device)
+    except Exception as error:
+        warnings.warn(
+            f"the losses' Triton kernels are not used on {device}, where they "
+            'cost more memory and time: '
+            f'{type(error).__name__}: {error}'
+        )
+        return False
+    return True
+
+
+def _compare(device: torch.device) -> None:
+    logits = torch.linspace(-2, 3, 20, device=device).view(4, 5).sin() * 4
+    target = torch.tensor([0, 4, 2, 2], device=device)
+    sizes = torch.tensor([9.0, 7.0, 5.0, 3.0, 1.0], device=device)
+    counts = torch.zeros(5, 3, dtype=torch.int64, device=device)
+    edges = equal_edges(3).to(device).repeat(5, 1)
+    terms = region_terms(edges, 'gradient')
+    for rival, own in (log_sizes(sizes, 1.0), (log_prior(sizes, 1.0), None)):
+        losses, statistics, cells = cross_entropy(
+            logits, target, rival, own, terms, counts
+        )
+        with torch.enable_grad():
+            leaf = logits.clone().requires_grad_()
+            expected = F.cross_entropy(
+                add_margin(leaf, target, rival, own), target, reduction='none'
+            )
+            values = FusedGradient.apply(
+                leaf, losses, target, rival, own, statistics, sizes[:4]
+            )
+            ours, theirs = (
+                torch.autograd.grad(v.sum(), leaf)[0]
+                for v in (values, expected * sizes[:4])
+            )
+        torch.testing.assert_close(losses, expected.detach())
+        torch.testing.assert_close(ours, theirs)
+    assert cells is not None, 'there are terms'
+    weights = example_weights(cells, counts, terms, 0.9, 'gradient')
+    density = counts * terms.lone_example
+    table = region_weight(density, edges, 0.9, 'gradient')
+    torch.testing.assert_close(weights, table.view(-1)[cells])
+    assert int(counts.sum()) == 2 * len(target), 'each example counts once'
 
 
 @cache
