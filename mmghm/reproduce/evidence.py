@@ -163,11 +163,11 @@ def apply(
             type='LongTailDataset', profile='none', holdout=regime.held_out
         )
         dataset.dataset = ConfigDict(part, dataset=pool)
-        test = cfg.val_dataloader.dataset
+        held = ConfigDict(pool)
+        if 'pipeline' in held:
+            held.pipeline = cfg.val_dataloader.dataset.pipeline
         cfg.val_dataloader.dataset = ConfigDict(
-            part,
-            part='holdout',
-            dataset=ConfigDict(pool, pipeline=test.pipeline),
+            part, part='holdout', dataset=held
         )
     # Small sets: workers would take longer to start than to load.
     for loader in (cfg.train_dataloader, cfg.val_dataloader):

@@ -20,6 +20,7 @@ BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 CROSS_ENTROPY = 'F.cross_entropy'
 GHM_CWAP = 'GHM-CWAP'
 MARGIN_ONLY = 'GHM-CWAP before W acts'
+LDAM = 'LDAM'
 # Repetitions are chosen so that a case takes about as long as another.
 _LOGITS_PER_CASE = 60_000_000
 
@@ -53,7 +54,7 @@ def make_losses(num_classes: int, every: bool) -> Dict[str, torch.nn.Module]:
                 'Balanced Softmax': ours.LogitAdjustedLoss(**given),
                 'effective number': ours.ReweightedCrossEntropyLoss(**given),
                 'focal': ours.SoftmaxFocalLoss(**given),
-                'LDAM': ours.LDAMLoss(**given),
+                LDAM: ours.LDAMLoss(**given),
                 'equalization': ours.SoftmaxEqualizationLoss(**given),
                 'GHM-C': ours.GHMCrossEntropyLoss(num_classes),
                 'Seesaw': ours.SeesawCrossEntropyLoss(num_classes),
@@ -87,11 +88,14 @@ def measure(
     weights = torch.tensor(long_tail(num_classes), dtype=torch.float32)
     target = weights.multinomial(batch, replacement=True).to(device)
     torch.compiler.reset()
+    # LDAM takes cosines.
+    cosines = logits.detach().tanh().requires_grad_()
     plain = step(F.cross_entropy, logits, target)
     repeats = max(9, min(400, _LOGITS_PER_CASE // (batch * num_classes)))
     rows: List[Row] = []
     for name, loss in make_losses(num_classes, every).items():
-        run = step(loss.to(device), logits, target)
+        scores = cosines if name == LDAM else logits
+        run = step(loss.to(device), scores, target)
         # Each beside cross-entropy alone, lest the others' buffers and code
         # crowd its caches.
         pair = {CROSS_ENTROPY: plain, name: run}

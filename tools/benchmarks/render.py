@@ -228,6 +228,7 @@ def blocks() -> Dict[str, str]:
         made[f'epoch parts {device}'] = epoch_parts(device)
     made['losses bfloat16 cuda'] = block('losses_bfloat16', 'cuda', by_case)
     made['start cpu'] = block('start', 'cpu', listed)
+    made['alternatives cpu'] = block('alternatives', 'cpu', listed)
     made['accuracy'] = accuracy()
     return made
 

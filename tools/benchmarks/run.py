@@ -17,7 +17,17 @@ from pathlib import Path
 import torch
 from harness import RESULTS, write
 
-BENCHMARKS = ('losses', 'rebin', 'start', 'large_images', 'loop', 'epoch')
+BENCHMARKS = (
+    'losses',
+    'alternatives',
+    'rebin',
+    'start',
+    'large_images',
+    'loop',
+    'epoch',
+)
+# About the host, whatever the device.
+CPU_ONLY = ('alternatives', 'start')
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,6 +65,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     for name in args.benchmarks:
+        if name in CPU_ONLY and args.device != 'cpu':
+            continue
         found = import_module(name).main(args.device, args.quick)
         for table, rows in found.items():
             write(f'{table}_{args.device}', rows, args.out)

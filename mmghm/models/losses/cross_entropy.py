@@ -168,5 +168,6 @@ def complete_gradient(
     Returns:
         Tensor: ``(softmax - one_hot(target)) * factor``, shape (B, C).
     """
-    softmax.scatter_(1, target.unsqueeze(1), -1.0, reduce='add')
+    own = target.unsqueeze(1)
+    softmax.scatter_add_(1, own, softmax.new_full(own.shape, -1.0))
     return softmax.mul_(factor.unsqueeze(1))
