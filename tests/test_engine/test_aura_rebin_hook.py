@@ -184,7 +184,7 @@ def test_order_of_hooks(digits_cfg):
     ]
     names = [type(h).__name__ for h in Runner.from_cfg(cfg).hooks]
     ours = names.index('AURARebinHook')
-    assert names.index('RuntimeInfoHook') < ours
+    assert names.index('DeferredRuntimeInfoHook') < ours
     for later in (
         'EMAHook',
         'SyncBuffersHook',
