@@ -6,7 +6,6 @@ from typing import Any, Callable, Optional, Tuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 # Logits that a CPU core takes through all steps before the next ones: they
 # stay in its caches, and yet an operation is worth its call.
@@ -46,7 +45,6 @@ class KnownGradient(torch.autograd.Function):
         return values.view_as(values)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:
         """Multiply the gradient by that of the values.
 
@@ -57,17 +55,41 @@ class KnownGradient(torch.autograd.Function):
         Returns:
             Tuple[Tensor, None, None]: Gradient of the logits, in their dtype.
         """
+        refuse_second_derivative()
         (gradient,) = ctx.saved_tensors
         if grad.dim():
             grad = grad.unsqueeze(1)
         elif grad.device.type == 'cpu' and grad.item() == 1:
             return gradient.to(ctx.dtype), None, None
         # Nobody reads it again unless the graph is kept.
-        if torch._C._autograd._get_current_graph_task_keep_graph():
+        if _graph_is_kept():
             gradient = gradient * grad
         else:
             gradient = gradient.mul_(grad)
         return gradient.to(ctx.dtype), None, None
+
+
+def refuse_second_derivative() -> None:
+    """Raise an error in a backward pass that builds a graph of its own.
+
+    ``once_differentiable`` would let a gradient penalty pass as a constant.
+
+    Raises:
+        RuntimeError: Under ``create_graph=True``.
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "mmghm's losses are differentiable once: their gradient cannot be "
+            'differentiated again; call backward() without create_graph=True'
+        )
+
+
+def _graph_is_kept() -> bool:
+    """Whether the backward pass under way may be repeated."""
+    autograd = torch._C._autograd
+    # Before torch 2.6 nobody knows.
+    ask = getattr(autograd, '_get_current_graph_task_keep_graph', None)
+    return ask is None or ask()
 
 
 @torch.no_grad()

@@ -26,8 +26,8 @@ from typing import Any, NamedTuple, Optional, Tuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from .cross_entropy import refuse_second_derivative
 from .gradient_histogram import (
     RegionTerms,
     equal_edges,
@@ -207,7 +207,6 @@ class FusedGradient(torch.autograd.Function):
         return values.view_as(values)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         """Compute the gradient.
 
@@ -219,6 +218,7 @@ class FusedGradient(torch.autograd.Function):
             Tuple[Optional[Tensor], ...]: Gradient of the logits in their
             dtype, and None for the other arguments.
         """
+        refuse_second_derivative()
         logits, target, rival, own, factor, largest, inverse = ctx.saved_tensors
         number, width = logits.shape
         gradient = torch.empty_like(
