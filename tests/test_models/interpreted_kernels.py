@@ -82,10 +82,13 @@ def test_keep_half_precision(dtype):
     assert value.dtype == torch.float32 and logits.grad.dtype == dtype
 
 
+@pytest.mark.parametrize('histogram', ['running', 'fading', 'previous'])
+@pytest.mark.parametrize('classes', [3, 9])
 @pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
-def test_do_not_count_bad_logits(bad):
-    loss = GHMCWAPLoss(3, class_counts=[5, 3, 1])
-    logits, target = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+def test_do_not_count_bad_logits(bad, classes, histogram):
+    counts = list(range(classes, 0, -1))
+    loss = GHMCWAPLoss(classes, class_counts=counts, histogram=histogram)
+    logits, target = torch.randn(4, classes), torch.tensor([0, 1, 2, 0])
     logits[1, 2] = bad
     values = loss(logits, target, reduction_override='none')
     assert values.isnan().tolist() == [False, True, False, False]

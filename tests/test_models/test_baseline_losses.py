@@ -16,6 +16,7 @@ from mmghm.models import (
     SoftmaxEqualizationLoss,
     SoftmaxFocalLoss,
 )
+from mmghm.models.losses import ghmc_loss
 from mmghm.models.losses.class_weights import class_weights
 
 COUNTS = [400, 90, 25, 4, 1]
@@ -345,3 +346,17 @@ def test_reads_counts_from_a_file(tmp_path):
 def test_refuses_bad_arguments(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+@pytest.mark.parametrize('bad', [0.0, float('nan')])
+def test_ghm_c_counts_alike_on_every_device(bad, monkeypatch):
+    logits, target = 3 * torch.randn(40, C), torch.randint(C, (40,))
+    logits[3, 1] += bad
+    loss, other = GHMCrossEntropyLoss(C), GHMCrossEntropyLoss(C)
+    expected = loss(logits, target, reduction_override='none')
+    monkeypatch.setattr(ghmc_loss, 'is_readable', lambda tensor: False)
+    actual = other(logits, target, reduction_override='none')
+    torch.testing.assert_close(actual, expected, equal_nan=True)
+    assert torch.equal(other.smooth_counts, loss.smooth_counts)
+    assert not loss.smooth_counts.isnan().any()
+    assert actual.isnan().sum() == (bad != 0)

@@ -102,6 +102,24 @@ def test_a_failed_cell_does_not_stop_the_others(tmp_path):
     assert methods == ['seesaw']
 
 
+def test_two_at_a_time_by_whole_batches(tmp_path):
+    code, output = finish(tmp_path, '--decoded', '--jobs', '2')
+    assert code == 0 and '0 of 2 runs failed' in output, output
+    results = load_results(tmp_path / 'results')
+    assert [r['cell']['task'] for r in results] == [
+        'resnet8_digits_lt_decoded'
+    ] * 2
+    # Both had begun before either was done.
+    logs = list((tmp_path / 'work_dirs').rglob('output.log'))
+    ends = list((tmp_path / 'results').glob('*.json'))
+    assert len(logs) == len(ends) == 2
+    assert max(os.stat(log.parent / 'lock').st_mtime for log in logs) < min(
+        os.stat(end).st_mtime for end in ends
+    )
+    code, output = finish(tmp_path, '--jobs', '0')
+    assert code == 1 and '--jobs must be at least 1' in output
+
+
 def test_runs_on_a_cluster(tmp_path):
     pytest.importorskip('submitit', reason='submitit is an extra')
     code, output = finish(tmp_path, '--cluster', 'local')

@@ -326,7 +326,7 @@ def check_labels(target: Tensor, num_classes: int, owner: str) -> None:
     Raises:
         ValueError: If a label on the CPU is out of range.
     """
-    if _is_readable(target):
+    if is_readable(target):
         if len(target) == 0:
             return
         # Fewer operations than the assertion, on the path of every step.
@@ -368,13 +368,13 @@ def require(valid: Tensor, value: Tensor, message: str) -> None:
     Raises:
         ValueError: If a value on the CPU is not fine.
     """
-    if not _is_readable(valid):
+    if not is_readable(valid):
         torch._assert_async(valid.all(), message)
     elif not valid.all():
         raise ValueError(f'{message}, got {value[~valid][0].item()}')
 
 
-def _is_readable(tensor: Tensor) -> bool:
+def is_readable(tensor: Tensor) -> bool:
     """Whether to read a value neither waits for a device nor breaks a graph."""
     return tensor.device.type == 'cpu' and not torch.compiler.is_compiling()
 

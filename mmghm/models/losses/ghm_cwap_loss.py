@@ -356,7 +356,8 @@ class GHMCWAPLoss(SoftmaxLoss):
                 )
             )
         else:
-            cells = cells.clamp(min=0)
+            # A cell of their own category for examples that have none.
+            cells = torch.maximum(cells, target * self.num_regions)
             weight = self._cell_weights(cells, target, terms, counts)
         return losses, statistics, None, weight
 

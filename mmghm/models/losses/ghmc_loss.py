@@ -14,6 +14,7 @@ from .base import (
     check_choice,
     check_integer,
     check_number,
+    is_readable,
 )
 from .cross_entropy import KnownGradient
 
@@ -93,6 +94,7 @@ class GHMCrossEntropyLoss(LongTailLoss):
         if target.dim() == 2 or torch.compiler.is_compiling():
             return super().reduced_loss(logits, target, weight, scale)
         own = target.long().unsqueeze(1)
+        needs_gradient = torch.is_grad_enabled() and logits.requires_grad
         with torch.no_grad():
             # With the target's logit negated g = |sigmoid(z) - t| = sigmoid(z)
             # and the cross-entropy is softplus(z) for all pairs alike.
@@ -106,6 +108,8 @@ class GHMCrossEntropyLoss(LongTailLoss):
             if weight is not None:
                 factor = factor * weight
             total = losses * factor if scale is None else losses.dot(factor)
+            if not needs_gradient:
+                return total
             gradient = norm.mul_(pair_weight).mul_(factor.unsqueeze(1))
             gradient.scatter_(1, own, -gradient.gather(1, own))
         return KnownGradient.apply(logits, total, gradient)
@@ -140,7 +144,16 @@ class GHMCrossEntropyLoss(LongTailLoss):
         # The last bin holds 1 as well; a NaN goes to one that is not counted.
         region = (norm * self.bins).nan_to_num_(nan=self.bins + 1.0)
         index = region.to(torch.int32).view(-1)
-        counts = torch.bincount(index, minlength=self.bins + 2)
+        if is_readable(index):
+            counts = torch.bincount(index, minlength=self.bins + 2)
+        else:
+            # bincount would wait for the device to tell the largest index.
+            counts = torch.zeros(
+                self.bins + 2, dtype=torch.int64, device=index.device
+            )
+            counts.scatter_add_(
+                0, index.long(), torch.ones_like(index, dtype=torch.int64)
+            )
         counts[self.bins - 1] += counts[self.bins]
         counts = counts[: self.bins]
         all_reduce(counts)
