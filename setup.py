@@ -23,13 +23,24 @@ def requirements(name: str) -> list:
 
 
 class BuildWithConfigs(build_py):
-    """Pack configs and tools into the package, where OpenMMLab looks."""
+    """Pack configs and tools into the package, where OpenMMLab looks.
+
+    mim looks in ``mmghm/.mim``, MMEngine's ``read_base`` in ``mmghm/configs``.
+    """
 
     def run(self) -> None:
         """Build, then copy."""
         super().run()
         base = ROOT if self.editable_mode else Path(self.build_lib)
-        packed = base / 'mmghm' / '.mim'
+        self.pack(base / 'mmghm' / '.mim')
+        self.write_importable_configs(base / 'mmghm' / 'configs')
+
+    def pack(self, packed: Path) -> None:
+        """Copy configs and tools, or link to them if installed editable.
+
+        Args:
+            packed (Path): The folder to make.
+        """
         shutil.rmtree(packed, ignore_errors=True)
         packed.mkdir(parents=True)
         for name in ('configs', 'tools', 'model-index.yml'):
@@ -43,6 +54,23 @@ class BuildWithConfigs(build_py):
                     packed / name,
                     ignore=shutil.ignore_patterns('__pycache__'),
                 )
+
+    def write_importable_configs(self, folder: Path) -> None:
+        """Write a module per config that ``read_base`` can import.
+
+        Args:
+            folder (Path): The folder to make.
+        """
+        shutil.rmtree(folder, ignore_errors=True)
+        for path in (ROOT / 'configs').rglob('*.py'):
+            name = path.relative_to(ROOT / 'configs')
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            # MMEngine makes import statements lazy, and this call must not be.
+            (folder / name).write_text(
+                '# Written by setup.py.\n'
+                "globals().update(__import__('mmghm.cells', fromlist=['cells'])"
+                f".config_variables('{name.as_posix()}'))\n"
+            )
 
 
 version: dict = {}

@@ -7,7 +7,7 @@ The grid of the paper's tables is composed from ``configs/_base_/losses`` and
 import os.path as osp
 import re
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 from mmengine.config import Config, ConfigDict
 
@@ -80,6 +80,20 @@ def load_config(name: str) -> Config:
             f'{", ".join(method_names())}; tasks: {", ".join(task_names())}'
         )
     return compose(method, task, int(factor) if factor else None)
+
+
+def config_variables(name: str) -> Dict[str, Any]:
+    """Read one of the package's config files, for ``read_base``.
+
+    ``mmghm/configs``, which setup.py writes, calls it for each file.
+
+    Args:
+        name (str): Path inside :func:`configs_folder`.
+
+    Returns:
+        Dict[str, Any]: What the file and its bases define.
+    """
+    return Config.fromfile(str(configs_folder() / name)).to_dict()
 
 
 def compose(

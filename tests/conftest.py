@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.logging import MessageHub
@@ -53,3 +54,20 @@ def cifar10_folder(tmp_path_factory):
     with tarfile.open(CIFAR10_ARCHIVE) as archive:
         archive.extractall(folder, filter='data')
     return folder / 'cifar10'
+
+
+@pytest.fixture(scope='session')
+def class_folders(tmp_path_factory):
+    """Images of noise in train/<class>/ and test/<class>/, long-tailed."""
+    import cv2
+
+    folder = tmp_path_factory.mktemp('photos')
+    rng = np.random.default_rng(0)
+    for split, most in (('train', 16), ('test', 2)):
+        for label in range(10):
+            place = folder / split / f'digit{label}'
+            place.mkdir(parents=True)
+            for number in range(max(most >> (label // 2), 1)):
+                image = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+                cv2.imwrite(str(place / f'{number}.png'), image)
+    return folder

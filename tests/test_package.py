@@ -72,43 +72,171 @@ def run(installed, folder, *args):
 
 
 def test_trains_from_an_empty_folder(installed, tmp_path):
-    tool = str(installed / 'mmghm/.mim/tools/train.py')
     short = ['--cfg-options', 'train_cfg.max_epochs=1']
-    run(installed, tmp_path, tool, 'ghm_cwap/resnet8_digits_lt', *short)
+    name = 'ghm_cwap/resnet8_digits_lt'
+    run(installed, tmp_path, '-m', 'mmghm', 'train', name, *short)
     assert os.listdir(tmp_path) == ['work_dirs']
+
+
+def stock(tool):
+    """One of mmpretrain's own tools."""
+    return str(Path(mmpretrain.__file__).parent / '.mim/tools' / tool)
+
+
+ONE_EPOCH = 'train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=1)\n'
+INHERITED = (
+    "_base_ = 'mmghm::ghm_cwap/resnet8_digits_lt.py'\n"
+    'train_cfg = dict(max_epochs=1, val_interval=1)\n'
+)
+
+
+def check_trained(folder, output):
+    assert (folder / 'work_dirs/mine/epoch_1.pth').exists()
+    assert 'GHMCWAPLoss' in output
+
+
+def test_inherits_by_read_base(installed, tmp_path):
+    """With mmpretrain's own tool and nothing of ours but the package."""
+    (tmp_path / 'mine.py').write_text(
+        'from mmengine.config import read_base\n'
+        'with read_base():\n'
+        '    from mmghm.configs.ghm_cwap.resnet8_digits_lt import *\n'
+        'train_cfg.update(max_epochs=1, val_interval=1)\n'
+    )
+    output = run(installed, tmp_path, stock('train.py'), 'mine.py')
+    check_trained(tmp_path, output)
+
+
+def test_every_config_can_be_imported_by_read_base(installed, tmp_path):
+    names = [
+        str(path.relative_to(CONFIGS).with_suffix(''))
+        for path in CONFIGS.glob('[a-z]*/*.py')
+    ]
+    code = (
+        'import mmghm\n'
+        'from mmengine.config import Config\n'
+        f'for name in {names}:\n'
+        "    module = name.replace('/', '.')\n"
+        "    open('child.py', 'w').write('from mmengine.config import "
+        "read_base\\nwith read_base():\\n    from mmghm.configs.' + module + "
+        "' import *')\n"
+        "    read = Config.fromfile('child.py')\n"
+        f"    whole = Config.fromfile('{CONFIGS}/' + name + '.py')\n"
+        '    assert read.to_dict() == whole.to_dict(), name\n'
+    )
+    run(installed, tmp_path, '-c', code)
+
+
+@pytest.mark.parametrize('tool', ['ours', 'stock', 'mim'])
+def test_inherits_by_name(installed, tmp_path, tool):
+    """`mmghm::` needs the package imported before the config is read."""
+    (tmp_path / 'mine.py').write_text(INHERITED)
+    if tool == 'ours':
+        command = ['-m', 'mmghm', 'train']
+    elif tool == 'stock':
+        code = (
+            'import mmghm, runpy\n'
+            f"runpy.run_path('{stock('train.py')}', run_name='__main__')"
+        )
+        command = ['-c', code]
+    else:
+        pytest.importorskip('mim')
+        command = ['-m', 'mim', 'train', 'mmghm']
+    output = run(installed, tmp_path, *command, 'mine.py')
+    check_trained(tmp_path, output)
+
+
+THREE_LINES = """
+custom_imports = dict(imports=['mmghm'])
+model['head']['loss'] = dict(type='GHMCWAPLoss', num_classes=10)
+custom_hooks = [dict(type='AURARebinHook')]
+"""
+
+
+def test_three_lines_change_the_loss_of_a_project(
+    installed, tmp_path, class_folders
+):
+    """The project's own dataset, backbone and tool; the loss alone is ours."""
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+    loader = dict(
+        batch_size=8,
+        num_workers=0,
+        persistent_workers=False,
+        dataset=dict(
+            type='CustomDataset',
+            data_root=str(class_folders / 'train'),
+            pipeline=pipeline,
+        ),
+        sampler=dict(type='DefaultSampler', shuffle=True),
+    )
+    project = dict(
+        default_scope='mmpretrain',
+        data_preprocessor=dict(num_classes=10, mean=[127.0], std=[60.0]),
+        train_dataloader=loader,
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
+        model=dict(
+            type='ImageClassifier',
+            backbone=dict(
+                type='ResNet_CIFAR', depth=18, num_stages=4, style='pytorch'
+            ),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(
+                type='LinearClsHead',
+                num_classes=10,
+                in_channels=512,
+                loss=dict(type='CrossEntropyLoss'),
+            ),
+        ),
+    )
+    lines = [f'{name} = {value!r}' for name, value in project.items()]
+    text = '\n'.join(lines) + '\n' + ONE_EPOCH + THREE_LINES
+    (tmp_path / 'mine.py').write_text(text.replace(', val_interval=1', ''))
+    output = run(installed, tmp_path, stock('train.py'), 'mine.py')
+    check_trained(tmp_path, output)
 
 
 @pytest.mark.parametrize(
     'config',
     [
-        "_base_ = 'mmghm::ghm_cwap/resnet8_digits_lt.py'",
-        # The project's own config; the loss alone is ours.
-        "_base_ = 'mmghm::softmax/resnet8_digits_lt.py'\n"
-        "custom_imports = dict(imports=['mmghm'])\n"
-        "model = dict(head=dict(loss=dict(_delete_=True, type='GHMCWAPLoss', "
-        'num_classes=10)))\n'
-        "custom_hooks = [dict(type='AURARebinHook')]\n"
-        "val_evaluator = dict(_delete_=True, type='Accuracy', topk=1)\n"
-        'test_evaluator = val_evaluator',
+        'resnet/resnet18_8xb32_in1k.py',
+        'swin_transformer/swin-tiny_16xb64_in1k.py',
+        'convnext/convnext-tiny_32xb128_in1k.py',
+        'vision_transformer/vit-base-p16_32xb128-mae_in1k.py',
     ],
 )
-@pytest.mark.parametrize('tool', ['ours', 'stock'])
-def test_other_projects_inherit(installed, tmp_path, config, tool):
-    (tmp_path / 'mine.py').write_text(
-        f'{config}\ntrain_cfg = dict(max_epochs=1, val_interval=1)\n'
-    )
-    if tool == 'ours':
-        command = [str(installed / 'mmghm/.mim/tools/train.py')]
-    else:
-        # mmpretrain's own tool; `mmghm::` needs the package imported first.
-        train = Path(mmpretrain.__file__).parent / '.mim/tools/train.py'
-        code = (
-            f"import mmghm, runpy; runpy.run_path('{train}', {{}}, '__main__')"
+def test_options_change_the_loss_of_a_stock_config(
+    installed, tmp_path, class_folders, config
+):
+    """By `--cfg-options` alone; Mixup and EMA of the config stay."""
+    configs = Path(mmpretrain.__file__).parent / '.mim/configs'
+    loss = 'model.head.loss'
+    # What makes a training of two small steps of it.
+    images = sorted((class_folders / 'train').glob('*/*'))[::8]
+    annotation = tmp_path / 'list.txt'
+    annotation.write_text(
+        ''.join(
+            f'{path.relative_to(class_folders / "train")} {label}\n'
+            for label, path in enumerate(images)
         )
-        command = ['-c', code]
-    output = run(installed, tmp_path, *command, 'mine.py')
-    assert (tmp_path / 'work_dirs/mine/epoch_1.pth').exists()
-    assert 'GHMCWAPLoss' in output
+    )
+    data = 'train_dataloader.dataset'
+    small = ['train_dataloader.batch_size=4', 'train_dataloader.num_workers=1']
+    small += [f'{data}.data_root={class_folders}', 'train_cfg.max_epochs=1']
+    small += [f'{data}.ann_file={annotation}']
+    if 'resnet' not in config:
+        small += ['param_scheduler.1.begin=0']
+    done = run(
+        installed,
+        tmp_path,
+        stock('train.py'),
+        str(configs / config),
+        *['--no-validate', '--work-dir', 'run', '--cfg-options', *small],
+        f'{loss}._delete_=True',
+        f'{loss}.type=mmghm.models.GHMCWAPLoss',
+        f'{loss}.num_classes=1000',
+        'default_hooks.aura.type=mmghm.engine.AURARebinHook',
+    )
+    assert 'GHMCWAPLoss' in done and (tmp_path / 'run/epoch_1.pth').exists()
 
 
 def test_an_editable_install_serves_its_configs(tmp_path):

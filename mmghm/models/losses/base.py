@@ -8,6 +8,7 @@ from mmengine.fileio import list_from_file
 from torch import Tensor
 
 from ..utils.checkpointed_state import CheckpointedState
+from ..utils.compiling import is_compiling
 
 Counts = Union[str, Sequence[int], np.ndarray, Tensor]
 REDUCTIONS = ('none', 'mean', 'sum')
@@ -376,7 +377,7 @@ def require(valid: Tensor, value: Tensor, message: str) -> None:
 
 def is_readable(tensor: Tensor) -> bool:
     """Whether to read a value neither waits for a device nor breaks a graph."""
-    return tensor.device.type == 'cpu' and not torch.compiler.is_compiling()
+    return tensor.device.type == 'cpu' and not is_compiling()
 
 
 def check_integer(name: str, value: object, minimum: int) -> None:

@@ -119,7 +119,9 @@ def cross_entropy_and_softmax(
         rows = 1 + _CHUNK_BYTES * torch.get_num_threads() // (4 * width)
     own = target.unsqueeze(1)
     if rows >= number:
-        adjusted = adjust(logits, target) if adjust else logits.float()
+        adjusted = (
+            adjust(logits, target) if adjust is not None else logits.float()
+        )
         softmax = adjusted.softmax(1)
         return _negative_log(softmax, adjusted, own), softmax
     softmax = logits.new_empty(logits.shape, dtype=torch.float32)
@@ -169,7 +171,7 @@ def plain_cross_entropy(
         Tensor: float32 (B,), NaN for an example with a logit that is not
         finite.
     """
-    adjusted = adjust(logits, target) if adjust else logits.float()
+    adjusted = adjust(logits, target) if adjust is not None else logits.float()
     losses = F.cross_entropy(adjusted, target, reduction='none')
     with torch.no_grad():
         lowest, highest = adjusted.amin(1), adjusted.amax(1)

@@ -15,6 +15,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from ..utils.cached_terms import CachedTerms
+from ..utils.compiling import is_compiling
 from . import fused
 from .base import Counts, check_choice, check_integer, check_number
 from .cross_entropy import cross_entropy_and_softmax
@@ -715,7 +716,7 @@ class GHMCWAPLoss(SoftmaxLoss):
         if self.histogram == 'previous':
             return choose(self.values)
         examples = choose(self.counts)
-        if self._has_shares or torch.compiler.is_compiling():
+        if self._has_shares or is_compiling():
             examples = _examples(examples, choose(self.shares))
         values = examples * choose(terms.lone_example)
         if self.histogram == 'fading':
@@ -743,7 +744,7 @@ class GHMCWAPLoss(SoftmaxLoss):
         """Warn once if training runs into its second epoch without rebin."""
         # Not under torch.compile: a changing attribute would recompile, even
         # if it were only read.
-        if torch.compiler.is_compiling() or self._rebin_is_called:
+        if is_compiling() or self._rebin_is_called:
             return
         self._examples_seen += batch_size * get_world_size()
         if self.has_class_counts:
@@ -784,6 +785,6 @@ def _examples(counts: Tensor, shares: Tensor) -> Tensor:
 
 def _is_recomputed() -> bool:
     """Whether activation checkpointing repeats a forward in the backward."""
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return False
     return torch._C._current_graph_task_id() != -1

@@ -8,6 +8,7 @@ from mmengine.dist import all_reduce
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ..utils.compiling import is_compiling
 from .base import (
     Counts,
     LongTailLoss,
@@ -91,7 +92,7 @@ class GHMCrossEntropyLoss(LongTailLoss):
         Returns:
             Tensor: float32, a scalar or shape (B,).
         """
-        if target.dim() == 2 or torch.compiler.is_compiling():
+        if target.dim() == 2 or is_compiling():
             return super().reduced_loss(logits, target, weight, scale)
         own = target.long().unsqueeze(1)
         needs_gradient = torch.is_grad_enabled() and logits.requires_grad

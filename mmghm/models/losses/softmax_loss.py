@@ -5,6 +5,7 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor
 
+from ..utils.compiling import is_compiling
 from . import fused
 from .base import LongTailLoss
 from .cross_entropy import (
@@ -86,7 +87,7 @@ class SoftmaxLoss(LongTailLoss):
         Returns:
             Tensor: float32, a scalar or shape (B,).
         """
-        if target.dim() == 2 or torch.compiler.is_compiling():
+        if target.dim() == 2 or is_compiling():
             return super().reduced_loss(logits, target, weight, scale)
         target = target.long()
         fuses = self._fuses(logits)
@@ -132,7 +133,7 @@ class SoftmaxLoss(LongTailLoss):
     def _fuses(self, logits: Tensor) -> bool:
         return (
             type(self).adjust is SoftmaxLoss.adjust
-            and not torch.compiler.is_compiling()
+            and not is_compiling()
             and fused.is_available(logits)
         )
 

@@ -5,6 +5,8 @@ from typing import Any, Callable, Optional, Tuple
 import torch
 from torch import Tensor
 
+from .compiling import is_compiling
+
 
 class CachedTerms:
     """A function of a state tensor that is evaluated once per change of it.
@@ -45,7 +47,7 @@ class CachedTerms:
         Returns:
             Any: Its result; not to be changed.
         """
-        if torch.compiler.is_compiling() or tensor.is_inference():
+        if is_compiling() or tensor.is_inference():
             # Neither traced nor inference tensors have a version to read.
             with torch.no_grad():
                 return self.function(tensor, *settings)

@@ -1,0 +1,93 @@
+"""``python -m mmghm``: the tools, wherever the package is installed."""
+
+import argparse
+import runpy
+import sys
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+PACKAGE = Path(__file__).parent
+
+
+def tools() -> Dict[str, Path]:
+    """Scripts that are called as subcommands.
+
+    Returns:
+        Dict[str, Path]: By name, such as ``train``; beside the package or
+        packed inside it.
+    """
+    for folder in (PACKAGE.parent / 'tools', PACKAGE / '.mim' / 'tools'):
+        if (folder / 'train.py').is_file():
+            found = [*folder.glob('*.py'), *(folder / 'analysis').glob('*.py')]
+            return {path.stem: path for path in sorted(found)}
+    return {}
+
+
+def doctor() -> int:
+    """Print versions and what is wrong with them.
+
+    Returns:
+        int: Exit status, 1 if something keeps the package from working.
+    """
+    from mmghm.utils.doctor import examine, versions
+
+    console = Console(highlight=False)
+    table = Table('package', 'version')
+    for row in versions():
+        table.add_row(*row)
+    console.print(table)
+    findings = examine()
+    for finding in findings:
+        mark = '[red]problem[/red]' if finding.problem else '[cyan]note[/cyan]'
+        console.print(f'{mark}: {escape(finding.what)}', soft_wrap=True)
+        if finding.remedy:
+            console.print(f'    {escape(finding.remedy)}', soft_wrap=True)
+    broken = any(finding.problem for finding in findings)
+    console.print('Mend the problems above.' if broken else 'All is well.')
+    return int(broken)
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        arguments (Optional[List[str]]): In place of the command line's.
+
+    Returns:
+        int: Exit status.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    found = tools()
+    parser = argparse.ArgumentParser(
+        prog='python -m mmghm',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='The tools of mmghm. `python -m mmghm TOOL --help` '
+        'explains each of them.',
+        epilog='Examples:\n  python -m mmghm doctor\n'
+        '  python -m mmghm train ghm_cwap/resnet8_digits_lt\n'
+        '  python -m mmghm report work_dirs/resnet8_digits_lt',
+    )
+    parser.add_argument('tool', choices=['doctor', *found])
+    tool = parser.parse_args(arguments[:1]).tool
+    if tool == 'doctor':
+        argparse.ArgumentParser(
+            prog='python -m mmghm doctor',
+            description='Print the versions of the installed packages, what '
+            'is missing or does not fit, and the line that mends it.',
+            epilog='Example: python -m mmghm doctor',
+        ).parse_args(arguments[1:])
+        return doctor()
+    path = found[tool]
+    sys.argv = [str(path), *arguments[1:]]
+    # As a script finds the modules beside it.
+    sys.path.insert(0, str(path.parent))
+    runpy.run_path(str(path), run_name='__main__')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

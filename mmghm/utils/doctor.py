@@ -1,0 +1,206 @@
+"""What is wrong with an installation, and the line that mends it.
+
+Works without anything but Python and, for its table, rich: it is there for
+installations in which nothing else can be imported.
+"""
+
+import importlib
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from .stack import OPTIONAL, REMEDIES, missing_modules
+
+PYTHON_RANGE = ((3, 9), (3, 13))
+SHOWN = (
+    'mmghm',
+    'torch',
+    'torchvision',
+    'mmengine',
+    'mmcv',
+    'mmcv-lite',
+    'mmpretrain',
+    'numpy',
+    'setuptools',
+    'triton',
+)
+# In the order in which they build on each other.
+IMPORTED = ('numpy', 'torch', 'torchvision', 'mmcv', 'mmengine', 'mmpretrain')
+
+
+class Finding(NamedTuple):
+    """Something that is wrong or worth knowing.
+
+    Args:
+        problem (bool): Whether it keeps the package from working.
+        what (str): What it is.
+        remedy (str): What to run, empty if nothing needs to be done.
+    """
+
+    problem: bool
+    what: str
+    remedy: str = ''
+
+
+def installed_version(distribution: str) -> Optional[str]:
+    """Version of an installed distribution.
+
+    Args:
+        distribution (str): Its name.
+
+    Returns:
+        Optional[str]: None if it is not installed.
+    """
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def versions() -> List[Tuple[str, str]]:
+    """Versions of what the package builds on.
+
+    Returns:
+        List[Tuple[str, str]]: Pairs of name and version.
+    """
+    rows = [('Python', platform.python_version())]
+    rows += [
+        (name, installed_version(name) or 'not installed') for name in SHOWN
+    ]
+    return rows
+
+
+def examine() -> List[Finding]:
+    """Look for everything that is known to go wrong.
+
+    Returns:
+        List[Finding]: Problems first. Empty if all is well.
+    """
+    findings = [*_python(), *_missing(), *_twice(), *_pairs()]
+    if not any(finding.problem for finding in findings):
+        findings += [*_imports()]
+    if not any(finding.problem for finding in findings):
+        findings += [*_accelerator()]
+    return sorted(findings, key=lambda finding: not finding.problem)
+
+
+def _python() -> Iterator[Finding]:
+    lowest, highest = PYTHON_RANGE
+    if not lowest <= sys.version_info[:2] <= highest:
+        yield Finding(
+            sys.version_info[:2] < lowest,
+            f'Python {platform.python_version()} is not among the tested '
+            f'{lowest[0]}.{lowest[1]} to {highest[0]}.{highest[1]}',
+            f'python{highest[0]}.{highest[1]} -m venv .venv',
+        )
+
+
+def _missing() -> Iterator[Finding]:
+    for name in missing_modules():
+        yield Finding(True, f'{name} is missing', REMEDIES[name])
+    for name in missing_modules(OPTIONAL):
+        yield Finding(False, f'{name}: {OPTIONAL[name][0]}', OPTIONAL[name][1])
+
+
+def _twice() -> Iterator[Finding]:
+    if installed_version('mmcv') and installed_version('mmcv-lite'):
+        yield Finding(
+            True,
+            'mmcv and mmcv-lite are both installed and have overwritten each '
+            "other's files in the folder mmcv",
+            'pip uninstall -y mmcv mmcv-lite && ' + REMEDIES['mmcv'],
+        )
+
+
+def _pairs() -> Iterator[Finding]:
+    """What installed distributions say about each other's versions."""
+    torch, torchvision = map(installed_version, ('torch', 'torchvision'))
+    numpy = installed_version('numpy')
+    if torch and torchvision:
+        for wanted in _wants('torchvision', 'torch'):
+            if not wanted.specifier.contains(torch, prereleases=True):
+                yield Finding(
+                    True,
+                    f'torchvision {torchvision} was built for '
+                    f'{wanted}, and torch is {torch}',
+                    REMEDIES['torchvision'],
+                )
+    if (
+        torch
+        and numpy
+        and Version(torch) < Version('2.3')
+        and Version(numpy) >= Version('2')
+    ):
+        yield Finding(
+            True,
+            f'torch {torch} was built for NumPy 1, and NumPy is {numpy}',
+            "pip install 'numpy<2'",
+        )
+    for mmcv in ('mmcv', 'mmcv-lite'):
+        found = installed_version(mmcv)
+        for wanted in _wants('mmpretrain', 'mmcv') if found else ():
+            if not wanted.specifier.contains(found or '', prereleases=True):
+                yield Finding(
+                    True,
+                    f'mmpretrain {installed_version("mmpretrain")} needs '
+                    f'mmcv{wanted.specifier}, and {mmcv} is {found}',
+                    f"pip install '{mmcv}{wanted.specifier}'",
+                )
+
+
+def _wants(distribution: str, dependency: str) -> List[Requirement]:
+    """Requirements of an installed distribution, those of extras included."""
+    if installed_version(distribution) is None:
+        return []
+    wanted = [Requirement(line) for line in requires(distribution) or ()]
+    return [r for r in wanted if r.name == dependency]
+
+
+def _imports() -> Iterator[Finding]:
+    """Import each package in a process of its own: a broken one may crash."""
+    for name in IMPORTED:
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-c', f'import {name}'],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ['no message'])[-1]
+            yield Finding(
+                True,
+                f'import {name} fails: {last}',
+                REMEDIES.get(name, f'pip install --force-reinstall {name}'),
+            )
+            # What builds on it fails for the same reason.
+            return
+
+
+def _accelerator() -> Iterator[Finding]:
+    torch = importlib.import_module('torch')
+    if torch.cuda.is_available():
+        names = {
+            torch.cuda.get_device_name(i)
+            for i in range(torch.cuda.device_count())
+        }
+        yield Finding(
+            False, f'{torch.cuda.device_count()} GPU(s): {", ".join(names)}'
+        )
+    elif torch.version.cuda is None:
+        yield Finding(
+            False,
+            'no GPU: this PyTorch was built without CUDA; training runs on '
+            'the CPU',
+            'choose a CUDA build at https://pytorch.org/get-started/locally/',
+        )
+    else:
+        yield Finding(
+            False,
+            f'no GPU: PyTorch was built for CUDA {torch.version.cuda} and '
+            'finds no device; training runs on the CPU',
+            'nvidia-smi (if the machine has one, its driver is the cause)',
+        )
