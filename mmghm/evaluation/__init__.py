@@ -1,4 +1,5 @@
+from .calibration import Reliability, reliability
 from .group_accuracy import GroupAccuracy
 from .groups import group_classes
 
-__all__ = ['GroupAccuracy', 'group_classes']
+__all__ = ['GroupAccuracy', 'Reliability', 'group_classes', 'reliability']

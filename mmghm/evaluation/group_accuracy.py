@@ -72,6 +72,9 @@ class GroupAccuracy(BaseMetric):
         # The last evaluation, for tables: rows of (rule, group, number of
         # classes, accuracies).
         self.table: List[Tuple[str, str, int, List[float]]] = []
+        # And for reports: label, predicted class and the share in [0, 1] that
+        # it was predicted with (NaN if unknown), each of shape (images,).
+        self.predictions: Dict[str, np.ndarray] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Note label and hits of a batch.
@@ -83,9 +86,11 @@ class GroupAccuracy(BaseMetric):
         """
         for sample in data_samples:
             label = int(sample['gt_label'])
+            confidence = float('nan')
             if 'pred_score' in sample:
                 score = sample['pred_score'].float()
-                best = score.topk(min(max(self.topk), len(score))).indices
+                shares, best = score.topk(min(max(self.topk), len(score)))
+                confidence = float(shares[0])
             elif self.topk == (1,):
                 best = sample['pred_label']
             else:
@@ -94,26 +99,32 @@ class GroupAccuracy(BaseMetric):
                     'in the predictions'
                 )
             hits = [bool((best[:k] == label).any()) for k in self.topk]
-            self.results.append((label, *hits))
+            self.results.append((label, int(best[0]), confidence, *hits))
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
         """Sum up the noted samples.
 
         Args:
-            results (list): (label, hits...) of every sample.
+            results (list): (label, prediction, confidence, hits...) of every
+                sample.
 
         Returns:
             Dict[str, float]: See the class.
         """
-        noted = np.asarray(results, dtype=np.int64)
+        label, prediction, confidence, *all_hits = map(
+            np.asarray, zip(*results)
+        )
+        self.predictions = dict(
+            label=label, prediction=prediction, confidence=confidence
+        )
         train = self._train_counts()
-        num_classes = max(len(train), int(noted[:, 0].max()) + 1)
+        num_classes = max(len(train), int(label.max()) + 1)
         train = np.pad(train, (0, num_classes - len(train)))
-        tested = np.bincount(noted[:, 0], minlength=num_classes)
+        tested = np.bincount(label, minlength=num_classes)
         correct = np.stack(
             [
-                np.bincount(noted[:, 0], weights=hits, minlength=num_classes)
-                for hits in noted[:, 1:].T
+                np.bincount(label, weights=hits, minlength=num_classes)
+                for hits in all_hits
             ],
             1,
         )

@@ -33,6 +33,7 @@ def draw_histograms(
     class_names: Optional[Sequence[str]] = None,
     max_classes: int = 6,
     title: str = '',
+    classes: Optional[np.ndarray] = None,
 ) -> Figure:
     """Draw the histograms of the last finished epoch, from head to tail.
 
@@ -45,6 +46,8 @@ def draw_histograms(
         class_names (Optional[Sequence[str]]): Names of the C classes.
         max_classes (int): How many classes to show at most.
         title (str): Heading of the picture.
+        classes (Optional[np.ndarray]): Ids of the classes to show, in place
+            of some from head to tail.
 
     Returns:
         Figure: A matplotlib figure.
@@ -59,7 +62,9 @@ def draw_histograms(
     counts = loss.class_counts.cpu().numpy()
     if not counts.any():
         counts = examples.sum(dim=1).numpy()
-    chosen = choose_classes(counts, max_classes)
+    chosen = classes
+    if chosen is None:
+        chosen = choose_classes(counts, max_classes)
     columns = min(len(chosen), 3)
     rows = -(-len(chosen) // columns)
     figure = Figure(

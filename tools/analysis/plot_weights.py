@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Dict
 
 import matplotlib
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.engine.launch import add_trust_argument
 from mmghm.models.losses.gradient_histogram import NORMALIZATIONS
+from mmghm.visualization.saved import load_loss_state
 from mmghm.visualization.weights import RANGES, draw_weights, weights_by_group
 
 
@@ -47,22 +46,11 @@ def epoch_states(work_dir: Path, trust: bool) -> Dict[int, Dict[str, Tensor]]:
     """State of the loss after each epoch that has a checkpoint."""
     states = {}
     for path in work_dir.glob('epoch_*.pth'):
-        with safe_checkpoints([str(path)] if trust else []):
-            checkpoint = CheckpointLoader.load_checkpoint(
-                str(path), map_location='cpu'
-            )
-        weights = checkpoint['state_dict']
-        key = next((k for k in weights if k.endswith('.values_edges')), None)
-        if key is None:
-            raise SystemExit(
-                f'plot_weights.py: {path} was trained without GHMCWAPLoss'
-            )
-        prefix = key[: -len('values_edges')]
-        states[checkpoint['meta']['epoch']] = {
-            k[len(prefix) :]: v
-            for k, v in weights.items()
-            if k.startswith(prefix)
-        }
+        try:
+            state, meta = load_loss_state(path, trust)
+        except ValueError as error:
+            raise SystemExit(f'plot_weights.py: {error}') from error
+        states[meta['epoch']] = state
     if not states:
         raise SystemExit(f'plot_weights.py: no epoch_*.pth in {work_dir}')
     return dict(sorted(states.items()))

@@ -6,6 +6,8 @@ from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .group_table_hook import GroupTableHook
 from .histogram_picture_hook import HistogramPictureHook
+from .long_tail_visualization_hook import LongTailVisualizationHook
+from .run_record_hook import RunRecordHook
 
 __all__ = [
     'AURARebinHook',
@@ -16,6 +18,8 @@ __all__ = [
     'EpochSeedHook',
     'GroupTableHook',
     'HistogramPictureHook',
+    'LongTailVisualizationHook',
     'Rebinnable',
+    'RunRecordHook',
     'seed_worker',
 ]

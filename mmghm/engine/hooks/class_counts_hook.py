@@ -9,6 +9,7 @@ from mmengine.registry import DATASETS, HOOKS
 from torch import nn
 
 from mmghm.datasets import dataset_class_counts
+from mmghm.datasets.statistics import imbalance_factor
 
 CLASS_COUNTS_KEY = 'class_counts'
 
@@ -80,12 +81,10 @@ class ClassCountsHook(Hook):
         if counts is None:
             return
         self._share(runner, counts)
-        kept = counts[counts > 0]
-        factor = kept.max() / kept.min() if len(kept) else float('nan')
         runner.logger.info(
             f'Train set: {counts.sum()} images of {len(counts)} classes, '
             f'{counts.max()} to {counts.min()} a class '
-            f'(imbalance factor {factor:.4g}).'
+            f'(imbalance factor {imbalance_factor(counts):.4g}).'
         )
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:

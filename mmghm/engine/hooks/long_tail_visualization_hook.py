@@ -1,0 +1,145 @@
+"""Pictures for local files, TensorBoard, Weights & Biases, MLflow, ..."""
+
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from mmghm.models import GHMCWAPLoss
+
+from .class_counts_hook import CLASS_COUNTS_KEY
+
+
+@HOOKS.register_module()
+class LongTailVisualizationHook(Hook):
+    """Give pictures of the long tail to every backend of the visualizer.
+
+    - ``long_tail_classes``: the distribution of the train set, once;
+    - ``long_tail_histograms``: gradient-norm histograms with their adaptive
+      edges and W, of some categories from head to tail (the paper's Fig. 2);
+    - ``long_tail_categories``: S and W of every category;
+    - ``long_tail_groups``: accuracy per group over the epochs, of the
+      ``GroupAccuracy`` metric, after validations.
+
+    Pictures are drawn on rank 0 between epochs, every ``interval`` epochs and
+    after the last one; never in a step. For epoch-based loops.
+
+    Priority LOW: after ``AURARebinHook`` has published the epoch's
+    histograms.
+
+    Args:
+        interval (int): Epochs between pictures.
+        max_classes (int): How many categories' histograms to show.
+        rule (str): Groups of classes, one that the metric has.
+
+    Raises:
+        ValueError: If a number is below 1.
+    """
+
+    priority = 'LOW'
+
+    def __init__(
+        self, interval: int = 10, max_classes: int = 6, rule: str = 'quartile'
+    ) -> None:
+        for name, value in dict(
+            interval=interval, max_classes=max_classes
+        ).items():
+            if value < 1:
+                raise ValueError(f'{name} must be at least 1, got {value}')
+        self.interval = interval
+        self.max_classes = max_classes
+        self.rule = rule
+
+    @master_only
+    def before_train(self, runner: Any) -> None:
+        """Show the train set.
+
+        Args:
+            runner (Any): The runner.
+        """
+        from mmghm.visualization.distribution import draw_class_distribution
+
+        counts = runner.message_hub.get_info(CLASS_COUNTS_KEY)
+        if counts is not None:
+            figure = draw_class_distribution(
+                np.asarray(counts), self._class_names(runner), self.rule
+            )
+            self._show(runner, 'classes', figure, step=0)
+
+    @master_only
+    def after_train_epoch(self, runner: Any) -> None:
+        """Show the finished epoch's histograms, if it is its turn.
+
+        Args:
+            runner (Any): The runner.
+        """
+        if not self._is_due(runner, runner.epoch + 1):
+            return
+        # Matplotlib is slow to import; training should not wait for it.
+        from mmghm.visualization.distribution import draw_category_terms
+        from mmghm.visualization.histograms import draw_histograms
+
+        epoch = runner.epoch + 1
+        names = self._class_names(runner)
+        losses = [
+            m for m in runner.model.modules() if isinstance(m, GHMCWAPLoss)
+        ]
+        for number, loss in enumerate(losses):
+            title = f'Gradient-norm histograms after epoch {epoch}'
+            figure = draw_histograms(loss, names, self.max_classes, title)
+            self._show(runner, f'histograms{number or ""}', figure, epoch)
+            title = f'Effective size and weight after epoch {epoch}'
+            figure = draw_category_terms(loss, names, title)
+            self._show(runner, f'categories{number or ""}', figure, epoch)
+
+    @master_only
+    def after_val_epoch(
+        self, runner: Any, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
+        """Show the accuracy of groups so far.
+
+        Args:
+            runner (Any): The runner.
+            metrics (Optional[Dict[str, float]]): Not used: the message hub
+                has those of earlier validations too, also after a resume.
+        """
+        # Validations come after their epoch; none belongs to a lone val().
+        if runner._train_loop is None or not self._is_due(runner, runner.epoch):
+            return
+        from mmghm.visualization.distribution import draw_group_accuracy
+
+        history = self._history(runner)
+        number = max(map(len, history.values()), default=0)
+        if number:
+            interval = runner.train_loop.val_interval
+            epochs = [
+                runner.epoch - interval * back for back in range(number)[::-1]
+            ]
+            figure = draw_group_accuracy(epochs, history)
+            self._show(runner, 'groups', figure, runner.epoch)
+
+    def _history(self, runner: Any) -> Dict[str, List[float]]:
+        """Accuracy at each validation, by group."""
+        found = {}
+        for key, buffer in runner.message_hub.log_scalars.items():
+            parts = key.split('/')
+            wanted = self.rule in parts or 'overall' in parts
+            if parts[0] == 'val' and parts[-1] == 'top1' and wanted:
+                found[parts[-2]] = list(buffer.data[0])
+        return found
+
+    def _is_due(self, runner: Any, epoch: int) -> bool:
+        return epoch % self.interval == 0 or epoch == runner.max_epochs
+
+    @staticmethod
+    def _class_names(runner: Any) -> Optional[List[str]]:
+        meta = getattr(runner.train_dataloader.dataset, 'metainfo', {})
+        return list(map(str, meta.get('classes') or ())) or None
+
+    @staticmethod
+    def _show(runner: Any, name: str, figure: Any, step: int) -> None:
+        from mmghm.visualization.distribution import to_image
+
+        runner.visualizer.add_image(f'long_tail_{name}', to_image(figure), step)

@@ -1,0 +1,146 @@
+"""Keep what ``python -m mmghm report`` shows of a run."""
+
+import json
+import math
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import numpy as np
+import torch
+from mmengine.dist import master_only
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import IterBasedTrainLoop
+
+from mmghm.evaluation import GroupAccuracy
+from mmghm.models import GHMCWAPLoss
+from mmghm.models.losses.gradient_histogram import region_weight
+
+from .class_counts_hook import CLASS_COUNTS_KEY
+
+RECORD = 'record'
+
+
+@HOOKS.register_module()
+class RunRecordHook(Hook):
+    """Write ``record/`` in the work dir, a few files that stay small.
+
+    - ``run.json``: class names and train counts, versions, device, ranks.
+    - ``histograms_{step}.npz``: of each ``GHMCWAPLoss`` the examples per
+      region (C, N), their edges (C, N+1) and the weights of eq. (1) (C, N),
+      float32, after an epoch; under an iteration-based loop at validations,
+      the step then being the iteration.
+    - ``predictions.npz``: label, predicted class and its score for each image
+      of the last validation, if a ``GroupAccuracy`` is among the metrics.
+
+    Priority LOW: after ``AURARebinHook`` has published the epoch's
+    histograms. Rank 0 alone writes.
+
+    Args:
+        max_records (int): At most about so many epochs' histograms are kept,
+            evenly spread, the last one among them.
+
+    Raises:
+        ValueError: If ``max_records`` is below 1.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, max_records: int = 40) -> None:
+        if max_records < 1:
+            raise ValueError(
+                f'max_records must be at least 1, got {max_records}'
+            )
+        self.max_records = max_records
+
+    @master_only
+    def before_train(self, runner: Any) -> None:
+        """Write what is known from the start.
+
+        Args:
+            runner (Any): The runner.
+        """
+        meta = getattr(runner.train_dataloader.dataset, 'metainfo', {})
+        classes = meta.get('classes') or ()
+        device = next(runner.model.parameters()).device
+        record = dict(
+            classes=[str(name) for name in classes],
+            class_counts=runner.message_hub.get_info(CLASS_COUNTS_KEY),
+            versions={
+                name: version(name)
+                for name in ('torch', 'mmengine', 'mmpretrain', 'numpy')
+            },
+            python=platform.python_version(),
+            device=torch.cuda.get_device_name(device)
+            if device.type == 'cuda'
+            else f'{platform.machine()}, {os.cpu_count()} cores',
+            world_size=runner.world_size,
+            seed=runner.seed,
+        )
+        folder = Path(runner.work_dir) / RECORD
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / 'run.json').write_text(json.dumps(record, indent=1))
+
+    @master_only
+    def after_train_epoch(self, runner: Any) -> None:
+        """Keep the finished epoch's histograms, if it is its turn.
+
+        Args:
+            runner (Any): The runner.
+        """
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            return
+        epoch = runner.epoch + 1
+        interval = math.ceil(runner.max_epochs / self.max_records)
+        if epoch % interval == 0 or epoch == runner.max_epochs:
+            self._write_histograms(runner, epoch)
+
+    @master_only
+    def after_val_epoch(
+        self, runner: Any, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
+        """Keep the predictions of the validation.
+
+        Args:
+            runner (Any): The runner.
+            metrics (Optional[Dict[str, float]]): Not used.
+        """
+        evaluator: Evaluator = runner.val_evaluator
+        for metric in evaluator.metrics:
+            if isinstance(metric, GroupAccuracy) and metric.predictions:
+                self._save(runner, 'predictions', metric.predictions)
+        # Its own loop may validate without training.
+        loop = runner._train_loop
+        if isinstance(loop, IterBasedTrainLoop):
+            self._write_histograms(runner, runner.iter)
+
+    def _write_histograms(self, runner: Any, step: int) -> None:
+        losses = [
+            m for m in runner.model.modules() if isinstance(m, GHMCWAPLoss)
+        ]
+        for number, loss in enumerate(losses):
+            values, edges = loss.values, loss.values_edges
+            weights = region_weight(values, edges, loss.alpha, loss.normalize)
+            arrays = dict(
+                examples=values * loss.num_regions * edges.diff(dim=1),
+                edges=edges,
+                weights=weights,
+            )
+            self._save(
+                runner,
+                f'histograms{number or ""}_{step:07d}',
+                {k: v.float().cpu().numpy() for k, v in arrays.items()},
+            )
+
+    @staticmethod
+    def _save(runner: Any, name: str, arrays: Dict[str, Any]) -> None:
+        folder = Path(runner.work_dir) / RECORD
+        folder.mkdir(parents=True, exist_ok=True)
+        # A run that is killed leaves whole files.
+        partial = folder / f'.{name}.npz'
+        np.savez_compressed(partial, **arrays)
+        os.replace(partial, folder / f'{name}.npz')

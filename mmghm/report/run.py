@@ -1,0 +1,154 @@
+"""What a finished or running experiment has left in its work dir."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+from zipfile import BadZipFile
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from mmghm.engine.hooks.run_record_hook import RECORD
+
+Curve = Tuple[List[float], List[float]]
+
+
+@dataclass
+class Run:
+    """A run, as far as its work dir tells of it.
+
+    Args:
+        name (str): Shown name.
+        config (Config): Its settings.
+        facts (Dict[str, Any]): Of ``record/run.json``; empty without it.
+        train (Dict[str, Curve]): Logged figures of training by name, against
+            the epoch (the iteration if epochs are not logged).
+        validation (Dict[str, Curve]): Those of validations.
+        predictions (Optional[Dict[str, np.ndarray]]): Of the last validation.
+        histogram_files (Dict[int, Path]): Recorded histograms by step.
+    """
+
+    name: str
+    config: Config
+    facts: Dict[str, Any] = field(default_factory=dict)
+    train: Dict[str, Curve] = field(default_factory=dict)
+    validation: Dict[str, Curve] = field(default_factory=dict)
+    predictions: Optional[Dict[str, np.ndarray]] = None
+    histogram_files: Dict[int, Path] = field(default_factory=dict)
+
+    @property
+    def class_counts(self) -> Optional[np.ndarray]:
+        """Train images per class, int64 (C,), None if not recorded."""
+        counts = self.facts.get('class_counts')
+        return None if counts is None else np.asarray(counts, dtype=np.int64)
+
+    @property
+    def class_names(self) -> List[str]:
+        """Names of the C classes; their numbers where no names are known."""
+        counts = self.class_counts
+        number = 0 if counts is None else len(counts)
+        names = list(self.facts.get('classes') or ())[:number]
+        return names + [str(i) for i in range(len(names), number)]
+
+
+def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
+    """Read a work dir.
+
+    A resumed run has a folder of logs for each start; where they overlap, the
+    later one holds.
+
+    Args:
+        work_dir (Path): The folder.
+        name (Optional[str]): Shown name; the folder's by default.
+
+    Returns:
+        Run: What was found.
+
+    Raises:
+        FileNotFoundError: If it is no work dir of an MMEngine run.
+    """
+    configs = sorted(work_dir.glob('*/vis_data/config.py'))
+    configs = configs or sorted(work_dir.glob('*.py'))
+    if not configs:
+        raise FileNotFoundError(
+            f'{work_dir} is no work dir of a run: it holds neither '
+            '*/vis_data/config.py nor a config. Give the folder that '
+            'tools/train.py wrote (--work-dir, or work_dirs/CONFIG)'
+        )
+    config = Config.fromfile(str(configs[-1]), import_custom_modules=False)
+    train, validation = _read_scalars(work_dir)
+    record = work_dir / RECORD
+    facts = record / 'run.json'
+    return Run(
+        name or work_dir.resolve().name,
+        config,
+        json.loads(facts.read_text()) if facts.is_file() else {},
+        train,
+        validation,
+        read_arrays(record / 'predictions.npz'),
+        {
+            int(path.stem.rpartition('_')[2]): path
+            for path in sorted(record.glob('histograms_*.npz'))
+        },
+    )
+
+
+def read_arrays(path: Path) -> Optional[Dict[str, np.ndarray]]:
+    """Read a recorded file.
+
+    Args:
+        path (Path): An ``.npz`` file.
+
+    Returns:
+        Optional[Dict[str, np.ndarray]]: Its arrays; None if there is no such
+        file or, with a warning, if it is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except (BadZipFile, ValueError, OSError) as error:
+        print_log(f'{path} is damaged and left out: {error}', level=30)
+        return None
+
+
+def _read_scalars(
+    work_dir: Path,
+) -> Tuple[Dict[str, Curve], Dict[str, Curve]]:
+    """Curves of training and of validation, from MMEngine's local backend."""
+    noted: Dict[bool, Dict[str, Dict[float, float]]] = {True: {}, False: {}}
+    iterations_per_epoch = 1.0
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                # The last line of a run that was killed while it wrote.
+                continue
+            trains = 'iter' in entry and 'lr' in entry
+            step = entry.get('step', 0)
+            if trains and entry.get('epoch'):
+                # Its last line ends the epoch.
+                iterations_per_epoch = max(
+                    iterations_per_epoch, entry['iter'] / entry['epoch']
+                )
+            for key, value in entry.items():
+                if key in ('step', 'iter', 'epoch', 'data_time', 'time'):
+                    continue
+                if isinstance(value, (int, float)):
+                    noted[trains].setdefault(key, {})[step] = value
+    scale = {True: iterations_per_epoch, False: 1.0}
+
+    def curves(trains: bool) -> Dict[str, Curve]:
+        return {
+            key: (
+                [round(step / scale[trains], 4) for step in sorted(points)],
+                [points[step] for step in sorted(points)],
+            )
+            for key, points in noted[trains].items()
+        }
+
+    return curves(True), curves(False)

@@ -1,0 +1,182 @@
+"""Pictures of a long tail and of what a loss makes of it, class by class."""
+
+from typing import Any, Mapping, Optional, Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mmghm.datasets.statistics import gini, imbalance_factor
+from mmghm.evaluation.groups import group_classes
+from mmghm.models.losses.gradient_histogram import region_weight
+
+# Head to tail; told apart by colour-blind readers too.
+GROUP_COLORS = ('#1f5f99', '#3b9a8f', '#d98e04', '#b3402a')
+# Up to so many classes each has its name.
+NAMED_CLASSES = 20
+
+
+def draw_class_distribution(
+    class_counts: np.ndarray,
+    class_names: Optional[Sequence[str]] = None,
+    rule: str = 'quartile',
+) -> Figure:
+    """Draw images per class from head to tail, coloured by group.
+
+    Args:
+        class_counts (np.ndarray): Train images per class, (C,).
+        class_names (Optional[Sequence[str]]): Names of the C classes.
+        rule (str): Rule of the groups, see :func:`group_classes`.
+
+    Returns:
+        Figure: A matplotlib figure.
+    """
+    counts = np.asarray(class_counts)
+    order = np.argsort(-counts, kind='stable')
+    place = np.empty(len(counts), dtype=np.int64)
+    place[order] = np.arange(len(counts))
+    figure = Figure(figsize=(8, 4.2), layout='constrained')
+    axes = figure.subplots()
+    name, groups = group_classes(counts, rule)
+    for (group, members), color in zip(groups.items(), GROUP_COLORS):
+        if len(members):
+            images = counts[members]
+            axes.bar(
+                place[members],
+                images,
+                width=1.0 if len(counts) > NAMED_CLASSES else 0.8,
+                color=color,
+                label=f'{group}: {len(members)} classes, {images.sum()} images',
+            )
+    axes.set_yscale('log')
+    axes.set_ylim(bottom=0.7)
+    axes.set_ylabel('training images')
+    _name_classes(axes, order, class_names)
+    figure.legend(
+        title=f'groups by {name!r}', loc='outside lower center', ncols=2
+    )
+    axes.set_title(
+        f'{counts.sum()} images of {len(counts)} classes; imbalance factor '
+        f'{imbalance_factor(counts):.4g}, Gini {gini(counts):.2f}'
+    )
+    return figure
+
+
+def draw_category_terms(
+    loss: Any,
+    class_names: Optional[Sequence[str]] = None,
+    title: str = '',
+) -> Figure:
+    """Draw S and W of each category, from head to tail.
+
+    Args:
+        loss (Any): A ``GHMCWAPLoss``.
+        class_names (Optional[Sequence[str]]): Names of the C classes.
+        title (str): Heading of the picture.
+
+    Returns:
+        Figure: Above, the margin's effective size S next to the number of
+        images; below, the mean of W over the category's examples, and the
+        range between its smallest and largest W.
+    """
+    values = loss.values.detach().cpu()
+    edges = loss.values_edges.detach().cpu()
+    weights = region_weight(values, edges, loss.alpha, loss.normalize).numpy()
+    examples = (values * edges.diff(dim=1) * loss.num_regions).numpy()
+    total = examples.sum(axis=1)
+    counts = loss.class_counts.cpu().numpy()
+    if not counts.any():
+        counts = total
+    order = np.argsort(-counts, kind='stable')
+    ranks = np.arange(len(order))
+    occupied = np.where(examples > 0, weights, np.nan)
+    with np.errstate(invalid='ignore'):
+        mean = (weights * examples).sum(axis=1) / total
+    # A category that was not seen has no W.
+    low = np.fmin.reduce(occupied, axis=1)
+    high = np.fmax.reduce(occupied, axis=1)
+
+    figure = Figure(figsize=(8, 5.4), layout='constrained')
+    above, below = figure.subplots(2, 1, sharex=True)
+    sizes = loss.effective_sizes.detach().cpu().numpy()
+    above.plot(
+        ranks, sizes[order], color=GROUP_COLORS[0], label='effective size S'
+    )
+    # On top: by default the two are one.
+    above.plot(
+        ranks, counts[order], ':', color='black', label='training images n'
+    )
+    below.fill_between(
+        ranks,
+        low[order],
+        high[order],
+        color=GROUP_COLORS[3],
+        alpha=0.25,
+        linewidth=0,
+        label='smallest to largest W',
+    )
+    below.plot(ranks, mean[order], color=GROUP_COLORS[3], label='mean W')
+    below.axhline(1, color='grey', linewidth=0.7, linestyle=':')
+    for axes in (above, below):
+        axes.set_yscale('log')
+        axes.legend()
+    above.set_ylabel('images')
+    below.set_ylabel('weight W, eq. (1)')
+    _name_classes(below, order, class_names)
+    figure.suptitle(title or 'Effective size and weight by category')
+    return figure
+
+
+def draw_group_accuracy(
+    epochs: Sequence[float], groups: Mapping[str, Sequence[float]]
+) -> Figure:
+    """Draw the accuracy of groups over the epochs.
+
+    Args:
+        epochs (Sequence[float]): Epoch of each validation.
+        groups (Mapping[str, Sequence[float]]): By group its accuracy in
+            percent at each of them, from head to tail; ``'overall'`` is drawn
+            in black.
+
+    Returns:
+        Figure: A matplotlib figure.
+    """
+    figure = Figure(figsize=(8, 3.6), layout='constrained')
+    axes = figure.subplots()
+    colors = iter(GROUP_COLORS)
+    for name, accuracy in groups.items():
+        color = 'black' if name == 'overall' else next(colors, 'grey')
+        axes.plot(epochs, accuracy, 'o-', markersize=3, color=color, label=name)
+    axes.set_xlabel('epoch')
+    axes.set_ylabel('accuracy (%)')
+    axes.legend()
+    return figure
+
+
+def to_image(figure: Figure, dpi: int = 110) -> np.ndarray:
+    """Turn a figure into pixels, as visualisation backends want them.
+
+    Args:
+        figure (Figure): A matplotlib figure.
+        dpi (int): Pixels per inch.
+
+    Returns:
+        np.ndarray: uint8 RGB, (height, width, 3).
+    """
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _name_classes(
+    axes: Any, order: np.ndarray, class_names: Optional[Sequence[str]]
+) -> None:
+    """Label the axis of the classes."""
+    if len(order) <= NAMED_CLASSES:
+        names = [str(class_names[i]) if class_names else str(i) for i in order]
+        longest = max(map(len, names))
+        axes.set_xticks(
+            range(len(order)), names, rotation=60 if longest > 5 else 0
+        )
+    axes.set_xlabel('class by rank of train count')

@@ -1,0 +1,74 @@
+"""Losses as checkpoints hold them."""
+
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor
+
+from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.models import GHMCWAPLoss
+
+
+def load_loss_state(
+    path: Path, trust: bool = False
+) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
+    """Read the state of the first ``GHMCWAPLoss`` in a checkpoint.
+
+    Args:
+        path (Path): The checkpoint.
+        trust (bool): Read it even if it could run code.
+
+    Returns:
+        Tuple[Dict[str, Tensor], Dict[str, Any]]: Its state by name, and the
+        checkpoint's ``meta``.
+
+    Raises:
+        ValueError: If it was trained with another loss.
+    """
+    with safe_checkpoints([str(path)] if trust else []):
+        checkpoint = CheckpointLoader.load_checkpoint(
+            str(path), map_location='cpu'
+        )
+    weights = checkpoint['state_dict']
+    key = next((k for k in weights if k.endswith('.values_edges')), None)
+    if key is None:
+        raise ValueError(f'{path} was trained without GHMCWAPLoss')
+    prefix = key[: -len('values_edges')]
+    state = {
+        name[len(prefix) :]: value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+    return state, checkpoint['meta']
+
+
+def load_loss(
+    path: Path, trust: bool = False
+) -> Tuple[GHMCWAPLoss, Dict[str, Any]]:
+    """Build the loss of a checkpoint, with its histograms.
+
+    Args:
+        path (Path): The checkpoint.
+        trust (bool): Read it even if it could run code.
+
+    Returns:
+        Tuple[GHMCWAPLoss, Dict[str, Any]]: The loss, with the settings that
+        the checkpoint's config gives it, and the checkpoint's ``meta``.
+
+    Raises:
+        ValueError: If it was trained with another loss.
+    """
+    state, meta = load_loss_state(path, trust)
+    cfg = Config.fromstring(meta.get('cfg', ''), '.py')
+    settings = cfg.get('model', {}).get('head', {}).get('loss', {})
+    num_classes, num_regions = state['values'].shape
+    kept = {
+        name: settings[name]
+        for name in ('alpha', 'normalize', 'gamma', 'two_sided', 'max_weight')
+        if name in settings
+    }
+    loss = GHMCWAPLoss(num_classes, num_regions, **kept)
+    loss.load_state_dict(state)
+    return loss, meta

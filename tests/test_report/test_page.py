@@ -1,0 +1,150 @@
+"""The page in a browser: it draws, answers to keys, fits a phone."""
+
+import pytest
+
+from mmghm.report.page import read_runs, render
+
+
+@pytest.fixture(scope='module')
+def small(make_run, tmp_path_factory):
+    runs = [make_run('ours', 10, 6), make_run('theirs', 10, 4, seed=1)]
+    path = tmp_path_factory.mktemp('page') / 'report.html'
+    path.write_text(render(read_runs(runs)), encoding='utf-8')
+    return path
+
+
+@pytest.fixture(scope='module')
+def large(make_run, tmp_path_factory):
+    """As many classes as iNaturalist 2018 has."""
+    run = make_run('inaturalist', 8142, 30, images=3)
+    path = tmp_path_factory.mktemp('page') / 'report.html'
+    path.write_text(render(read_runs([run])), encoding='utf-8')
+    return path
+
+
+@pytest.fixture
+def view(chromium):
+    """Open a page without a network; nothing may go wrong in it."""
+    contexts, complaints = [], []
+
+    def open_page(path, width=1200):
+        context = chromium.new_context(viewport=dict(width=width, height=800))
+        context.set_offline(True)
+        contexts.append(context)
+        page = context.new_page()
+        page.on('console', lambda message: complaints.append(message.text))
+        page.on('pageerror', lambda error: complaints.append(str(error)))
+        page.on('request', lambda request: complaints.append(request.url))
+        complaints.append('')
+        page.goto(path.as_uri())
+        # The document itself; all that it needs is in it.
+        assert complaints == ['', path.as_uri()]
+        page.wait_for_selector('#status', state='detached')
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert len(complaints) == 2, complaints
+
+
+def title_of(page, figure):
+    return page.evaluate(
+        f"document.getElementById('{figure}').data.map(t => t.name)"
+    )
+
+
+def test_draws_every_figure(view, small):
+    page = view(small)
+    for figure in (
+        'groups',
+        'classes',
+        'train',
+        'validation',
+        'confusion',
+        'calibration',
+        'histogram',
+    ):
+        assert page.locator(f'#{figure} svg.main-svg').count() > 0, figure
+    assert 'GHMCWAPLoss' in page.locator('#settings').inner_text()
+    assert page.locator('#cards .card').count() == 7
+
+
+def test_the_slider_answers_to_keys(view, small):
+    page = view(small)
+    bars = "document.getElementById('histogram').data[0].y.join()"
+    assert page.locator('#epoch-shown').inner_text() == '6'
+    last = page.evaluate(bars)
+    page.focus('#epoch')
+    page.keyboard.press('ArrowLeft')
+    page.wait_for_function(f'{bars} !== {last!r}')
+    assert page.locator('#epoch-shown').inner_text() == '5'
+    page.keyboard.press('Home')
+    assert page.locator('#epoch-shown').inner_text() == '1'
+
+
+def test_shows_the_class_that_is_asked_for(view, small):
+    page = view(small)
+    first = page.input_value('#class')
+    assert page.locator('#previous').is_disabled()
+    page.click('#next')
+    second = page.input_value('#class')
+    assert second != first
+    page.fill('#class', 'genus SPECIES 3')
+    page.keyboard.press('Enter')
+    assert page.input_value('#class').startswith('3: Genus species 3')
+    page.fill('#class', 'unicorn')
+    page.keyboard.press('Enter')
+    assert 'unicorn' in page.locator('#class-error').inner_text()
+
+
+def test_compares_two_runs(view, small):
+    page = view(small)
+    assert title_of(page, 'groups') == ['ours']
+    page.select_option('#against', label='theirs')
+    page.wait_for_function("document.getElementById('groups').data.length == 2")
+    assert title_of(page, 'groups') == ['ours', 'theirs']
+    assert 'points' in page.locator('#cards').inner_text()
+    assert 'difference' in title_of(page, 'classes')
+    page.click('summary >> nth=0')
+    assert 'difference' in page.locator('#groups-table').inner_text()
+    page.select_option('#run', label='theirs')
+    page.select_option('#rule', 'kang')
+    assert page.locator('#epoch-shown').inner_text() == '4'
+
+
+def test_every_control_is_reached_by_the_tab_key(view, small):
+    page = view(small)
+    reached = set()
+    for _ in range(30):
+        page.keyboard.press('Tab')
+        reached.add(page.evaluate('document.activeElement.id'))
+    controls = {'run', 'against', 'rule', 'curve', 'class', 'next', 'epoch'}
+    assert controls <= reached
+
+
+@pytest.mark.parametrize('width', [320, 375])
+def test_fits_a_phone(view, small, width):
+    page = view(small, width)
+    assert page.evaluate('document.documentElement.scrollWidth') == width
+
+
+def test_many_classes(view, large):
+    assert large.stat().st_size < 10e6
+    page = view(large)
+    assert 'of 30 recorded epochs' in page.inner_text('#histogram-note')
+    assert int(page.get_attribute('#epoch', 'max')) >= 4
+    page.fill('#class', '8141')
+    page.keyboard.press('Enter')
+    assert page.input_value('#class').startswith('8141: Genus species 8141')
+    bars = "document.getElementById('histogram').data[0].y.length"
+    assert page.evaluate(bars) == 30
+
+
+def test_says_what_was_not_recorded(view, tmp_path):
+    (tmp_path / 'plain.py').write_text('train_cfg = dict(max_epochs=1)')
+    path = tmp_path / 'report.html'
+    path.write_text(render(read_runs([tmp_path])), encoding='utf-8')
+    page = view(path)
+    text = page.inner_text('main')
+    assert 'RunRecordHook' in text and 'No validation was logged' in text

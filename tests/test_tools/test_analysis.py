@@ -1,0 +1,163 @@
+"""The tools under tools/analysis, as a user calls them."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.runner import Runner
+
+from mmghm.datasets.statistics import gini, imbalance_factor
+
+from ..conftest import ROOT
+
+
+def call(tool, *args):
+    path = str(ROOT / 'tools/analysis' / f'{tool}.py')
+    return subprocess.run(
+        [sys.executable, path, *map(str, args)], capture_output=True, text=True
+    )
+
+
+def is_picture(path):
+    """Whether something has been drawn."""
+    return np.unique(cv2.imread(str(path))).size > 20
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A short run for each of two seeds, and one of another loss."""
+    folder = tmp_path_factory.mktemp('trained')
+    for name, config, seed in (
+        ('ghm0', 'ghm_cwap', 0),
+        ('ghm1', 'ghm_cwap', 1),
+        ('plain', 'softmax', 0),
+    ):
+        command = [sys.executable, str(ROOT / 'tools/train.py')]
+        command += [f'{config}/resnet8_digits_lt', '--seed', str(seed)]
+        command += ['--work-dir', str(folder / name), '--cfg-options']
+        command += ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_gini_equals_the_mean_difference():
+    counts = np.array([50, 20, 20, 0, 10])
+    pairs = np.abs(counts[:, None] - counts).mean()
+    assert gini(counts) == pytest.approx(pairs / (2 * counts.mean()))
+    assert gini(np.array([3, 3, 3])) == 0
+    assert gini(np.array([9, 0, 0])) == pytest.approx(2 / 3)
+    assert imbalance_factor(counts) == 5
+    assert np.isnan(gini(np.zeros(3))) and np.isnan(
+        imbalance_factor(np.zeros(3))
+    )
+
+
+def test_browse_dataset(tmp_path):
+    done = call(
+        'browse_dataset', 'softmax/resnet8_digits_lt', '--out-dir', tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert '482 images of 10 classes' in done.stdout
+    assert 'imbalance factor 20.43' in done.stdout
+    assert is_picture(tmp_path / 'classes.png')
+    assert is_picture(tmp_path / 'samples.png')
+
+
+def test_browse_reads_images_from_the_disk(tmp_path, class_folders):
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        "train_dataloader = dict(dataset=dict(type='CustomDataset', "
+        f'data_root={str(class_folders / "train")!r}, pipeline=[]))\n'
+        "default_scope = 'mmpretrain'\n"
+    )
+    done = call('browse_dataset', config, '--out-dir', tmp_path, '--images', 3)
+    assert done.returncode == 0, done.stderr
+    assert is_picture(tmp_path / 'samples.png')
+
+
+def test_browse_refuses_no_images(tmp_path):
+    done = call('browse_dataset', 'x', '--out-dir', tmp_path, '--images', 0)
+    assert '--images must be at least 1, got 0' in done.stderr
+
+
+def test_plot_histograms(trained, tmp_path):
+    checkpoint = trained / 'ghm0/epoch_2.pth'
+    out = tmp_path / 'h.png'
+    done = call('plot_histograms', checkpoint, '--out', out)
+    assert done.returncode == 0, done.stderr
+    assert is_picture(out) and is_picture(tmp_path / 'h_categories.png')
+    chosen = tmp_path / 'chosen.png'
+    call('plot_histograms', checkpoint, '--out', chosen, '--classes', 9)
+    assert cv2.imread(str(chosen)).shape != cv2.imread(str(out)).shape
+
+
+@pytest.mark.parametrize(
+    'run, options, error',
+    [
+        ('plain', [], 'was trained without GHMCWAPLoss'),
+        ('ghm0', ['--classes', '10'], '--classes must be 0 to 9, got [10]'),
+    ],
+)
+def test_plot_histograms_names_what_is_wrong(trained, run, options, error):
+    checkpoint = trained / run / 'epoch_2.pth'
+    done = call('plot_histograms', checkpoint, '--out', 'x.png', *options)
+    assert done.returncode == 1 and error in done.stderr
+
+
+def test_compare_runs(trained, tmp_path):
+    out = tmp_path / 'c.png'
+    runs = [trained / name for name in ('ghm0', 'plain', 'ghm1')]
+    done = call('compare_runs', *runs, '--out', out)
+    assert done.returncode == 0, done.stderr
+    lines = [
+        line.split('│')[1:3] for line in done.stdout.splitlines() if '│' in line
+    ]
+    rows = [[cell.strip() for cell in line] for line in lines]
+    assert ['ghm0', '2'] in rows and ['plain', '1'] in rows
+    assert '±' in done.stdout and is_picture(out)
+
+
+def test_compare_runs_names_what_is_wrong(trained, tmp_path):
+    done = call('compare_runs', tmp_path)
+    assert f'{tmp_path} is no work dir' in done.stderr
+    bare = tmp_path / 'bare'
+    shutil.copytree(trained / 'plain', bare)
+    for path in bare.rglob('scalars.json'):
+        path.unlink()
+    done = call('compare_runs', bare)
+    assert 'bare logged no accuracy by groups' in done.stderr
+
+
+def test_pictures_for_every_backend(digits_cfg):
+    pytest.importorskip('tensorboard')
+    from tensorboard.backend.event_processing.event_accumulator import (
+        EventAccumulator,
+    )
+
+    cfg = digits_cfg(max_epochs=3)
+    cfg.train_cfg.val_interval = 1
+    cfg.custom_hooks.append(dict(type='LongTailVisualizationHook', interval=2))
+    backends = [
+        dict(type='LocalVisBackend'),
+        dict(type='TensorboardVisBackend'),
+    ]
+    cfg.visualizer = dict(type='UniversalVisualizer', vis_backends=backends)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    found = {p.name for p in Path(runner.work_dir).rglob('vis_image/*.png')}
+    shown = [('classes', [0])]
+    shown += [(n, [2, 3]) for n in ('histograms', 'categories', 'groups')]
+    names = {
+        f'long_tail_{n}_{step}.png' for n, steps in shown for step in steps
+    }
+    assert found == names
+    events = next(Path(runner.work_dir).rglob('events.out*'))
+    accumulator = EventAccumulator(str(events.parent), {'images': 0}).Reload()
+    for name, steps in shown:
+        images = accumulator.Images(f'long_tail_{name}')
+        assert [image.step for image in images] == steps
