@@ -9,6 +9,7 @@ from mmpretrain.models.losses import SeesawLoss
 
 from mmghm.models import (
     GHMCrossEntropyLoss,
+    GHMCWAPLoss,
     LDAMLoss,
     LogitAdjustedLoss,
     ReweightedCrossEntropyLoss,
@@ -360,3 +361,23 @@ def test_ghm_c_counts_alike_on_every_device(bad, monkeypatch):
     assert torch.equal(other.smooth_counts, loss.smooth_counts)
     assert not loss.smooth_counts.isnan().any()
     assert actual.isnan().sum() == (bad != 0)
+
+
+@pytest.mark.parametrize('reduction', ['mean', 'sum', 'none'])
+@pytest.mark.parametrize('name', [*LOSSES, 'GHM-C', 'GHM-CWAP'])
+def test_the_value_may_be_scaled_in_place(name, reduction):
+    """As trainers with gradient accumulation do."""
+    make = {
+        'GHM-C': lambda: GHMCrossEntropyLoss(C),
+        'GHM-CWAP': lambda: GHMCWAPLoss(C, class_counts=COUNTS),
+    }.get(name, LOSSES.get(name, [None])[0])
+    torch.manual_seed(0)
+    logits = torch.randn(len(LABELS), C, requires_grad=True)
+    gradients = []
+    for factor in (1, 0.25):
+        value = make()(
+            logits, torch.tensor(LABELS), reduction_override=reduction
+        )
+        value *= factor
+        gradients += torch.autograd.grad(value.sum(), logits)
+    torch.testing.assert_close(gradients[1], gradients[0] / 4)

@@ -42,7 +42,8 @@ class KnownGradient(torch.autograd.Function):
         """
         ctx.save_for_backward(gradient)
         ctx.dtype = logits.dtype
-        return values.view_as(values)
+        # Its own tensor: gradient accumulation scales losses in place.
+        return values.clone()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:

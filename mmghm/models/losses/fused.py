@@ -204,7 +204,8 @@ class FusedGradient(torch.autograd.Function):
             Tensor: The values.
         """
         ctx.save_for_backward(logits, target, rival, own, factor, *statistics)
-        return values.view_as(values)
+        # Its own tensor: gradient accumulation scales losses in place.
+        return values.clone()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
