@@ -107,7 +107,10 @@ def test_inherits_by_read_base(installed, tmp_path):
     check_trained(tmp_path, output)
 
 
-def test_every_config_can_be_imported_by_read_base(installed, tmp_path):
+def test_every_config_can_be_imported_by_read_base(
+    installed, tmp_path, class_folders, monkeypatch
+):
+    monkeypatch.setenv('DATA_ROOT', str(class_folders))
     names = [
         str(path.relative_to(CONFIGS).with_suffix(''))
         for path in CONFIGS.glob('[a-z]*/*.py')

@@ -1,0 +1,156 @@
+"""Class folders and CSV files: one config, no code."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mmghm.datasets import ImageTable, table_classes
+
+
+def train(folder, data_root, *options, pretrained='none'):
+    """Call the tool as docs/own_data.md says, for a short training."""
+    command = [sys.executable, '-m', 'mmghm', 'train', 'own_data/resnet50']
+    command += ['--work-dir', 'run', '--cfg-options', 'train_cfg.max_epochs=1']
+    command += ['model.backbone.depth=18', 'model.head.in_channels=512']
+    command += ['param_scheduler=None', 'val_dataloader.num_workers=1']
+    command += ['train_dataloader.num_workers=1', *options]
+    env = dict(os.environ, DATA_ROOT=str(data_root), PRETRAINED=pretrained)
+    return subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True
+    )
+
+
+def write_table(path, rows, header=('path', 'label')):
+    with open(path, 'w', newline='') as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+@pytest.fixture(scope='module')
+def table(tmp_path_factory, class_folders):
+    """The same images with a train.csv of class names."""
+    folder = tmp_path_factory.mktemp('table')
+    shutil.copytree(class_folders / 'train', folder / 'images')
+    images = sorted((folder / 'images').glob('*/*'))
+    rows = [(p.relative_to(folder), p.parent.name) for p in images]
+    write_table(folder / 'train.csv', rows)
+    return folder
+
+
+def test_class_folders_without_a_val_folder(class_folders, tmp_path):
+    done = train(tmp_path, class_folders)
+    assert done.returncode == 0, done.stderr[-3000:]
+    # 62 images; of 16, 8, 4 and 2 a class one or two are held out.
+    assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
+    assert (tmp_path / 'run/epoch_1.pth').exists()
+    assert 'Accuracy by class group' in done.stdout + done.stderr
+
+
+def test_class_folders_with_a_val_folder(class_folders, tmp_path):
+    shutil.copytree(class_folders / 'train', tmp_path / 'photos/train')
+    shutil.copytree(class_folders / 'test', tmp_path / 'photos/val')
+    done = train(tmp_path, 'photos')
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'Train set: 62 images of 10 classes' in done.stdout + done.stderr
+
+
+def test_a_table(table, tmp_path):
+    done = train(tmp_path, table)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
+
+
+def test_begins_with_a_checkpoint(class_folders, tmp_path):
+    first = train(tmp_path, class_folders)
+    assert first.returncode == 0, first.stderr[-3000:]
+    weights = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)
+    backbone = {
+        key[len('backbone.') :]: value
+        for key, value in weights['state_dict'].items()
+        if key.startswith('backbone.')
+    }
+    torch.save(backbone, tmp_path / 'backbone.pth')
+    done = train(tmp_path, class_folders, pretrained='backbone.pth')
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'load model from: backbone.pth' in done.stdout + done.stderr
+    assert 'The model and loaded state dict' not in done.stdout + done.stderr
+
+
+def test_says_what_it_looks_for(tmp_path):
+    done = train(tmp_path, 'nowhere')
+    assert done.returncode == 1
+    assert 'nowhere holds neither train.csv nor a folder train/' in done.stderr
+
+
+def test_names_become_numbers_in_alphabetical_order(tmp_path):
+    write_table(
+        tmp_path / 'train.csv',
+        [('a.jpg', 'wolf'), ('sub/b c.jpg', 'ant'), ('é,".jpg', 'wolf')],
+    )
+    data = ImageTable('train.csv', str(tmp_path), pipeline=[])
+    assert data.metainfo['classes'] == ('ant', 'wolf')
+    assert data.get_gt_labels().tolist() == [1, 0, 1]
+    assert data[2]['img_path'] == f'{tmp_path}/é,".jpg'
+    assert data[2]['source'].endswith('train.csv, line 4')
+
+
+def test_integer_labels_are_kept(tmp_path):
+    write_table(tmp_path / 'a.csv', [('a', '10'), ('b', '2')])
+    assert table_classes(str(tmp_path / 'a.csv')) == list('0123456789') + ['10']
+    data = ImageTable('a.csv', str(tmp_path), pipeline=[])
+    assert data.get_gt_labels().tolist() == [10, 2]
+
+
+def test_a_validation_table_has_the_classes_of_training(tmp_path):
+    write_table(tmp_path / 'train.csv', [('a', 'ant'), ('b', 'wolf')])
+    write_table(tmp_path / 'val.csv', [('c', 'wolf')])
+    data = ImageTable(
+        'val.csv', str(tmp_path), classes_from='train.csv', pipeline=[]
+    )
+    assert data.get_gt_labels().tolist() == [1]
+
+
+def test_other_columns_separators_and_excel(tmp_path):
+    (tmp_path / 'a.csv').write_bytes(
+        '\ufeffid; species ;file\r\n1;ant; a.jpg \r\n\r\n'.encode()
+    )
+    data = ImageTable(
+        'a.csv',
+        str(tmp_path),
+        path_column='file',
+        label_column='species',
+        delimiter=';',
+        pipeline=[],
+    )
+    assert data[0]['img_path'] == f'{tmp_path}/a.jpg'
+
+
+@pytest.mark.parametrize(
+    'text, match',
+    [
+        ('', "no column 'label'"),
+        ('path;label\na;b\n', r"names \['path;label'\].*delimiter"),
+        ('path,label\n', 'lists no image'),
+        ('path,label\na\n', 'line 2: expected 2 fields, got 1'),
+        ('path,label\na,x\na,y\n', "line 3: 'a' is listed in line 2 too"),
+        ('path,label\n../a,x\n', "line 2: '../a' leads out"),
+        ('path,label\n,x\n', "line 2: '' leads out"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, text, match):
+    (tmp_path / 'a.csv').write_text(text)
+    with pytest.raises(ValueError, match=match):
+        ImageTable('a.csv', str(tmp_path), pipeline=[])
+
+
+def test_an_unknown_class_is_named(tmp_path):
+    write_table(tmp_path / 'train.csv', [('a', 'ant'), ('b', 'wolf')])
+    write_table(tmp_path / 'val.csv', [('c', 'wolf'), ('d', 'wlof')])
+    with pytest.raises(ValueError, match="line 3: 'wlof' is none of the 2"):
+        ImageTable(
+            'val.csv', str(tmp_path), classes_from='train.csv', pipeline=[]
+        )
