@@ -92,7 +92,8 @@ setup(
     extras_require={
         'lite': requirements('lite'),
         'slurm': ['submitit'],
-        'tests': requirements('tests'),
+        'docs': requirements('docs'),
+        'tests': requirements('tests') + requirements('docs'),
     },
     classifiers=[
         'Development Status :: 4 - Beta',

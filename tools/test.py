@@ -61,6 +61,9 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     merge_common_arguments(cfg, args)
+    # Before what depends on it, such as num_workers.
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -93,8 +96,6 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         'test_dataloader',
         pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
     )
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     return cfg
 
 

@@ -55,6 +55,9 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     merge_common_arguments(cfg, args)
+    # Before what depends on it, such as num_workers.
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
@@ -75,8 +78,6 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
             persistent_workers=not args.no_persistent_workers,
         )
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     return cfg
 
 

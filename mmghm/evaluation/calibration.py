@@ -21,7 +21,7 @@ class Reliability(NamedTuple):
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean over images of |accuracy - confidence| of their bins, 0 to 1.
+        """Mean over images of their bins' gap of accuracy and score, 0 to 1.
 
         Guo et al. 2017, eq. (5).
         """

@@ -64,24 +64,24 @@ class GHMCWAPLoss(SoftmaxLoss):
 
     State, saved in checkpoints, on every rank the same unless said otherwise:
 
-    ==================  ================  ====================================
-    ``edges``           float32 (C, N+1)  in force for counting; reassigned by
-                                          :meth:`rebin`
-    ``counts``          int64 (C, N)      examples of the running epoch, whole
-                                          ones; cleared by :meth:`rebin`.
-                                          This rank's under sync ``'epoch'``
-                                          or histogram ``'previous'``, else
-                                          of all ranks
-    ``shares``          int64 (C, N)      shares of examples left over beside
-                                          ``counts``, in 2**-20 examples
-    ``values``          float32 (C, N)    v of the last finished epoch in which
-                                          the category was seen, or the prior
-    ``values_edges``    float32 (C, N+1)  edges ``values`` were counted on
-    ``effective_sizes`` float32 (C,)      the margin's S; 0: not known
-    ``published``       bool (C,)         ``values`` were counted, no prior
-    ``num_rebins``      int64 ()          finished epochs
-    ``class_counts``    int64 (C,)        the prior, 0 while unknown
-    ==================  ================  ====================================
+    ===================  ================  ====================================
+    ``edges``            float32 (C, N+1)  in force for counting; reassigned by
+                                           :meth:`rebin`
+    ``counts``           int64 (C, N)      examples of the running epoch, whole
+                                           ones; cleared by :meth:`rebin`.
+                                           This rank's under sync ``'epoch'``
+                                           or histogram ``'previous'``, else
+                                           of all ranks
+    ``shares``           int64 (C, N)      shares of examples left over beside
+                                           ``counts``, in 2**-20 examples
+    ``values``           float32 (C, N)    v of the last finished epoch in which
+                                           the category was seen, or the prior
+    ``values_edges``     float32 (C, N+1)  edges ``values`` were counted on
+    ``effective_sizes``  float32 (C,)      the margin's S; 0: not known
+    ``published``        bool (C,)         ``values`` were counted, no prior
+    ``num_rebins``       int64 ()          finished epochs
+    ``class_counts``     int64 (C,)        the prior, 0 while unknown
+    ===================  ================  ====================================
 
     Where the paper is silent: regions hold their lower edge, the last one
     also g = 1; an empty region weighs as one example; known class counts n

@@ -75,7 +75,7 @@ def effective_size(values: Tensor, alpha: float) -> Tensor:
 class RegionTerms(NamedTuple):
     """What the weights need to know of the edges.
 
-    Attributes:
+    Args:
         interior (Tensor): Edges without the outer ones, shape (..., N - 1).
         lone_example (Tensor): v of a region with a single example,
             ``1 / (N * d)``, shape (..., N).

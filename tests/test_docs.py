@@ -1,0 +1,258 @@
+"""The pages: they build, their links lead somewhere, their commands run."""
+
+import csv
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from .conftest import ROOT
+
+PAGES = [
+    ROOT / 'README.md',
+    ROOT / 'CONTRIBUTING.md',
+    *sorted((ROOT / 'docs').glob('**/*.md')),
+    *sorted((ROOT / 'configs').glob('*/README.md')),
+]
+# What makes a training so short that it can be tried.
+SHORT = ['train_cfg.max_epochs=1']
+CIFAR = [*SHORT, 'train_dataloader.num_workers=0']
+CIFAR += ['val_dataloader.num_workers=0', 'param_scheduler=None']
+SMALL_RESNET = [*CIFAR, 'model.backbone.depth=18', 'model.head.in_channels=512']
+
+
+def blocks(page, language):
+    pattern = rf'^ *```{language}\n(.*?)^ *```'
+    return re.findall(pattern, page.read_text(), re.S | re.M)
+
+
+def commands():
+    """Every command of the pages, once."""
+    found = {}
+    for page in PAGES:
+        for block in blocks(page, 'bash'):
+            for line in re.sub(r'\\\n\s*', '', block).splitlines():
+                line = re.sub(r'(^|\s)#.*', '', line).strip()
+                if line:
+                    found.setdefault(line, page.relative_to(ROOT))
+    return found
+
+
+COMMANDS = commands()
+
+
+def with_options(command, options):
+    """Add settings to those that a command has."""
+    joint = ' ' if '--cfg-options' in command else ' --cfg-options '
+    return command + joint + ' '.join(options)
+
+
+def rehearsal(command):
+    """What to run in a command's place, and its exit status.
+
+    Returns:
+        The shell command, or the arguments of a tool for run_tools.py; None
+        for what .ci/run itself is.
+    """
+    if command.startswith('pip install') and '&&' not in command:
+        assert command == "pip install -e '.[lite,tests]'"
+        return None
+    if 'python -m pytest' in command:
+        for path in re.findall(r'tests/\S+', command):
+            assert (ROOT / path).exists()
+        return None
+    command = re.sub(r'^pip install .*? && ', '', command)
+    if command.startswith('python tools/benchmarks/run.py'):
+        return command if torch.cuda.is_available() else None
+    if command.startswith('python tools/reproduce.py'):
+        command = command.replace('cifar10 cifar100', 'cifar10')
+        wanted = ' --imbalance 100' if '--datasets' in command else ''
+        return f'{command}{wanted} --dry-run'
+    if command.startswith('python tools/train.py'):
+        options = CIFAR if 'cifar' in command else SHORT
+        if 'imagenet' in command:
+            counts = ','.join(['1'] * 4 + ['0'] * 996)
+            chosen = f'train_dataloader.dataset.class_counts={counts}'
+            command = f'{command} --no-validate'
+            options = [*SMALL_RESNET, chosen]
+        elif 'cifar' in command:
+            options = [*CIFAR, 'train_dataloader.dataset.imbalance_factor=1']
+        elif 'ghm_cwap/resnet8_digits' in command:
+            # Whole: its checkpoints and figures serve other commands.
+            return command
+        return shlex.split(with_options(command, options))[1:]
+    if 'own_data' in command and 'browse' not in command:
+        return with_options(command, SMALL_RESNET)
+    if 'train' in command and 'examples' not in command:
+        return with_options(command, SHORT)
+    return command
+
+
+def write_images(folder, classes, number, size):
+    rng = np.random.default_rng(0)
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for i in range(number):
+            image = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+            cv2.imwrite(str(folder / name / f'{i}.png'), image)
+
+
+@pytest.fixture(scope='module')
+def scratch(tmp_path_factory, class_folders):
+    """A folder like a clone, with a few images of each dataset."""
+    folder = tmp_path_factory.mktemp('clone')
+    for name in ('configs', 'tools', 'examples', 'results'):
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / '.pre-commit-config.yaml', folder)
+    subprocess.run(['git', 'init', '-q'], cwd=folder, check=True)
+    shutil.copytree(class_folders, folder / 'photos')
+    (folder / 'tables').mkdir()
+    (folder / 'tables/images').symlink_to(class_folders / 'train')
+    with open(folder / 'tables/train.csv', 'w', newline='') as file:
+        images = (class_folders / 'train').glob('*/*')
+        rows = [
+            (f'images/{p.parent.name}/{p.name}', p.parent.name) for p in images
+        ]
+        csv.writer(file).writerows([('path', 'label'), *sorted(rows)])
+    for classes in (10, 100):
+        names = [f'class{i:02}' for i in range(classes)]
+        for split in ('train', 'test'):
+            place = folder / f'cifar{classes}' / split
+            write_images(place, names, 2, 32)
+    names = [f'n{i:08}' for i in range(1000)]
+    write_images(folder / 'data/imagenet/train', names, 1, 8)
+    return folder
+
+
+@pytest.fixture
+def environment(scratch):
+    return dict(
+        os.environ,
+        CIFAR10_FOLDER=str(scratch / 'cifar10'),
+        CIFAR100_FOLDER=str(scratch / 'cifar100'),
+        PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        PYTHONWARNINGS='ignore',
+        MPLBACKEND='agg',
+    )
+
+
+def call(command, folder, env, **kwargs):
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        **kwargs,
+    )
+    assert done.returncode == 0, f'{command}: {done.stdout[-3000:]}'
+    return done.stdout
+
+
+def test_the_pages_commands_that_train(scratch, environment):
+    tools = [rehearsal(c) for c in COMMANDS]
+    tools = [arguments for arguments in tools if isinstance(arguments, list)]
+    assert len(tools) > 20
+    helper = [sys.executable, str(ROOT / 'tests/run_tools.py')]
+    output = call(helper, scratch, environment, input=json.dumps(tools))
+    assert 'failed: []' in output
+
+
+# In the pages' order: some use what others have made.
+@pytest.mark.parametrize(
+    'command', [c for c in COMMANDS if isinstance(rehearsal(c), str)]
+)
+def test_the_pages_commands(command, scratch, environment, request):
+    if 'reproduce.py' in command:
+        real = request.getfixturevalue('cifar10_folder')
+        environment['CIFAR10_FOLDER'] = str(real)
+    shell = ['bash', '-euo', 'pipefail', '-c', rehearsal(command)]
+    call(shell, scratch, environment)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='they are run')
+def test_the_pages_benchmarks_wait_for_a_gpu(scratch, environment):
+    """Their names are right; test_benchmarks.py runs them on the CPU."""
+    found = [c.split() for c in COMMANDS if c.startswith('python tools/bench')]
+    tool, names = found[0][1], [words[2] for words in found]
+    wanted = ['python', tool, *names, '--device', 'cuda', '--out', str(scratch)]
+    done = subprocess.run(
+        wanted, cwd=scratch, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and 'torch finds no GPU' in done.stderr
+
+
+def test_the_pages_settings_are_python(tmp_path):
+    """Configs in the pages are read by MMEngine, and name what exists."""
+    import mmghm  # noqa: F401
+
+    number = 0
+    for page in PAGES:
+        for block in blocks(page, 'python'):
+            compile(block, str(page), 'exec')
+            if '_base_' in block and 'mmghm::' in block and 'own' not in block:
+                path = tmp_path / f'config{number}.py'
+                path.write_text(block)
+                assert Config.fromfile(str(path)).model
+                number += 1
+    assert number
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r'\]\(([^)#\s]+)[^)]*\)', page.read_text()):
+            if '://' not in target:
+                assert (page.parent / target).exists(), f'{page}: {target}'
+
+
+def test_the_documentation_builds_without_warnings(tmp_path):
+    """Also trains in the notebook."""
+    command = [sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q']
+    done = subprocess.run(
+        [
+            *command,
+            '-d',
+            str(tmp_path / 'cache'),
+            'docs',
+            str(tmp_path / 'out'),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    notebook = (tmp_path / 'out/digits.html').read_text()
+    assert 'overall' in notebook and notebook.count('<img') >= 2
+    api = (tmp_path / 'out/api/losses.html').read_text()
+    assert 'mmghm.models.losses.ghm_cwap_loss.GHMCWAPLoss' in api
+
+
+@pytest.mark.parametrize(
+    'tool',
+    sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / 'tools').rglob('*.py')
+        if 'parse_args' in path.read_text()
+    ),
+)
+def test_help_has_an_example(tool):
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', str(ROOT / tool), '--help'],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    example = done.stdout.partition('Example')[2]
+    assert Path(tool).stem in example
