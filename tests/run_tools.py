@@ -1,26 +1,53 @@
-"""Call tools one after the other in one process, which imports torch once.
+"""Run commands one after the other in one process, which imports torch once.
 
-Reads a JSON list of argument lists from the standard input.
+Reads a JSON list of commands such as ``A=b python tools/train.py CONFIG`` or
+``python -m mmghm doctor`` from the standard input.
 """
 
 import json
+import os
 import runpy
+import shlex
 import sys
 import traceback
 
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer
 
-failed = []
-for arguments in json.load(sys.stdin):
+
+def run(command):
+    words = shlex.split(command)
+    before = dict(os.environ)
+    while '=' in words[0]:
+        name, _, value = words.pop(0).partition('=')
+        os.environ[name] = value
+    assert words.pop(0) == 'python', command
     for cls in (MessageHub, MMLogger, Visualizer):
         cls._instance_dict.clear()
-    sys.argv = arguments
+    path = list(sys.path)
     try:
-        runpy.run_path(arguments[0], run_name='__main__')
+        if words[0] == '-m':
+            sys.argv = words[1:]
+            runpy.run_module(words[1], run_name='__main__', alter_sys=True)
+        else:
+            sys.argv = words
+            # As for a script.
+            sys.path.insert(0, os.path.dirname(os.path.abspath(words[0])))
+            runpy.run_path(words[0], run_name='__main__')
+    finally:
+        sys.path[:] = path
+        os.environ.clear()
+        os.environ.update(before)
+
+
+failed = []
+for command in json.load(sys.stdin):
+    print(f'=== {command}', flush=True)
+    try:
+        run(command)
     except (Exception, SystemExit) as error:
         if not (isinstance(error, SystemExit) and not error.code):
             traceback.print_exc()
-            failed.append(' '.join(arguments))
+            failed.append(command)
 print('failed:', failed)
 sys.exit(bool(failed))
