@@ -32,7 +32,7 @@ def class_means(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     Args:
         features (Tensor): Shape (n, D).
         labels (Tensor): Shape (n,).
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
 
     Returns:
         Tensor: Unit vectors, shape (C, D); 0 for an absent class.

@@ -42,7 +42,7 @@ class Regime:
         """Sizes of the classes, falling exponentially.
 
         Args:
-            num_classes (int): C.
+            num_classes (int): C, the number of classes.
 
         Returns:
             List[int]: C sizes.

@@ -321,7 +321,7 @@ def check_labels(target: Tensor, num_classes: int, owner: str) -> None:
 
     Args:
         target (Tensor): Class indices, shape (B,).
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
         owner (str): Name of the loss, for the message.
 
     Raises:

@@ -46,7 +46,7 @@ class SoftmaxEqualizationLoss(SoftmaxLoss):
     number of training examples, so that one setting serves every dataset.
 
     Args:
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
         gamma (float): Probability of leaving, in [0, 1]; 0 is cross-entropy.
         tail_ratio (float): Share of the mean class size, at least 0.
         class_counts (Optional[Counts]): See :class:`LongTailLoss`.

@@ -33,7 +33,7 @@ class GHMCrossEntropyLoss(LongTailLoss):
     all ranks in bins that were occupied; changed in training mode.
 
     Args:
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
         bins (int): Regions, at least 1.
         momentum (float): Share of the past in the moving average, in [0, 1);
             0 takes each batch's own counts.

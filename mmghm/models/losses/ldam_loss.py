@@ -51,7 +51,7 @@ class LDAMLoss(ClassWeightedLoss):
     with ``weighting='effective_number'`` and ``DeferredReweightingHook``.
 
     Args:
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
         max_margin (float): Margin of the smallest class, at least 0.
         scale (float): Factor of the cosines, above 0.
         weighting (str): See :class:`ClassWeightedLoss`.

@@ -32,7 +32,7 @@ class LogitAdjustedLoss(SoftmaxLoss):
     a class without any counts as one with a single example.
 
     Args:
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
         tau (float): Strength, at least 0; 0 is cross-entropy.
         class_counts (Optional[Counts]): See :class:`LongTailLoss`.
         reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.

@@ -89,7 +89,7 @@ class SeesawCrossEntropyLoss(SoftmaxLoss):
     State: ``seen``, int64 (C,), examples of each class so far on all ranks.
 
     Args:
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
         p (float): Strength of the mitigation, at least 0.
         q (float): Strength of the compensation, at least 0.
         class_counts (Optional[Counts]): Not used: Seesaw counts for itself.

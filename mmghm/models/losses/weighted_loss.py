@@ -21,7 +21,7 @@ class ClassWeightedLoss(SoftmaxLoss):
     then implements :meth:`LongTailLoss.class_losses` for soft targets.
 
     Args:
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
         weighting (str): ``'none'``, ``'inverse'`` or ``'effective_number'``,
             see :func:`class_weights`.
         beta (float): Of the effective number, in [0, 1).
@@ -147,7 +147,7 @@ class ReweightedCrossEntropyLoss(ClassWeightedLoss):
     ``'effective_number'`` its row "Effective Number" (Cui et al. 2019).
 
     Args:
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
         weighting (str): See :class:`ClassWeightedLoss`.
         **kwargs (Any): Further arguments of :class:`ClassWeightedLoss`.
     """
@@ -171,7 +171,7 @@ class SoftmaxFocalLoss(ClassWeightedLoss):
     that of the unweighted logits.
 
     Args:
-        num_classes (int): C.
+        num_classes (int): C, the number of classes.
         gamma (float): Focusing, at least 0; 0 is cross-entropy.
         weighting (str): See :class:`ClassWeightedLoss`.
         **kwargs (Any): Further arguments of :class:`ClassWeightedLoss`.
