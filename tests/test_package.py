@@ -174,6 +174,7 @@ def test_three_lines_change_the_loss_of_a_project(
     )
     project = dict(
         default_scope='mmpretrain',
+        env_cfg=dict(dist_cfg=dict(backend='nccl')),
         data_preprocessor=dict(num_classes=10, mean=[127.0], std=[60.0]),
         train_dataloader=loader,
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),

@@ -57,6 +57,7 @@ from mmghm.reproduce.study import (
     gather,
     render_study,
 )
+from mmghm.utils.stack import OPTIONAL
 
 # Epochs per second are unknown before the first result: say so.
 UNKNOWN = 'unknown'
@@ -280,7 +281,9 @@ def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
     try:
         import submitit
     except ImportError as error:
-        raise SystemExit('--cluster needs: pip install submitit') from error
+        raise SystemExit(
+            f'--cluster needs: {OPTIONAL["submitit"][1]}'
+        ) from error
     executor = submitit.AutoExecutor(
         folder=args.work_dir / 'submitit', cluster=args.cluster
     )
