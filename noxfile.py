@@ -10,7 +10,6 @@ nox.options.sessions = ['oldest', 'newest']
 
 # Without the tests that start many processes, fuzz, lint or train for long.
 QUICK = [
-    'tests/test_cells.py',
     'tests/test_configs.py',
     'tests/test_datasets/test_bad_files.py',
     'tests/test_datasets/test_long_tail.py',
