@@ -66,14 +66,7 @@ class ImageList(BaseDataset):
                 raise self._error(
                     number, f'label {label} is not below {classes} classes'
                 )
-            try:
-                img_path = join_inside(root, path)
-            except ValueError as error:
-                raise self._error(number, str(error)) from error
-            if line_of.setdefault(path, number) != number:
-                raise self._error(
-                    number, f'{path!r} is listed in line {line_of[path]} too'
-                )
+            img_path = self._checked_path(root, path, number, line_of)
             samples.append(
                 dict(img_path=img_path, gt_label=int(label), line=number)
             )
@@ -93,6 +86,20 @@ class ImageList(BaseDataset):
         info = super().get_data_info(idx)
         info['source'] = f'{self.ann_file}, line {info.pop("line")}'
         return info
+
+    def _checked_path(
+        self, root: str, path: str, number: int, line_of: Dict[str, int]
+    ) -> str:
+        """Join a path to its folder; paths seen before are in line_of."""
+        try:
+            img_path = join_inside(root, path)
+        except ValueError as error:
+            raise self._error(number, str(error)) from error
+        if line_of.setdefault(path, number) != number:
+            raise self._error(
+                number, f'{path!r} is listed in line {line_of[path]} too'
+            )
+        return img_path
 
     def _error(self, number: int, what: str) -> ValueError:
         return ValueError(f'{self.ann_file}, line {number}: {what}')

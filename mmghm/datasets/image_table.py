@@ -4,9 +4,9 @@ import csv
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.fileio import get
-from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from .image_list import ImageList
 from .paths import join_inside
 
 
@@ -78,7 +78,7 @@ def table_classes(
 
 
 @DATASETS.register_module()
-class ImageTable(BaseDataset):
+class ImageTable(ImageList):
     """A CSV file with a header, a column of paths and one of labels.
 
     Labels are names of classes or integers from 0, see
@@ -138,34 +138,14 @@ class ImageTable(BaseDataset):
         for line, (path, label) in read_rows(
             self.ann_file, columns, self.delimiter
         ):
-            where = f'{self.ann_file}, line {line}'
             if label not in number_of:
-                raise ValueError(
-                    f'{where}: {label!r} is none of the {len(number_of)} '
-                    f'classes of {source}'
+                raise self._error(
+                    line,
+                    f'{label!r} is none of the {len(number_of)} classes of '
+                    f'{source}',
                 )
-            if line_of.setdefault(path, line) != line:
-                raise ValueError(
-                    f'{where}: {path!r} is listed in line {line_of[path]} too'
-                )
-            try:
-                img_path = join_inside(root, path)
-            except ValueError as error:
-                raise ValueError(f'{where}: {error}') from error
+            img_path = self._checked_path(root, path, line, line_of)
             samples.append(
                 dict(img_path=img_path, gt_label=number_of[label], line=line)
             )
         return samples
-
-    def get_data_info(self, idx: int) -> dict:
-        """Annotation of one image.
-
-        Args:
-            idx (int): Index.
-
-        Returns:
-            dict: The annotation, with ``source``, the line that names it.
-        """
-        info = super().get_data_info(idx)
-        info['source'] = f'{self.ann_file}, line {info.pop("line")}'
-        return info

@@ -7,7 +7,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mmghm.models import GHMCWAPLoss
+from mmghm.models.losses import histogram_losses
 
 
 @HOOKS.register_module()
@@ -33,11 +33,8 @@ class HistogramPictureHook(Hook):
         # Matplotlib is slow to import; training should not wait for it.
         from mmghm.visualization.histograms import save_histograms
 
-        losses = [
-            m for m in runner.model.modules() if isinstance(m, GHMCWAPLoss)
-        ]
         meta = getattr(runner.train_dataloader.dataset, 'metainfo', {})
-        for number, loss in enumerate(losses):
+        for number, loss in enumerate(histogram_losses(runner.model)):
             path = osp.join(runner.work_dir, f'histograms{number or ""}.png')
             save_histograms(
                 loss,

@@ -6,8 +6,9 @@ import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop
 
-from mmghm.models import GHMCWAPLoss
+from mmghm.models.losses import histogram_losses
 
 from .class_counts_hook import CLASS_COUNTS_KEY
 
@@ -83,10 +84,7 @@ class LongTailVisualizationHook(Hook):
 
         epoch = runner.epoch + 1
         names = self._class_names(runner)
-        losses = [
-            m for m in runner.model.modules() if isinstance(m, GHMCWAPLoss)
-        ]
-        for number, loss in enumerate(losses):
+        for number, loss in enumerate(histogram_losses(runner.model)):
             title = f'Gradient-norm histograms after epoch {epoch}'
             figure = draw_histograms(loss, names, self.max_classes, title)
             self._show(runner, f'histograms{number or ""}', figure, epoch)
@@ -105,8 +103,8 @@ class LongTailVisualizationHook(Hook):
             metrics (Optional[Dict[str, float]]): Not used: the message hub
                 has those of earlier validations too, also after a resume.
         """
-        # Validations come after their epoch; none belongs to a lone val().
-        if runner._train_loop is None or not self._is_due(runner, runner.epoch):
+        # A validation comes after its epoch.
+        if not self._is_due(runner, runner.epoch):
             return
         from mmghm.visualization.distribution import draw_group_accuracy
 
@@ -131,6 +129,9 @@ class LongTailVisualizationHook(Hook):
         return found
 
     def _is_due(self, runner: Any, epoch: int) -> bool:
+        # runner.val() alone has no training loop, and must not build one.
+        if not isinstance(runner._train_loop, EpochBasedTrainLoop):
+            return False
         return epoch % self.interval == 0 or epoch == runner.max_epochs
 
     @staticmethod

@@ -17,7 +17,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
 from mmghm.evaluation import GroupAccuracy
-from mmghm.models import GHMCWAPLoss
+from mmghm.models.losses import histogram_losses
 from mmghm.models.losses.gradient_histogram import region_weight
 
 from .class_counts_hook import CLASS_COUNTS_KEY
@@ -119,10 +119,7 @@ class RunRecordHook(Hook):
             self._write_histograms(runner, runner.iter)
 
     def _write_histograms(self, runner: Any, step: int) -> None:
-        losses = [
-            m for m in runner.model.modules() if isinstance(m, GHMCWAPLoss)
-        ]
-        for number, loss in enumerate(losses):
+        for number, loss in enumerate(histogram_losses(runner.model)):
             values, edges = loss.values, loss.values_edges
             weights = region_weight(values, edges, loss.alpha, loss.normalize)
             arrays = dict(

@@ -1,6 +1,6 @@
 from .base import LongTailLoss
 from .equalization_loss import SoftmaxEqualizationLoss
-from .ghm_cwap_loss import GHMCWAPLoss
+from .ghm_cwap_loss import GHMCWAPLoss, histogram_losses
 from .ghmc_loss import GHMCrossEntropyLoss
 from .ldam_loss import LDAMLoss
 from .logit_adjusted_loss import LogitAdjustedLoss
@@ -22,4 +22,5 @@ __all__ = [
     'SeesawCrossEntropyLoss',
     'SoftmaxEqualizationLoss',
     'SoftmaxFocalLoss',
+    'histogram_losses',
 ]

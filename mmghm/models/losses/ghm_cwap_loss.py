@@ -1,7 +1,7 @@
 """GHM-CWAP: gradient harmonising with category-wise adaptive precision."""
 
 import warnings
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import torch
 from mmengine.dist import (
@@ -12,7 +12,7 @@ from mmengine.dist import (
 )
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..utils.cached_terms import CachedTerms
 from ..utils.compiling import is_compiling
@@ -771,6 +771,18 @@ class GHMCWAPLoss(SoftmaxLoss):
             # A checkpoint is written by rank 0, whose counts it holds.
             self.counts.zero_()
             self.shares.zero_()
+
+
+def histogram_losses(model: nn.Module) -> List[GHMCWAPLoss]:
+    """Find the losses of a model that have histograms.
+
+    Args:
+        model (nn.Module): A model, wrapped or compiled or not.
+
+    Returns:
+        List[GHMCWAPLoss]: In the order of its modules.
+    """
+    return [m for m in model.modules() if isinstance(m, GHMCWAPLoss)]
 
 
 def _replace(table: Tensor, which: Tensor, rows: Tensor) -> None:
