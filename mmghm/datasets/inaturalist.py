@@ -1,6 +1,6 @@
 """iNaturalist's COCO-style annotations."""
 
-from typing import Any, List
+from typing import Any, List, Optional, Sequence
 
 from mmengine.fileio import load
 from mmpretrain.datasets import BaseDataset
@@ -18,10 +18,18 @@ class INaturalist(BaseDataset):
 
     Args:
         ann_file (str): Such as ``train2017.json``, relative to ``data_root``.
+        supercategories (Optional[Sequence[str]]): Keep only the categories of
+            these, such as ``['Aves', 'Insecta']``; all by default.
         **kwargs (Any): Arguments of mmpretrain's ``BaseDataset``.
     """
 
-    def __init__(self, ann_file: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        supercategories: Optional[Sequence[str]] = None,
+        **kwargs: Any,
+    ) -> None:
+        self.supercategories = supercategories
         super().__init__(ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -31,11 +39,13 @@ class INaturalist(BaseDataset):
             List[dict]: ``img_path`` and ``gt_label`` of each image.
 
         Raises:
-            ValueError: If an annotation names an unknown image or category, or
-                an image lies outside of the folder.
+            ValueError: If an annotation names an unknown image or category,
+                an image lies outside of the folder, or a super-category is
+                unknown.
         """
         content = load(self.ann_file)
-        categories = sorted(content['categories'], key=lambda c: c['id'])
+        known = {category['id'] for category in content['categories']}
+        categories = self._chosen(content['categories'])
         self._metainfo.setdefault(
             'classes', tuple(c['name'] for c in categories)
         )
@@ -51,15 +61,34 @@ class INaturalist(BaseDataset):
         samples = []
         for entry in content['annotations']:
             image, category = entry['image_id'], entry['category_id']
-            if image not in path_of or category not in label_of:
+            if image not in path_of or category not in known:
                 raise ValueError(
                     f'{self.ann_file}: annotation of image {image} with '
                     f'category {category}, one of which the file does not list'
                 )
-            samples.append(
-                dict(
-                    img_path=path_of[image],
-                    gt_label=label_of[category],
+            if category in label_of:
+                samples.append(
+                    dict(
+                        img_path=path_of[image],
+                        gt_label=label_of[category],
+                    )
                 )
-            )
         return samples
+
+    def _chosen(self, categories: List[dict]) -> List[dict]:
+        """Categories to keep, by rising id."""
+        ordered = sorted(categories, key=lambda category: category['id'])
+        if self.supercategories is None:
+            return ordered
+        there = {c.get('supercategory') for c in ordered} - {None}
+        unknown = set(self.supercategories) - there
+        if unknown or not self.supercategories:
+            raise ValueError(
+                f'{self.ann_file} has the super-categories '
+                f'{sorted(there)}, got {list(self.supercategories)}'
+            )
+        return [
+            category
+            for category in ordered
+            if category.get('supercategory') in self.supercategories
+        ]
