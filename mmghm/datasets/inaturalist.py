@@ -80,7 +80,7 @@ class INaturalist(BaseDataset):
         ordered = sorted(categories, key=lambda category: category['id'])
         if self.supercategories is None:
             return ordered
-        there = {c.get('supercategory') for c in ordered} - {None}
+        there = {c['supercategory'] for c in ordered if 'supercategory' in c}
         unknown = set(self.supercategories) - there
         if unknown or not self.supercategories:
             raise ValueError(
