@@ -15,7 +15,7 @@ from .payload import run_payload
 from .run import Run, read_run
 
 # A page has to stay below 10 MB.
-HISTOGRAM_BYTES = 5_000_000
+HISTOGRAM_BYTES = 6_000_000
 
 
 def read_runs(work_dirs: Sequence[Path]) -> List[Run]:

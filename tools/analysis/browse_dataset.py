@@ -130,7 +130,10 @@ def main() -> None:
         raise SystemExit(
             f'browse_dataset.py: --images must be at least 1, got {args.images}'
         )
-    cfg = load_config(args.config)
+    try:
+        cfg = load_config(args.config)
+    except FileNotFoundError as error:
+        raise SystemExit(f'browse_dataset.py: {error}') from error
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
