@@ -12,7 +12,7 @@ from timm import create_model
 from timm.data import Mixup
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
-from timm.utils import AverageMeter, ModelEmaV3
+from timm.utils import AverageMeter, ModelEmaV3, random_seed
 from torch.utils.data import DataLoader
 
 from mmghm import GHMCWAPLoss
@@ -34,7 +34,7 @@ def train_one_epoch(model, loader, optimizer, loss_fn, mixup_fn, model_ema):
 
 
 def main(epochs: int) -> float:
-    torch.manual_seed(0)
+    random_seed(0)  # Also numpy's, which Mixup draws from.
     digits = load()
     # Mixup pairs images, so that batches must be even.
     loader = DataLoader(

@@ -159,7 +159,7 @@ def test_a_full_disk_stops_the_run_and_keeps_its_checkpoints(
     put = os.replace
 
     def full(source, target):
-        if target.endswith('epoch_3.pth'):
+        if str(target).endswith('epoch_3.pth'):
             raise OSError(28, 'No space left on device', target)
         put(source, target)
 
