@@ -52,6 +52,8 @@ class LongTailVisualizationHook(Hook):
         self.interval = interval
         self.max_classes = max_classes
         self.rule = rule
+        # Nothing is due under runner.val() alone.
+        self._trains_by_epoch = False
 
     @master_only
     def before_train(self, runner: Any) -> None:
@@ -62,6 +64,9 @@ class LongTailVisualizationHook(Hook):
         """
         from mmghm.visualization.distribution import draw_class_distribution
 
+        self._trains_by_epoch = isinstance(
+            runner.train_loop, EpochBasedTrainLoop
+        )
         counts = runner.message_hub.get_info(CLASS_COUNTS_KEY)
         if counts is not None:
             figure = draw_class_distribution(
@@ -129,8 +134,7 @@ class LongTailVisualizationHook(Hook):
         return found
 
     def _is_due(self, runner: Any, epoch: int) -> bool:
-        # runner.val() alone has no training loop, and must not build one.
-        if not isinstance(runner._train_loop, EpochBasedTrainLoop):
+        if not self._trains_by_epoch:
             return False
         return epoch % self.interval == 0 or epoch == runner.max_epochs
 
