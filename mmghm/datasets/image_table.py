@@ -1,6 +1,7 @@
 """Images and labels from a CSV file."""
 
 import csv
+import io
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.fileio import get
@@ -30,7 +31,8 @@ def read_rows(
     """
     # Excel begins its files with a byte order mark.
     text = get(path).decode('utf-8-sig')
-    reader = csv.reader(text.splitlines(), delimiter=delimiter)
+    # Names may hold what str.splitlines() takes for an end of line.
+    reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
     header = [name.strip() for name in next(reader, [])]
     missing = [name for name in columns if name not in header]
     if missing:

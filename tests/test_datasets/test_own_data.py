@@ -89,12 +89,12 @@ def test_says_what_it_looks_for(tmp_path):
 def test_names_become_numbers_in_alphabetical_order(tmp_path):
     write_table(
         tmp_path / 'train.csv',
-        [('a.jpg', 'wolf'), ('sub/b c.jpg', 'ant'), ('é,".jpg', 'wolf')],
+        [('a.jpg', 'wolf'), ('sub/b c.jpg', 'ant'), ('é,\u2028".jpg', 'wolf')],
     )
     data = ImageTable('train.csv', str(tmp_path), pipeline=[])
     assert data.metainfo['classes'] == ('ant', 'wolf')
     assert data.get_gt_labels().tolist() == [1, 0, 1]
-    assert data[2]['img_path'] == f'{tmp_path}/é,".jpg'
+    assert data[2]['img_path'] == f'{tmp_path}/é,\u2028".jpg'
     assert data[2]['source'].endswith('train.csv, line 4')
 
 

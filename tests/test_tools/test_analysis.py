@@ -1,5 +1,6 @@
 """The tools under tools/analysis, as a user calls them."""
 
+import runpy
 import shutil
 import subprocess
 import sys
@@ -8,9 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmghm.datasets.statistics import gini, imbalance_factor
+from mmghm.report.run import Run
 
 from ..conftest import ROOT
 
@@ -169,3 +172,15 @@ def test_a_lone_validation_draws_nothing(digits_cfg):
     runner = Runner.from_cfg(cfg)
     runner.val()
     assert not list(Path(runner.work_dir).rglob('long_tail*'))
+
+
+def test_runs_of_other_initial_weights_are_other_rows():
+    tool = runpy.run_path(str(ROOT / 'tools/analysis/compare_runs.py'))
+    scratch = Run('scratch', Config(dict(load_from=None, resume=False)))
+    resumed = Run('resumed', Config(dict(load_from='epoch_1.pth', resume=True)))
+    tuned = Run('tuned', Config(dict(load_from='weights.pth', resume=False)))
+    rows = tool['same_settings']([scratch, resumed, tuned])
+    assert {name: len(runs) for name, runs in rows.items()} == {
+        'scratch': 2,
+        'tuned': 1,
+    }

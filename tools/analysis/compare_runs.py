@@ -24,7 +24,7 @@ from mmghm.report.run import Run
 from mmghm.visualization.distribution import GROUP_COLORS
 
 # Settings that do not change what is trained.
-IGNORED = ('work_dir', 'experiment_name', 'randomness', 'load_from', 'resume')
+IGNORED = ('work_dir', 'experiment_name', 'randomness', 'resume')
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,6 +48,10 @@ def same_settings(runs: Sequence[Run]) -> Dict[str, List[Run]]:
     rows: Dict[str, List[Run]] = {}
     for run in runs:
         settings = run.config.to_dict()
+        # A resumed run names its own checkpoint there; without a resume it
+        # is what the training began with.
+        if settings.get('resume'):
+            settings['load_from'] = None
         for name in IGNORED:
             settings.pop(name, None)
         text = json.dumps(settings, sort_keys=True, default=str)
