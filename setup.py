@@ -91,6 +91,7 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={
         'lite': requirements('lite'),
+        'parquet': ['pyarrow'],
         'slurm': ['submitit'],
         'docs': requirements('docs'),
         'tests': requirements('tests') + requirements('docs'),

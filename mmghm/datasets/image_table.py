@@ -1,101 +1,226 @@
-"""Images and labels from a CSV file."""
+"""Images and labels from a table: CSV or Parquet."""
 
 import csv
 import io
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 from mmengine.fileio import get
 from mmpretrain.registry import DATASETS
 
-from .image_list import ImageList
+from .listed_images import ListedImages
 from .paths import join_inside
+from .records import RecordError, Records, narrow
 
 
-def read_rows(
-    path: str, columns: Tuple[str, ...], delimiter: str = ','
-) -> Iterator[Tuple[int, List[str]]]:
-    """Read some columns of a CSV file with a header.
+class Table(NamedTuple):
+    """A column of paths and one of labels.
 
     Args:
-        path (str): The file, also one that MMEngine's backends can read.
-        columns (Tuple[str, ...]): Names in the header.
+        records (Records): The images; the label of each is its place in
+            ``names``.
+        names (List[str]): What stands in the column of labels, each once.
+    """
+
+    records: Records
+    names: List[str]
+
+    def classes(self) -> List[str]:
+        """Names of the classes.
+
+        Returns:
+            List[str]: The labels in alphabetical order, the place of each
+            being its number. If all are integers they are the numbers
+            themselves, and the names go from 0 to the largest.
+        """
+        if all(name.isascii() and name.isdigit() for name in self.names):
+            largest = max(map(int, self.names), default=-1)
+            return [str(i) for i in range(largest + 1)]
+        return sorted(self.names)
+
+
+def read_csv(
+    content: bytes, path_column: str, label_column: str, delimiter: str = ','
+) -> Table:
+    """Read two columns of a CSV file with a header.
+
+    Args:
+        content (bytes): The file. Empty lines are left out, and blanks around
+            a field.
+        path_column (str): Name of the column of paths.
+        label_column (str): Name of the column of labels.
         delimiter (str): What separates fields.
 
-    Yields:
-        Tuple[int, List[str]]: Line number, from 1, and the fields asked for,
-        without blanks around them. Empty lines are left out.
+    Returns:
+        Table: The columns.
 
     Raises:
-        ValueError: If a column is missing, or a line is shorter or longer
+        RecordError: If a column is missing, or a line is shorter or longer
             than the header.
     """
     # Excel begins its files with a byte order mark.
-    text = get(path).decode('utf-8-sig')
+    text = content.decode('utf-8-sig')
     # Names may hold what str.splitlines() takes for an end of line.
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
     header = [name.strip() for name in next(reader, [])]
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise ValueError(
-            f'{path} has no column {", ".join(map(repr, missing))}; its first '
-            f'line names {header}. Set path_column, label_column or delimiter'
-        )
-    places = [header.index(name) for name in columns]
+    places = _places(header, path_column, label_column)
+    paths, labels, lines = [], [], []
     for row in reader:
         if not ''.join(row).strip():
             continue
         if len(row) != len(header):
-            raise ValueError(
-                f'{path}, line {reader.line_num}: expected {len(header)} '
-                f'fields, got {len(row)}: {row}'
+            raise RecordError(
+                f'expected {len(header)} fields, got {len(row)}: {row}',
+                reader.line_num,
             )
-        yield reader.line_num, [row[place].strip() for place in places]
+        path, label = (row[place].strip() for place in places)
+        paths.append(path)
+        labels.append(label)
+        lines.append(reader.line_num)
+    place_of = {name: i for i, name in enumerate(dict.fromkeys(labels))}
+    records = Records.from_paths(
+        paths,
+        np.array([place_of[label] for label in labels]),
+        lines=np.array(lines, dtype=np.int32),
+    )
+    return Table(records, list(place_of))
 
 
-def table_classes(
-    path: str, label_column: str = 'label', delimiter: str = ','
-) -> List[str]:
-    """Names of the classes in a CSV file.
+def read_parquet(content: bytes, path_column: str, label_column: str) -> Table:
+    """Read two columns of a Parquet file.
 
     Args:
-        path (str): The file.
-        label_column (str): Its column of labels.
-        delimiter (str): What separates fields.
+        content (bytes): The file.
+        path_column (str): Name of a column of strings.
+        label_column (str): Name of a column of strings or integers.
 
     Returns:
-        List[str]: The labels in alphabetical order, the place of each being
-        its number. If all are integers they are the numbers themselves, and
-        the names go from 0 to the largest.
+        Table: The columns.
+
+    Raises:
+        ImportError: If pyarrow is not installed.
+        RecordError: If a column is missing, holds nulls or something else
+            than it should.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ImportError(
+            'reading Parquet needs pyarrow: pip install pyarrow'
+        ) from error
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        _places(file.schema_arrow.names, path_column, label_column)
+        table = file.read(columns=[path_column, label_column])
+        for name in (path_column, label_column):
+            if table[name].null_count:
+                raise RecordError(f'column {name!r} holds nulls')
+        paths = table[path_column].cast(pa.large_string()).combine_chunks()
+        labels = table[label_column]
+        if pa.types.is_dictionary(labels.type):
+            labels = labels.cast(labels.type.value_type)
+        if not pa.types.is_integer(labels.type):
+            labels = labels.cast(pa.string())
+        encoded = labels.combine_chunks().dictionary_encode()
+    except pa.ArrowException as error:
+        raise RecordError(str(error)) from error
+    # Arrow keeps strings as we do: one text, and where each ends.
+    _, offsets, text = paths.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)
+    ends = ends[paths.offset : paths.offset + len(paths) + 1]
+    text = np.frombuffer(text or b'', dtype=np.uint8)
+    records = Records(
+        text,
+        narrow(ends[:-1], len(text)),
+        narrow(ends[1:], len(text)),
+        encoded.indices.to_numpy().astype(np.int32),
+    )
+    return Table(records, [str(name) for name in encoded.dictionary.to_pylist()])
+
+
+def _places(
+    names: Sequence[str], path_column: str, label_column: str
+) -> List[int]:
+    wanted = (path_column, label_column)
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise RecordError(
+            f'there is no column {", ".join(map(repr, missing))} among '
+            f'{list(names)}; set path_column, label_column or, for a CSV file, '
+            'delimiter'
+        )
+    return [list(names).index(name) for name in wanted]
+
+
+def read_table(
+    path: str,
+    content: bytes,
+    path_column: str = 'path',
+    label_column: str = 'label',
+    delimiter: str = ',',
+) -> Table:
+    """Read two columns of a table.
+
+    Args:
+        path (str): Name of the file: Parquet if it ends so, else CSV.
+        content (bytes): The file.
+        path_column (str): Name of the column of paths.
+        label_column (str): Name of the column of labels.
+        delimiter (str): What separates fields of a CSV file.
+
+    Returns:
+        Table: The columns.
+
+    Raises:
+        RecordError: If it is malformed.
+    """
+    if path.endswith(('.parquet', '.pq')):
+        return read_parquet(content, path_column, label_column)
+    return read_csv(content, path_column, label_column, delimiter)
+
+
+def table_classes(path: str, **kwargs: str) -> List[str]:
+    """Names of the classes in a table, see :meth:`Table.classes`.
+
+    Args:
+        path (str): The file, also one that MMEngine's backends can read.
+        **kwargs (str): Columns and delimiter, see :func:`read_table`.
+
+    Returns:
+        List[str]: The names.
 
     Raises:
         ValueError: If the file lists nothing or is malformed.
     """
-    rows = read_rows(path, (label_column,), delimiter)
-    labels = {label for _, (label,) in rows}
-    if not labels:
+    try:
+        table = read_table(path, get(path), **kwargs)
+    except RecordError as error:
+        raise error.inside(path) from error
+    if not table.names:
         raise ValueError(f'{path} lists no image')
-    if all(label.isascii() and label.isdigit() for label in labels):
-        return [str(i) for i in range(max(map(int, labels)) + 1)]
-    return sorted(labels)
+    return table.classes()
 
 
 @DATASETS.register_module()
-class ImageTable(ImageList):
-    """A CSV file with a header, a column of paths and one of labels.
+class ImageTable(ListedImages):
+    """A CSV or Parquet file with a column of paths and one of labels.
 
-    Labels are names of classes or integers from 0, see
-    :func:`table_classes`. Paths are relative to ``data_prefix`` in
-    ``data_root`` and must not lead out of it.
+    Labels are names of classes or integers from 0, see :class:`Table`. Paths
+    are relative to ``data_prefix`` in ``data_root``, must not lead out of it
+    and come once.
 
     Args:
-        ann_file (str): The file, relative to ``data_root``.
+        ann_file (str): The file, relative to ``data_root``: Parquet if it ends
+            in ``.parquet`` or ``.pq`` (this needs pyarrow), else CSV with a
+            header.
         data_root (str): Folder.
         path_column (str): Name of the column of paths.
         label_column (str): Name of the column of labels.
         classes_from (Optional[str]): File with the same columns whose labels
             are the classes, relative to ``data_root``: the training set's,
             for a validation set that may lack some. By default ``ann_file``.
-        delimiter (str): What separates fields.
+        delimiter (str): What separates fields of a CSV file.
         **kwargs (Any): Arguments of mmpretrain's ``BaseDataset``.
     """
 
@@ -109,45 +234,68 @@ class ImageTable(ImageList):
         delimiter: str = ',',
         **kwargs: Any,
     ) -> None:
-        self.path_column = path_column
-        self.label_column = label_column
+        self.columns = dict(
+            path_column=path_column,
+            label_column=label_column,
+            delimiter=delimiter,
+        )
         self.classes_from = classes_from
-        self.delimiter = delimiter
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
-    def load_data_list(self) -> List[dict]:
-        """Read the file.
+    def ann_files(self) -> List[str]:
+        """Files that are read.
 
         Returns:
-            List[dict]: ``img_path``, ``gt_label`` and ``line``, the number of
-            the line.
+            List[str]: ``ann_file`` and, if there is one, ``classes_from``.
+        """
+        if self.classes_from is None:
+            return [self.ann_file]
+        return [self.ann_file, join_inside(self.data_root, self.classes_from)]
+
+    def settings(self) -> Dict[str, Any]:
+        """What else decides how the files are read.
+
+        Returns:
+            Dict[str, Any]: The columns and the classes, if they were given.
+        """
+        return dict(files=self.ann_files(), classes=self.CLASSES, **self.columns)
+
+    def read(self, *contents: bytes) -> Tuple[Records, Sequence[str]]:
+        """Read the files.
+
+        Args:
+            *contents (bytes): Their content.
+
+        Returns:
+            Tuple[Records, Sequence[str]]: The images and the classes.
 
         Raises:
-            ValueError: If the file lists nothing or a line is malformed: a
-                field too few or too many, an unknown label, a path listed
-                twice or leading out of the folder. Names the line.
+            RecordError: If a file is malformed, a label is none of the
+                classes, or a path leads out of the folder or comes twice.
         """
-        source = self.ann_file
-        if self.classes_from is not None:
-            source = join_inside(self.data_root, self.classes_from)
-        classes = table_classes(source, self.label_column, self.delimiter)
-        self._metainfo.setdefault('classes', tuple(classes))
-        number_of = {name: i for i, name in enumerate(self.CLASSES)}
-        root = self.img_prefix or self.data_root
-        line_of: Dict[str, int] = {}
-        samples = []
-        columns = (self.path_column, self.label_column)
-        for line, (path, label) in read_rows(
-            self.ann_file, columns, self.delimiter
-        ):
-            if label not in number_of:
-                raise self._error(
-                    line,
-                    f'{label!r} is none of the {len(number_of)} classes of '
-                    f'{source}',
-                )
-            img_path = self._checked_path(root, path, line, line_of)
-            samples.append(
-                dict(img_path=img_path, gt_label=number_of[label], line=line)
+        files = self.ann_files()
+        table = read_table(files[0], contents[0], **self.columns)
+        classes = self.CLASSES
+        if classes is None:
+            source = table
+            if len(files) > 1:
+                try:
+                    source = read_table(files[1], contents[1], **self.columns)
+                except RecordError as error:
+                    raise error.inside(files[1]) from error
+            classes = source.classes()
+        number_of = {name: i for i, name in enumerate(classes)}
+        numbers = np.array(
+            [number_of.get(name, -1) for name in table.names], dtype=np.int32
+        )
+        records = table.records.check()
+        labels = numbers[records.labels]
+        if (labels < 0).any():
+            record = int(np.argmax(labels < 0))
+            raise RecordError(
+                f'{table.names[records.labels[record]]!r}, the label of '
+                f'{records.path(record)!r}, is none of the {len(classes)} '
+                f'classes of {files[-1]}',
+                records.line(record),
             )
-        return samples
+        return records._replace(labels=labels), classes

@@ -1,16 +1,17 @@
 """iNaturalist's COCO-style annotations."""
 
-from typing import Any, List, Optional, Sequence
+import json
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from mmengine.fileio import load
-from mmpretrain.datasets import BaseDataset
+import numpy as np
 from mmpretrain.registry import DATASETS
 
-from .paths import join_inside
+from .listed_images import ListedImages
+from .records import RecordError, Records
 
 
 @DATASETS.register_module()
-class INaturalist(BaseDataset):
+class INaturalist(ListedImages):
     """iNaturalist 2017 or 2018 from the official JSON files.
 
     Labels are the ranks of the category ids, so that they run from 0 without
@@ -32,63 +33,88 @@ class INaturalist(BaseDataset):
         self.supercategories = supercategories
         super().__init__(ann_file=ann_file, **kwargs)
 
-    def load_data_list(self) -> List[dict]:
-        """Read the annotations.
+    def settings(self) -> Dict[str, Any]:
+        """What else decides how the file is read.
 
         Returns:
-            List[dict]: ``img_path`` and ``gt_label`` of each image.
+            Dict[str, Any]: ``supercategories``.
+        """
+        return dict(supercategories=self.supercategories)
+
+    def read(self, *contents: bytes) -> Tuple[Records, Sequence[str]]:
+        """Read the annotations.
+
+        Args:
+            *contents (bytes): Content of the file.
+
+        Returns:
+            Tuple[Records, Sequence[str]]: The images and the classes.
 
         Raises:
-            ValueError: If an annotation names an unknown image or category,
-                an image lies outside of the folder, or a super-category is
-                unknown.
+            RecordError: If the file is no such annotation, an annotation
+                names an unknown image or category, an image lies outside of
+                the folder or comes twice, or a super-category is unknown.
         """
-        content = load(self.ann_file)
-        known = {category['id'] for category in content['categories']}
-        categories = self._chosen(content['categories'])
-        self._metainfo.setdefault(
-            'classes', tuple(c['name'] for c in categories)
-        )
-        label_of = {c['id']: i for i, c in enumerate(categories)}
-        root = self.img_prefix or self.data_root
         try:
-            path_of = {
-                image['id']: join_inside(root, image['file_name'])
-                for image in content['images']
-            }
-        except ValueError as error:
-            raise ValueError(f'{self.ann_file}: {error}') from error
-        samples = []
-        for entry in content['annotations']:
-            image, category = entry['image_id'], entry['category_id']
-            if image not in path_of or category not in known:
-                raise ValueError(
-                    f'{self.ann_file}: annotation of image {image} with '
-                    f'category {category}, one of which the file does not list'
-                )
-            if category in label_of:
-                samples.append(
-                    dict(
-                        img_path=path_of[image],
-                        gt_label=label_of[category],
-                    )
-                )
-        return samples
+            content = json.loads(contents[0])
+            images, annotations = content['images'], content['annotations']
+            paths = [image['file_name'] for image in images]
+            ids = _column(images, 'id')
+            image_ids = _column(annotations, 'image_id')
+            category_ids = _column(annotations, 'category_id')
+            ordered = sorted(content['categories'], key=lambda c: c['id'])
+            classes = self._chosen(ordered)
+            names = [category['name'] for category in classes]
+            known = _column(ordered, 'id')
+            label_of = {c['id']: i for i, c in enumerate(classes)}
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise RecordError(
+                'expected JSON with images, annotations and categories as '
+                f'iNaturalist has them, got {type(error).__name__}: {error}'
+            ) from error
+        records = Records.from_paths(paths, np.zeros(len(ids))).check()
+        order = np.argsort(ids, kind='stable')
+        image = _find(image_ids, ids[order])
+        category = _find(category_ids, known)
+        wrong = (image < 0) | (category < 0)
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            raise RecordError(
+                f'annotation of image {image_ids[first]} with category '
+                f'{category_ids[first]}, one of which the file does not list'
+            )
+        labels = np.array([label_of.get(c, -1) for c in known.tolist()])[
+            category
+        ]
+        kept = np.flatnonzero(labels >= 0)
+        records = records.take(order[image[kept]])
+        return records._replace(labels=labels[kept].astype(np.int32)), names
 
-    def _chosen(self, categories: List[dict]) -> List[dict]:
-        """Categories to keep, by rising id."""
-        ordered = sorted(categories, key=lambda category: category['id'])
+    def _chosen(self, ordered: List[dict]) -> List[dict]:
+        """Keep the categories that are asked for."""
         if self.supercategories is None:
             return ordered
         there = {c['supercategory'] for c in ordered if 'supercategory' in c}
         unknown = set(self.supercategories) - there
         if unknown or not self.supercategories:
-            raise ValueError(
-                f'{self.ann_file} has the super-categories '
-                f'{sorted(there)}, got {list(self.supercategories)}'
+            raise RecordError(
+                f'the super-categories are {sorted(there)}, '
+                f'got {list(self.supercategories)}'
             )
         return [
             category
             for category in ordered
             if category.get('supercategory') in self.supercategories
         ]
+
+
+def _column(entries: List[dict], key: str) -> np.ndarray:
+    return np.fromiter((e[key] for e in entries), np.int64, len(entries))
+
+
+def _find(wanted: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """Place of numbers in rising ones, -1 where they are not."""
+    places = np.searchsorted(ordered, wanted).clip(max=max(len(ordered) - 1, 0))
+    if not len(ordered):
+        return np.full(len(wanted), -1)
+    return np.where(ordered[places] == wanted, places, -1)

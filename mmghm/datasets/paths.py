@@ -3,6 +3,18 @@
 import os.path as osp
 
 
+def leads_out(path: str) -> bool:
+    """Say whether a relative path is none, or leaves its folder.
+
+    Args:
+        path (str): From a file that one need not trust.
+
+    Returns:
+        bool: Whether to refuse it.
+    """
+    return not path or osp.isabs(path) or '..' in path.split('/')
+
+
 def join_inside(folder: str, path: str) -> str:
     """Join a path from a file that one need not trust to its folder.
 
@@ -16,6 +28,6 @@ def join_inside(folder: str, path: str) -> str:
     Raises:
         ValueError: If the path is empty or leads out of the folder.
     """
-    if not path or osp.isabs(path) or '..' in path.split('/'):
+    if leads_out(path):
         raise ValueError(f'{path!r} leads out of {folder!r}')
     return osp.join(folder, path)

@@ -132,8 +132,8 @@ def test_other_columns_separators_and_excel(tmp_path):
 @pytest.mark.parametrize(
     'text, match',
     [
-        ('', "no column 'label'"),
-        ('path;label\na;b\n', r"names \['path;label'\].*delimiter"),
+        ('', "no column 'path', 'label'"),
+        ('path;label\na;b\n', r"among \['path;label'\].*delimiter"),
         ('path,label\n', 'lists no image'),
         ('path,label\na\n', 'line 2: expected 2 fields, got 1'),
         ('path,label\na,x\na,y\n', "line 3: 'a' is listed in line 2 too"),
@@ -150,7 +150,7 @@ def test_what_is_wrong_is_named(tmp_path, text, match):
 def test_an_unknown_class_is_named(tmp_path):
     write_table(tmp_path / 'train.csv', [('a', 'ant'), ('b', 'wolf')])
     write_table(tmp_path / 'val.csv', [('c', 'wolf'), ('d', 'wlof')])
-    with pytest.raises(ValueError, match="line 3: 'wlof' is none of the 2"):
+    with pytest.raises(ValueError, match="line 3: 'wlof', the label of 'd', is"):
         ImageTable(
             'val.csv', str(tmp_path), classes_from='train.csv', pipeline=[]
         )

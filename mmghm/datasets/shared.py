@@ -1,0 +1,125 @@
+"""Arrays that all processes of a machine read from one place."""
+
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Callable, Dict, Sequence, Tuple
+
+import numpy as np
+import torch
+from filelock import FileLock
+from mmengine.logging import print_log
+
+# Files that nobody has read for so long are deleted, in seconds.
+_UNUSED = 30 * 24 * 3600
+
+
+def cache_folder() -> Path:
+    """Folder of the shared files, of the machine and the user.
+
+    Returns:
+        Path: What the environment variable ``MMGHM_CACHE`` names, else a
+        folder among the temporary files. Its content can be deleted at any
+        time between runs.
+
+    Raises:
+        PermissionError: If it belongs to somebody else, who could put other
+            content there.
+    """
+    # Windows gives each user a folder for temporary files.
+    user = os.getuid() if hasattr(os, 'getuid') else 'user'
+    folder = Path(
+        os.environ.get('MMGHM_CACHE')
+        or Path(tempfile.gettempdir()) / f'mmghm-{user}'
+    )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, 'getuid') and folder.stat().st_uid != os.getuid():
+        raise PermissionError(
+            f'{folder} belongs to another user; set MMGHM_CACHE to a folder '
+            'of your own'
+        )
+    return folder
+
+
+def share(
+    contents: Sequence[bytes],
+    settings: Any,
+    make: Callable[[], Dict[str, Any]],
+) -> Tuple[Dict[str, Any], str]:
+    """Make arrays once on a machine, and map them into every process.
+
+    The first process that asks makes them and writes them to
+    :func:`cache_folder`; the others wait for it. They live in the operating
+    system's page cache, once, however many ranks and workers there are, and
+    the next run finds them made. A file goes by the hash of what it was made
+    from, so that it cannot be out of date.
+
+    Args:
+        contents (Sequence[bytes]): What the arrays are made from.
+        settings (Any): How; its ``repr`` says all of it.
+        make (Callable[[], Dict[str, Any]]): Makes arrays by name; strings,
+            numbers and lists of them may be among these.
+
+    Returns:
+        Tuple[Dict[str, Any], str]: What ``make`` returned, not to be written
+        to, and the file for :func:`read_shared`; empty if none could be
+        written, with a warning.
+    """
+    key = hashlib.sha256(repr((torch.__version__, settings)).encode())
+    for content in contents:
+        key.update(hashlib.sha256(content).digest())
+    try:
+        path = cache_folder() / f'{key.hexdigest()[:32]}.pt'
+        with FileLock(f'{path}.lock'):
+            try:
+                return read_shared(str(path)), str(path)
+            # Absent, or cut off when the machine went down.
+            except (FileNotFoundError, RuntimeError, UnpicklingError):
+                _write(make(), path)
+                return read_shared(str(path)), str(path)
+    except OSError as error:
+        print_log(
+            'Each process keeps a copy of the annotations, because they '
+            f'cannot be shared: {error}',
+            'current',
+            logging.WARNING,
+        )
+        return make(), ''
+
+
+def read_shared(path: str) -> Dict[str, Any]:
+    """Map a file of :func:`share` into this process.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        Dict[str, Any]: What was made.
+    """
+    found = torch.load(path, mmap=True, weights_only=True)
+    os.utime(path)
+    return {
+        name: value.numpy() if isinstance(value, torch.Tensor) else value
+        for name, value in found.items()
+    }
+
+
+def _write(made: Dict[str, Any], path: Path) -> None:
+    """Write a file, all of it or nothing, and delete those out of use."""
+    for old in path.parent.glob('*.pt'):
+        if time.time() - old.stat().st_mtime > _UNUSED:
+            old.unlink()
+    # The lock keeps others away from this name.
+    partial = path.with_suffix('.partial')
+    torch.save(
+        {
+            name: torch.tensor(value) if isinstance(value, np.ndarray) else value
+            for name, value in made.items()
+        },
+        partial,
+    )
+    partial.replace(path)
