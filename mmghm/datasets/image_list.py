@@ -4,8 +4,9 @@ from typing import Any, Dict, Sequence, Tuple
 
 from mmpretrain.registry import DATASETS
 
+from .lines import parse_lines
 from .listed_images import ListedImages
-from .records import Records, parse_lines
+from .records import Records
 
 
 @DATASETS.register_module()

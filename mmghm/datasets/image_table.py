@@ -136,7 +136,9 @@ def read_parquet(content: bytes, path_column: str, label_column: str) -> Table:
         narrow(ends[1:], len(text)),
         encoded.indices.to_numpy().astype(np.int32),
     )
-    return Table(records, [str(name) for name in encoded.dictionary.to_pylist()])
+    return Table(
+        records, [str(name) for name in encoded.dictionary.to_pylist()]
+    )
 
 
 def _places(
@@ -258,7 +260,9 @@ class ImageTable(ListedImages):
         Returns:
             Dict[str, Any]: The columns and the classes, if they were given.
         """
-        return dict(files=self.ann_files(), classes=self.CLASSES, **self.columns)
+        return dict(
+            files=self.ann_files(), classes=self.CLASSES, **self.columns
+        )
 
     def read(self, *contents: bytes) -> Tuple[Records, Sequence[str]]:
         """Read the files.

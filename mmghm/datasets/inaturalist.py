@@ -1,6 +1,7 @@
 """iNaturalist's COCO-style annotations."""
 
 import json
+from operator import itemgetter
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -58,7 +59,7 @@ class INaturalist(ListedImages):
         try:
             content = json.loads(contents[0])
             images, annotations = content['images'], content['annotations']
-            paths = [image['file_name'] for image in images]
+            paths = list(map(itemgetter('file_name'), images))
             ids = _column(images, 'id')
             image_ids = _column(annotations, 'image_id')
             category_ids = _column(annotations, 'category_id')
@@ -109,7 +110,7 @@ class INaturalist(ListedImages):
 
 
 def _column(entries: List[dict], key: str) -> np.ndarray:
-    return np.fromiter((e[key] for e in entries), np.int64, len(entries))
+    return np.fromiter(map(itemgetter(key), entries), np.int64, len(entries))
 
 
 def _find(wanted: np.ndarray, ordered: np.ndarray) -> np.ndarray:

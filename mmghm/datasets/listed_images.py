@@ -1,17 +1,92 @@
 """Images that a file lists."""
 
-from typing import Any, Dict, List, Sequence, Tuple, Union
+import os.path as osp
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import force_full_init
 from mmengine.fileio import get
 from mmpretrain.datasets import BaseDataset
 
-from .records import RecordError, RecordList, Records
-from .shared import share
+from .records import RecordError, Records
+from .shared import read_shared, share
 
 # Smaller files are read faster than shared, in bytes.
 _WORTH_SHARING = 4 << 20
+
+
+class RecordList(Sequence):
+    """Records as the list of dicts that MMEngine's datasets hold.
+
+    A dict is made when it is asked for.
+
+    Args:
+        records (Records): The images.
+        folder (str): Folder that their paths are relative to, or its address.
+        ann_file (str): The file that lists them, for messages.
+        shared (str): The file that all of the records were read from by
+            :func:`read_shared`, if there is one: other processes get its name
+            and not its content.
+    """
+
+    def __init__(
+        self, records: Records, folder: str, ann_file: str, shared: str = ''
+    ) -> None:
+        self.records = records
+        self.folder = folder
+        self.ann_file = ann_file
+        self.shared = shared
+
+    def __len__(self) -> int:
+        return len(self.records.labels)
+
+    def __iter__(self) -> Iterator[dict]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self.take(index)
+        record = range(len(self))[index]
+        path = self.records.path(record)
+        info = dict(
+            # Checked when the list was read.
+            img_path=osp.join(self.folder, path),
+            gt_label=int(self.records.labels[record]),
+        )
+        line = self.records.line(record)
+        if line:
+            info['source'] = f'{self.ann_file}, line {line}'
+        return info
+
+    def __deepcopy__(self, memo: dict) -> 'RecordList':
+        # Nothing writes to the arrays.
+        return self
+
+    def __reduce__(self) -> Any:
+        records = None if self.shared else self.records
+        return _record_list, (records, self.folder, self.ann_file, self.shared)
+
+    def take(self, chosen: Union[slice, Sequence[int]]) -> 'RecordList':
+        """Keep some images.
+
+        Args:
+            chosen (Union[slice, Sequence[int]]): Which ones.
+
+        Returns:
+            RecordList: Those.
+        """
+        kept = self.records.take(chosen)
+        return type(self)(kept, self.folder, self.ann_file)
+
+
+def _record_list(
+    records: Optional[Records], folder: str, ann_file: str, shared: str
+) -> RecordList:
+    """Undo RecordList.__reduce__."""
+    if records is None:
+        made = read_shared(shared)
+        records = Records(**{name: made[name] for name in Records._fields})
+    return RecordList(records, folder, ann_file, shared)
 
 
 class ListedImages(BaseDataset):
@@ -83,7 +158,7 @@ class ListedImages(BaseDataset):
                 raise error.inside(self.ann_file) from error
             if not len(records.labels):
                 raise ValueError(f'{self.ann_file} lists no image')
-            return dict(classes=list(classes), **records._asdict())
+            return dict(classes='\0'.join(classes), **records._asdict())
 
         path = ''
         if sum(map(len, contents)) < _WORTH_SHARING:
@@ -93,7 +168,7 @@ class ListedImages(BaseDataset):
             made, path = share(contents, settings, make)
         classes = made.pop('classes')
         if classes:
-            self._metainfo.setdefault('classes', tuple(classes))
+            self._metainfo.setdefault('classes', tuple(classes.split('\0')))
         return RecordList(
             Records(**made),
             self.img_prefix or self.data_root,

@@ -1,25 +1,24 @@
 """Paths and labels of millions of images, in a few arrays."""
 
-import os.path as osp
 from typing import (
     Any,
     Dict,
-    Iterator,
+    List,
     NamedTuple,
     Optional,
     Sequence,
-    Tuple,
     Union,
 )
 
 import numpy as np
 
 from .paths import leads_out
-from .shared import read_shared
 
 # Odd constants that spread bits (Knuth's and Murmur's).
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FINISH = np.uint64(0xFF51AFD7ED558CCD)
+# Records at a time: what is computed of them stays in the processor's cache.
+_CHUNK = 1 << 16
 
 
 class RecordError(ValueError):
@@ -158,27 +157,24 @@ class Records(NamedTuple):
         Raises:
             RecordError: If there is one.
         """
-        # Few lists hold two dots or a leading slash anywhere.
-        dots = (self.text[:-1] == ord('.')) & (self.text[1:] == ord('.'))
-        holders = np.searchsorted(self.ends, np.flatnonzero(dots), 'right')
-        filled = np.flatnonzero(self.starts < self.ends)
-        suspects = [
-            np.flatnonzero(self.starts >= self.ends),
-            filled[self.text[self.starts[filled]] == ord('/')],
-            holders[holders < len(self.ends)],
-        ]
-        for record in np.unique(np.concatenate(suspects)).tolist():
-            path = self.path(record)
-            if leads_out(path):
-                raise RecordError(
-                    f'{path!r} leads out of the folder of the images',
-                    self.line(record),
-                )
-        self._check_unique()
+        hashes = np.empty(len(self.labels), dtype=np.uint64)
+        for begin in range(0, len(self.labels), _CHUNK):
+            chunk = slice(begin, begin + _CHUNK)
+            starts, ends = self.starts[chunk], self.ends[chunk]
+            low, high = starts.min(), ends.max()
+            text = self.text[low:high]
+            for record in _suspects(text, starts - low, ends - low):
+                path = self.path(begin + record)
+                if leads_out(path):
+                    raise RecordError(
+                        f'{path!r} leads out of the folder of the images',
+                        self.line(begin + record),
+                    )
+            hashes[chunk] = _hashes(text, starts - low, ends - low)
+        self._check_unique(hashes)
         return self
 
-    def _check_unique(self) -> None:
-        hashes = _hashes(self.text, self.starts, self.ends)
+    def _check_unique(self, hashes: np.ndarray) -> None:
         ordered = np.sort(hashes)
         twice = ordered[1:][ordered[1:] == ordered[:-1]]
         if not len(twice):
@@ -197,141 +193,6 @@ class Records(NamedTuple):
                 )
 
 
-class RecordList(Sequence):
-    """Records as the list of dicts that MMEngine's datasets hold.
-
-    A dict is made when it is asked for.
-
-    Args:
-        records (Records): The images.
-        folder (str): Folder that their paths are relative to, or its address.
-        ann_file (str): The file that lists them, for messages.
-        shared (str): The file that all of the records were read from by
-            :func:`read_shared`, if there is one: other processes get its name
-            and not its content.
-    """
-
-    def __init__(
-        self, records: Records, folder: str, ann_file: str, shared: str = ''
-    ) -> None:
-        self.records = records
-        self.folder = folder
-        self.ann_file = ann_file
-        self.shared = shared
-
-    def __len__(self) -> int:
-        return len(self.records.labels)
-
-    def __iter__(self) -> Iterator[dict]:
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return self.take(index)
-        record = range(len(self))[index]
-        path = self.records.path(record)
-        info = dict(
-            # Checked when the list was read.
-            img_path=osp.join(self.folder, path),
-            gt_label=int(self.records.labels[record]),
-        )
-        line = self.records.line(record)
-        if line:
-            info['source'] = f'{self.ann_file}, line {line}'
-        return info
-
-    def __deepcopy__(self, memo: dict) -> 'RecordList':
-        # Nothing writes to the arrays.
-        return self
-
-    def __reduce__(self) -> Any:
-        records = None if self.shared else self.records
-        return _record_list, (records, self.folder, self.ann_file, self.shared)
-
-    def take(self, chosen: Union[slice, Sequence[int]]) -> 'RecordList':
-        """Keep some images.
-
-        Args:
-            chosen (Union[slice, Sequence[int]]): Which ones.
-
-        Returns:
-            RecordList: Those.
-        """
-        kept = self.records.take(chosen)
-        return type(self)(kept, self.folder, self.ann_file)
-
-
-def _record_list(
-    records: Optional[Records], folder: str, ann_file: str, shared: str
-) -> RecordList:
-    """Undo RecordList.__reduce__."""
-    if records is None:
-        made = read_shared(shared)
-        records = Records(**{name: made[name] for name in Records._fields})
-    return RecordList(records, folder, ann_file, shared)
-
-
-def parse_lines(text: bytes, num_classes: int = 0) -> Records:
-    """Read ``path label`` lines, all of them at once.
-
-    Args:
-        text (bytes): Lines that end in LF or CRLF. Blank ones are left out. A
-            path may hold blanks and bytes that are not UTF-8.
-        num_classes (int): C; 0 does not bound the labels.
-
-    Returns:
-        Records: An image a line.
-
-    Raises:
-        RecordError: For the first line without a label, or with one that is
-            no integer in [0, C).
-    """
-    data = np.frombuffer(text, dtype=np.uint8)
-    breaks = np.flatnonzero(data == ord('\n'))
-    starts = np.append(0, breaks + 1)
-    ends = np.append(breaks, len(data))
-    ends = _strip(data, starts, ends)
-    kept = np.flatnonzero(ends > starts)
-    lines = None
-    if len(kept) < len(starts):
-        starts, ends = starts[kept], ends[kept]
-        # Only the end of most lists is blank.
-        if len(kept) and kept[-1] >= len(kept):
-            lines = narrow(kept + 1, len(data))
-    labels, places = _parse_labels(data, starts, ends)
-    path_ends = _strip(data, starts, places)
-    while True:
-        blank = np.flatnonzero(
-            (starts < path_ends) & _is_blank(data[starts.clip(max=len(data) - 1)])
-        )
-        if not len(blank):
-            break
-        starts[blank] += 1
-    # Between a path and its label there is a blank.
-    wrong = (labels < 0) | (path_ends <= starts) | (path_ends == places)
-    if num_classes:
-        wrong |= labels >= num_classes
-    if wrong.any():
-        record = int(np.argmax(wrong))
-        line = data[starts[record] : ends[record]].tobytes()
-        shown = line.decode('utf-8', 'replace')
-        what = f'expected "path label", got {shown!r}'
-        if labels[record] >= 0 and path_ends[record] not in (
-            starts[record],
-            places[record],
-        ):
-            what = f'label {labels[record]} is not below {num_classes} classes'
-        raise RecordError(what, int(kept[record]) + 1)
-    return Records(
-        data,
-        narrow(starts, len(data)),
-        narrow(path_ends, len(data)),
-        labels.astype(np.int32),
-        lines,
-        1,
-    )
-
-
 def narrow(places: np.ndarray, size: int) -> np.ndarray:
     """Store places in a text in half the bytes where they fit.
 
@@ -345,65 +206,48 @@ def narrow(places: np.ndarray, size: int) -> np.ndarray:
     return places.astype(np.int32 if size < 2**31 else np.int64)
 
 
-def _is_blank(characters: np.ndarray) -> np.ndarray:
-    """Space, and tab to carriage return."""
-    # Unsigned: what lies below tab wraps around.
-    return (characters == ord(' ')) | (characters - np.uint8(9) < 5)
-
-
-def _strip(
-    data: np.ndarray, starts: np.ndarray, ends: np.ndarray
-) -> np.ndarray:
-    """Move ends before trailing blanks."""
-    ends = ends.copy()
-    active = np.flatnonzero(ends > starts)
-    while len(active):
-        active = active[_is_blank(data[ends[active] - 1])]
-        ends[active] -= 1
-        active = active[ends[active] > starts[active]]
-    return ends
-
-
-def _parse_labels(
-    data: np.ndarray, starts: np.ndarray, ends: np.ndarray
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Read the digits that lines end with, and say where they begin.
-
-    Labels are -1 where there are none or more than nine.
-    """
-    labels = np.zeros(len(starts), dtype=np.int64)
-    places = ends.copy()
-    active = np.arange(len(starts))
-    for power in 10 ** np.arange(9):
-        # Below '0' wraps around.
-        digits = data[places[active] - 1] - np.uint8(ord('0'))
-        found = digits < 10
-        active = active[found]
-        labels[active] += power * digits[found].astype(np.int64)
-        places[active] -= 1
-        active = active[places[active] > starts[active]]
-    inside = places > starts
-    longer = inside & (data[places - 1] - np.uint8(ord('0')) < 10)
-    labels[longer | (places == ends)] = -1
-    return labels, places
+def _suspects(
+    text: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> List[int]:
+    """Rising paths of which one may lead out: few have two dots in a row."""
+    dots = text == ord('.')
+    dots[:-1] &= dots[1:]
+    dots[-1:] = False
+    holders = np.searchsorted(ends, np.flatnonzero(dots), 'right')
+    filled = np.flatnonzero(starts < ends)
+    suspects = [
+        np.flatnonzero(starts >= ends),
+        filled[text[starts[filled]] == ord('/')],
+        holders[holders < len(ends)],
+    ]
+    return np.unique(np.concatenate(suspects)).tolist()
 
 
 def _hashes(
-    data: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    text: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> np.ndarray:
-    """Hash pieces of data, eight bytes at a time; uint64 (n,)."""
-    padded = np.append(data, np.zeros(8, dtype=np.uint8))
+    """Hash pieces of a text; uint64 (n,)."""
     # A word at every byte.
-    words = np.ndarray(len(data) + 1, '<u8', padded, strides=(1,))
+    padded = np.append(text, np.zeros(8, dtype=np.uint8))
+    words = np.ndarray(len(text) + 1, '<u8', padded, strides=(1,))
     hashes = (ends - starts).astype(np.uint64)
-    active = np.arange(len(starts))
+    # Those that have not ended, and how far they are.
+    active, state = np.arange(len(starts)), hashes.copy()
     places = starts.astype(np.int64)
     while len(active):
-        left = (ends[active] - places).astype(np.int64)
-        active, places, left = (a[left > 0] for a in (active, places, left))
-        surplus = 8 * (8 - left.clip(max=8)).astype(np.uint64)
-        word = words[places] << surplus
-        mixed = (hashes[active] ^ word) * _MIX
-        hashes[active] = mixed ^ (mixed >> np.uint64(29))
-        places = places + 8
+        left = ends - places
+        shortest = left.min()
+        if shortest <= 0:
+            ended, going = active[left <= 0], left > 0
+            hashes[ended] = state[~going]
+            active, state, places, ends, left = (
+                array[going] for array in (active, state, places, ends, left)
+            )
+        word = words[places]
+        if shortest < 8:
+            word <<= (8 * (8 - left.clip(max=8))).astype(np.uint64)
+        state ^= word
+        state *= _MIX
+        state ^= state >> np.uint64(29)
+        places += 8
     return hashes * _FINISH

@@ -117,7 +117,9 @@ def _write(made: Dict[str, Any], path: Path) -> None:
     partial = path.with_suffix('.partial')
     torch.save(
         {
-            name: torch.tensor(value) if isinstance(value, np.ndarray) else value
+            name: torch.tensor(value)
+            if isinstance(value, np.ndarray)
+            else value
             for name, value in made.items()
         },
         partial,

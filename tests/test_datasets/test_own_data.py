@@ -150,7 +150,9 @@ def test_what_is_wrong_is_named(tmp_path, text, match):
 def test_an_unknown_class_is_named(tmp_path):
     write_table(tmp_path / 'train.csv', [('a', 'ant'), ('b', 'wolf')])
     write_table(tmp_path / 'val.csv', [('c', 'wolf'), ('d', 'wlof')])
-    with pytest.raises(ValueError, match="line 3: 'wlof', the label of 'd', is"):
+    with pytest.raises(
+        ValueError, match="line 3: 'wlof', the label of 'd', is"
+    ):
         ImageTable(
             'val.csv', str(tmp_path), classes_from='train.csv', pipeline=[]
         )

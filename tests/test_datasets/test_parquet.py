@@ -38,7 +38,9 @@ def test_names(tmp_path, labels):
 
 
 def test_integers_and_other_columns(tmp_path):
-    path = write(tmp_path, file=['a', 'b', 'c'], species=[4, 0, 4], other=[1.5] * 3)
+    path = write(
+        tmp_path, file=['a', 'b', 'c'], species=[4, 0, 4], other=[1.5] * 3
+    )
     data = ImageTable(
         path.name,
         str(tmp_path),

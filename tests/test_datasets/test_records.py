@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mmengine.logging import MMLogger
 
 from mmghm.datasets import ImageList, INaturalist, LongTailDataset
-from mmghm.datasets.records import RecordError, Records, parse_lines
+from mmghm.datasets.lines import parse_lines
+from mmghm.datasets.records import RecordError, Records
 from mmghm.datasets.shared import cache_folder
 
 from ..conftest import ROOT
@@ -42,7 +43,18 @@ def parse_slowly(text, num_classes):
     return found
 
 
-PIECES = [b'a', b'b/c', b'..', b'/', b'\xff', b' ', b'\t', b'\r', b'.', b'long' * 9]
+PIECES = [
+    b'a',
+    b'b/c',
+    b'..',
+    b'/',
+    b'\xff',
+    b' ',
+    b'\t',
+    b'\r',
+    b'.',
+    b'long' * 9,
+]
 LINES = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=4).map(b''.join),
     st.tuples(
@@ -57,6 +69,19 @@ LINES = st.one_of(
 @settings(max_examples=2000, derandomize=True, deadline=None)
 @given(st.lists(LINES, max_size=5).map(b'\n'.join))
 def test_lists_are_read_as_line_by_line(text):
+    check_parsed(text)
+
+
+@settings(max_examples=500, derandomize=True, deadline=None)
+@given(st.lists(LINES, max_size=5).map(b'\n'.join))
+def test_lists_are_read_by_chunks(text):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmghm.datasets.lines._CHUNK', 8)
+        patch.setattr('mmghm.datasets.records._CHUNK', 2)
+        check_parsed(text)
+
+
+def check_parsed(text):
     expected = parse_slowly(text, 50)
     try:
         records = parse_lines(text, 50).check()
