@@ -115,6 +115,14 @@ class ListedImages(BaseDataset):
         """
         return [self.ann_file]
 
+    def folder(self) -> str:
+        """What paths in the files are relative to.
+
+        Returns:
+            str: A folder or an address.
+        """
+        return self.img_prefix or self.data_root
+
     def settings(self) -> Dict[str, Any]:
         """What else decides how the files are read.
 
@@ -171,7 +179,7 @@ class ListedImages(BaseDataset):
             self._metainfo.setdefault('classes', tuple(classes.split('\0')))
         return RecordList(
             Records(**made),
-            self.img_prefix or self.data_root,
+            self.folder(),
             self.ann_file,
             path,
         )

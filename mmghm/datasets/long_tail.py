@@ -202,6 +202,12 @@ class LongTailDataset:
         """Images per class, int64 (C,); absent classes have 0."""
         return self._class_counts.copy()
 
+    @property
+    @force_full_init
+    def indices(self) -> np.ndarray:
+        """Rising indices of the images in the wrapped dataset, int64 (n,)."""
+        return self._indices.copy()
+
     @force_full_init
     def get_gt_labels(self) -> np.ndarray:
         """Label of every image.

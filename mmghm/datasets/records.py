@@ -3,10 +3,12 @@
 from typing import (
     Any,
     Dict,
+    Iterator,
     List,
     NamedTuple,
     Optional,
     Sequence,
+    Tuple,
     Union,
 )
 
@@ -157,24 +159,40 @@ class Records(NamedTuple):
         Raises:
             RecordError: If there is one.
         """
+        for chunk, text, starts, ends in self._chunks():
+            for record in _suspects(text, starts, ends):
+                path = self.path(chunk.start + record)
+                if leads_out(path):
+                    raise RecordError(
+                        f'{path!r} leads out of the folder of the images',
+                        self.line(chunk.start + record),
+                    )
+        self._check_unique()
+        return self
+
+    def hashes(self) -> np.ndarray:
+        """Hash the paths; different ones may have the same hash.
+
+        Returns:
+            np.ndarray: uint64 (n,).
+        """
         hashes = np.empty(len(self.labels), dtype=np.uint64)
+        for chunk, text, starts, ends in self._chunks():
+            hashes[chunk] = _hashes(text, starts, ends)
+        return hashes
+
+    def _chunks(
+        self,
+    ) -> Iterator[Tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+        """Records by parts: which, their text, starts and ends in it."""
         for begin in range(0, len(self.labels), _CHUNK):
             chunk = slice(begin, begin + _CHUNK)
             starts, ends = self.starts[chunk], self.ends[chunk]
             low, high = starts.min(), ends.max()
-            text = self.text[low:high]
-            for record in _suspects(text, starts - low, ends - low):
-                path = self.path(begin + record)
-                if leads_out(path):
-                    raise RecordError(
-                        f'{path!r} leads out of the folder of the images',
-                        self.line(begin + record),
-                    )
-            hashes[chunk] = _hashes(text, starts - low, ends - low)
-        self._check_unique(hashes)
-        return self
+            yield chunk, self.text[low:high], starts - low, ends - low
 
-    def _check_unique(self, hashes: np.ndarray) -> None:
+    def _check_unique(self) -> None:
+        hashes = self.hashes()
         ordered = np.sort(hashes)
         twice = ordered[1:][ordered[1:] == ordered[:-1]]
         if not len(twice):

@@ -1,3 +1,4 @@
 from .class_sampler import ClassBalancedSampler, sample_probabilities
+from .shard_sampler import ShardSampler
 
-__all__ = ['ClassBalancedSampler', 'sample_probabilities']
+__all__ = ['ClassBalancedSampler', 'ShardSampler', 'sample_probabilities']

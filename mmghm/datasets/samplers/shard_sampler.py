@@ -1,0 +1,93 @@
+"""A sampler that stays with a few shards at a time."""
+
+from typing import Any, Iterator, Optional, Sized
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from ..image_shards import shard_numbers
+
+
+def shard_order(
+    shards: np.ndarray, window: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Put images into a random order that goes through shards by groups.
+
+    Shards are permuted and cut into groups of ``window``; the images of a
+    group are permuted.
+
+    Args:
+        shards (np.ndarray): Number of the shard of each image, (n,).
+        window (int): Shards in a group, at least 1.
+        generator (np.random.Generator): Source of the permutations.
+
+    Returns:
+        np.ndarray: A permutation of the images, int64 (n,).
+    """
+    places = generator.permutation(int(shards.max(initial=-1)) + 1)
+    ties = generator.permutation(len(shards))
+    return ties[np.argsort(places[shards[ties]] // window, kind='stable')]
+
+
+@DATA_SAMPLERS.register_module()
+class ShardSampler(Sampler):
+    """Every image once an epoch, by groups of shards.
+
+    Each rank goes through a part of its own of the epoch's order, of the same
+    length on all ranks (the first ranks' images fill up the last), so that a
+    machine downloads few shards twice. The order depends on seed and epoch
+    alone.
+
+    Args:
+        dataset (Sized): :class:`ImageShards`, or ``LongTailDataset`` around
+            it.
+        window (int): Shards whose images are mixed, at least 1. The cache
+            should hold this many for each rank of a machine, and some more.
+        seed (Optional[int]): The same on all ranks; by default agreed on.
+        **kwargs (Any): ``shuffle`` and ``round_up`` of MMEngine's
+            ``DefaultSampler``, accepted and without meaning here.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        window: int = 8,
+        seed: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        if window < 1:
+            raise ValueError(f'window must be at least 1, got {window}')
+        unknown = set(kwargs) - {'shuffle', 'round_up'}
+        if unknown:
+            raise ValueError(f'unknown arguments {sorted(unknown)}')
+        self.shards = shard_numbers(dataset)
+        self.window = window
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+        self.rank, self.world_size = get_dist_info()
+        self.num_samples = -(-len(self.shards) // self.world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = np.random.Generator(
+            np.random.PCG64([self.seed, self.epoch])
+        )
+        order = shard_order(self.shards, self.window, generator)
+        start = self.rank * self.num_samples
+        chosen = np.arange(start, start + self.num_samples) % len(order)
+        return iter(order[chosen].tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, as ``DistSamplerSeedHook`` does.
+
+        Args:
+            epoch (int): Epoch, counted from 0.
+        """
+        self.epoch = epoch

@@ -1,0 +1,209 @@
+"""Files inside tar archives, here or on object storage."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Optional, Tuple
+
+import fsspec
+from filelock import FileLock
+from mmengine.fileio import BaseStorageBackend, register_backend
+from mmengine.logging import print_log
+
+# What fsspec reads; most of these need a package of their own.
+PROTOCOLS = (
+    *('file', 'http', 'https', 's3', 's3a', 'gs', 'gcs', 'az', 'abfs'),
+    *('adl', 'hdfs', 'webhdfs', 'oss', 'hf', 'sftp', 'smb', 'memory'),
+)
+
+
+def shard_address(folder: str) -> str:
+    """Prefix of the addresses of files in the shards of a folder.
+
+    Args:
+        folder (str): A path, or an address such as ``s3://bucket/train``.
+
+    Returns:
+        str: ``shard:///path`` or ``shard+s3://bucket/train``.
+
+    Raises:
+        ValueError: If nothing is known of the protocol.
+    """
+    protocol, separator, rest = folder.partition('://')
+    if not separator:
+        return f'shard://{os.path.abspath(folder)}'
+    if protocol not in PROTOCOLS:
+        raise ValueError(
+            f'shards can be read by {", ".join(PROTOCOLS)}, got {folder!r}'
+        )
+    return f'shard+{protocol}://{rest}'
+
+
+def split_address(address: str) -> Tuple[str, int, int]:
+    """Take the address of a file in a shard apart.
+
+    Args:
+        address (str): ``shard[+PROTOCOL]://SHARD#OFFSET+SIZE``, in bytes.
+
+    Returns:
+        Tuple[str, int, int]: The shard as fsspec names it, the first byte and
+        the number of bytes.
+
+    Raises:
+        ValueError: If it is no such address.
+    """
+    shard, separator, place = address.rpartition('#')
+    offset, _, size = place.partition('+')
+    if not (
+        separator
+        and shard.startswith('shard')
+        and offset.isdecimal()
+        and size.isdecimal()
+    ):
+        raise ValueError(
+            'expected shard://SHARD#OFFSET+SIZE as '
+            f'tools/dataset_converters/shards.py lists it, got {address!r}'
+        )
+    protocol, _, path = shard.partition('://')
+    protocol = protocol.partition('+')[2]
+    return f'{protocol}://{path}' if protocol else path, int(offset), int(size)
+
+
+@register_backend(
+    'shard', prefixes=['shard', *(f'shard+{name}' for name in PROTOCOLS)]
+)
+class ShardBackend(BaseStorageBackend):
+    """MMEngine's file backend for images inside tar archives.
+
+    Reads by fsspec, so that shards may lie on this machine or on object
+    storage. ``LoadImageFromFile`` and its kin find it by the prefix of the
+    path; ``backend_args`` of the transform are the arguments below.
+
+    Without ``cache_dir`` each image is one read of its bytes, for which object
+    storage makes one wait. With it a shard is downloaded whole when its first
+    image is wanted, and those that were not used for the longest time make
+    room: then use ``ShardSampler``, which stays with some shards at a time.
+
+    Args:
+        cache_dir (Optional[str]): Folder for downloaded shards, shared by the
+            processes of a machine. Shards on a disk are not copied.
+        cache_gb (float): Size that it may have, in GB (1e9 bytes); at least
+            that of the shards in use. Downloads under way come on top.
+        backend (str): ``'shard'``; for ``backend_args``.
+
+    Raises:
+        ValueError: If ``cache_gb`` is not above 0.
+    """
+
+    def __init__(
+        self,
+        cache_dir: Optional[str] = None,
+        cache_gb: float = 50.0,
+        backend: str = 'shard',
+    ) -> None:
+        if cache_gb <= 0:
+            raise ValueError(f'cache_gb must be above 0, got {cache_gb}')
+        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self.cache_bytes = int(1e9 * cache_gb)
+
+    def get(self, filepath: str) -> bytes:
+        """Read a file.
+
+        Args:
+            filepath (str): Its address, see :func:`split_address`.
+
+        Returns:
+            bytes: Its content.
+
+        Raises:
+            OSError: If the shard is absent, unreachable or too short.
+        """
+        url, offset, size = split_address(str(filepath))
+        storage, path = fsspec.core.url_to_fs(url)
+        local = 'file' in storage.protocol
+        if local or self.cache_dir is None:
+            content = storage.cat_file(path, offset, offset + size)
+        else:
+            content = self._read_cached(storage, path, offset, size)
+        if len(content) != size:
+            raise OSError(
+                f'{url} ends after {len(content)} of the {size} bytes at '
+                f'{offset}: the shard was cut off or is another one'
+            )
+        return content
+
+    def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
+        """Read a text file.
+
+        Args:
+            filepath (str): Its address.
+            encoding (str): Its encoding.
+
+        Returns:
+            str: Its content.
+        """
+        return self.get(filepath).decode(encoding)
+
+    def _read_cached(
+        self,
+        storage: fsspec.AbstractFileSystem,
+        path: str,
+        offset: int,
+        size: int,
+    ) -> bytes:
+        assert self.cache_dir is not None
+        # One name for each address, and no folders.
+        name = storage.unstrip_protocol(path).replace('/', '_')
+        copy = self.cache_dir / name
+        while True:
+            try:
+                with open(copy, 'rb') as file:
+                    # What the least recently used one is told by.
+                    os.utime(copy)
+                    file.seek(offset)
+                    return file.read(size)
+            except FileNotFoundError:
+                self._fetch(storage, path, copy)
+
+    def _fetch(
+        self, storage: fsspec.AbstractFileSystem, path: str, copy: Path
+    ) -> None:
+        """Download a shard unless another process does."""
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f'{copy}.lock'):
+            if copy.exists():
+                return
+            size = storage.size(path)
+            if size is None:
+                raise OSError(
+                    f'{path}: the server does not tell the size of the shard'
+                )
+            self._make_room(copy.parent, size)
+            partial = Path(f'{copy}.partial')
+            storage.get_file(path, str(partial))
+            if partial.stat().st_size != size:
+                raise OSError(
+                    f'{path}: the connection ended after '
+                    f'{partial.stat().st_size:,} of {size:,} bytes'
+                )
+            partial.replace(copy)
+
+    def _make_room(self, folder: Path, size: int) -> None:
+        if size > self.cache_bytes:
+            raise OSError(
+                f'a shard of {size:,} bytes does not fit into a cache of '
+                f'{self.cache_bytes:,}; raise cache_gb'
+            )
+        with FileLock(folder / 'shards.lock'):
+            kept = {}
+            for path in folder.iterdir():
+                if path.suffix not in ('.lock', '.partial'):
+                    kept[path] = path.stat()
+            total = sum(stat.st_size for stat in kept.values())
+            for path in sorted(kept, key=lambda path: kept[path].st_mtime):
+                if total + size <= self.cache_bytes:
+                    break
+                # Those who have it open can still read it.
+                path.unlink()
+                total -= kept[path].st_size
+                print_log(f'Dropped {path} for room', 'current', logging.DEBUG)

@@ -1,0 +1,142 @@
+"""Tar archives of images, WebDataset's layout: written and indexed."""
+
+import io
+import json
+import os
+import os.path as osp
+import tarfile
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
+
+import fsspec
+import numpy as np
+from mmengine.fileio import get
+from rich.progress import track
+
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.ppm')
+
+
+def write_shards(
+    dataset: Any, folder: str, name: str, shard_bytes: int, seed: int = 0
+) -> List[str]:
+    """Pack the images of a dataset into archives, in a random order.
+
+    Image number ``i`` becomes ``i.jpg`` (or what it is) and ``i.cls``, its
+    label in text. The same images give the same bytes.
+
+    Args:
+        dataset (Any): With ``get_data_info``.
+        folder (str): Where to.
+        name (str): How the archives' names begin.
+        shard_bytes (int): Size of the images after which an archive ends.
+        seed (int): Seed of the order. A list by classes would be mixed badly
+            by ``ShardSampler``.
+
+    Returns:
+        List[str]: Paths of the archives.
+
+    Raises:
+        FileExistsError: If there are such archives already.
+    """
+    os.makedirs(folder, exist_ok=True)
+    there = sorted(Path(folder).glob(f'{name}-*.tar'))
+    if there:
+        raise FileExistsError(
+            f'{there[0]} exists already; move the archives away, or give '
+            'another name'
+        )
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(dataset))
+    images = enumerate(track(order, f'Packing {name}'))
+    paths: List[str] = []
+    packed = 0
+    while packed < len(order):
+        path = osp.join(folder, f'{name}-{len(paths):06d}.tar')
+        filled = 0
+        with tarfile.open(f'{path}.partial', 'w') as archive:
+            for number, index in images:
+                info = dataset.get_data_info(int(index))
+                content = get(info['img_path'])
+                extension = osp.splitext(info['img_path'])[1].lower()
+                label = str(info['gt_label']).encode()
+                _add(archive, f'{number:09d}{extension}', content)
+                _add(archive, f'{number:09d}.cls', label)
+                packed += 1
+                filled += len(content)
+                if filled >= shard_bytes:
+                    break
+        # Only a whole archive gets its name.
+        os.replace(f'{path}.partial', path)
+        paths.append(path)
+    return paths
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def index_shards(shards: Iterable[str], label_key: str = '') -> Iterator[str]:
+    """Say where each image of some archives lies.
+
+    Args:
+        shards (Iterable[str]): Paths or addresses that fsspec knows. They are
+            read but for the images.
+        label_key (str): Where to find a label in the ``.json`` beside an image;
+            by default the ``.cls`` beside it holds it.
+
+    Yields:
+        str: Lines of ``SHARD.tar#OFFSET+SIZE label``, as ``ImageShards`` reads
+        them, shards by their names without folders.
+
+    Raises:
+        ValueError: If an archive is damaged, or an image has no label that is
+            an integer from 0. Names both.
+    """
+    for shard in shards:
+        # An OSError names the address already.
+        with fsspec.open(shard, 'rb') as file:
+            try:
+                with tarfile.open(fileobj=file, mode='r:') as archive:
+                    places, labels = _read_members(shard, archive, label_key)
+                size = file.seek(0, os.SEEK_END)
+            except (tarfile.TarError, EOFError) as error:
+                raise ValueError(f'{shard}: {error}') from error
+        for key, (offset, length) in places.items():
+            if offset + length > size:
+                raise ValueError(
+                    f'{shard}: {key!r} is cut off, the file ends at {size:,}'
+                )
+            if key not in labels:
+                missing = f'{key}.json' if label_key else f'{key}.cls'
+                raise ValueError(f'{shard}: there is no {missing!r}')
+            yield f'{osp.basename(shard)}#{offset}+{length} {labels[key]}'
+
+
+def _read_members(
+    shard: str, archive: tarfile.TarFile, label_key: str
+) -> Tuple[Dict[str, Tuple[int, int]], Dict[str, int]]:
+    """Places of the images in an archive, and their labels, by key."""
+    places, labels = {}, {}
+    for member in archive:
+        folder, _, name = member.name.rpartition('/')
+        # What belongs together has the same name before the first dot.
+        stem, _, extension = name.partition('.')
+        key = f'{folder}/{stem}' if folder else stem
+        if not member.isfile():
+            continue
+        if f'.{extension.lower()}' in EXTENSIONS:
+            places[key] = (member.offset_data, member.size)
+        elif extension == ('json' if label_key else 'cls'):
+            opened = archive.extractfile(member)
+            assert opened is not None, 'it is a file'
+            text = opened.read().decode()
+            if label_key:
+                text = str(json.loads(text).get(label_key))
+            if not (text.strip().isascii() and text.strip().isdigit()):
+                raise ValueError(
+                    f'{shard}: {member.name!r} holds no label that is an '
+                    f'integer from 0, but {text!r}'
+                )
+            labels[key] = int(text)
+    return places, labels

@@ -1,0 +1,338 @@
+"""Images in tar archives: on a disk, behind HTTP, in a cache of some size."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import DATASETS, DefaultScope
+from mmengine.runner import Runner
+
+from mmghm.datasets import ImageShards, LongTailDataset, ShardSampler
+from mmghm.datasets.samplers.shard_sampler import shard_order
+from mmghm.datasets.shard_backend import ShardBackend, split_address
+from mmghm.datasets.sharding import index_shards
+
+from ..conftest import ROOT
+
+TOOL = ROOT / 'tools/dataset_converters/shards.py'
+LOAD = dict(type='LoadCheckedImage', imdecode_backend='cv2')
+LABELS = [0] * 12 + [1] * 6 + [2] * 3
+
+
+def run(*args, code=0):
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', TOOL, *map(str, args)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Images whose colour is their number, their list, and archives of them."""
+    root = tmp_path_factory.mktemp('shards')
+    for number in range(len(LABELS)):
+        path = root / f'images/{number}.png'
+        path.parent.mkdir(exist_ok=True)
+        image = np.full((8, 8, 3), number, dtype=np.uint8)
+        image[0, 0] = np.arange(3)
+        cv2.imwrite(str(path), image)
+    lines = [f'images/{i}.png {label}\n' for i, label in enumerate(LABELS)]
+    (root / 'train.txt').write_text(''.join(lines))
+    printed = run(
+        *('make', root / 'train.txt', root / 'out', '--data-root', root),
+        *('--shard-mb', 4e-4),
+    )
+    assert re.search(r'out/train\.txt lists 21 images in \d archives', printed)
+    return root
+
+
+def pixels(dataset):
+    """Colour and label of each image, by colour."""
+    found = [dataset[i] for i in range(len(dataset))]
+    return sorted((int(f['img'][4, 4, 0]), f['gt_label']) for f in found)
+
+
+def build(folder, **kwargs):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return ImageShards(
+            'train.txt', data_root=str(folder), pipeline=[LOAD], **kwargs
+        )
+
+
+def test_archives_hold_the_images(folder):
+    data = build(folder / 'out')
+    assert pixels(data) == list(enumerate(LABELS))
+    # Mixed, so that an archive has several classes.
+    shards = data.shard_numbers()
+    assert len(set(data.get_gt_labels()[shards == 0])) > 1
+    assert shards[0] == 0 and (np.diff(shards) >= 0).all() and shards[-1] > 2
+    assert 'train.txt, line 1' in data[0]['source']
+    tail = LongTailDataset(data, class_counts=[6, 3, 1])
+    assert len(pixels(tail)) == 10
+
+
+def test_the_list_can_be_made_again(folder, tmp_path):
+    shards = sorted((folder / 'out').glob('*.tar'))
+    run('index', *shards, '--out', tmp_path / 'train.txt')
+    listed = (tmp_path / 'train.txt').read_text()
+    assert listed == (folder / 'out/train.txt').read_text()
+    # The same images give the same archives.
+    run(
+        *('make', folder / 'train.txt', tmp_path / 'again'),
+        *('--data-root', folder, '--shard-mb', 4e-4),
+    )
+    for shard in shards:
+        again = tmp_path / 'again' / shard.name
+        assert again.read_bytes() == shard.read_bytes()
+    printed = run(
+        *('make', folder / 'train.txt', tmp_path / 'again'),
+        *('--data-root', folder),
+        code=1,
+    )
+    assert 'exists already' in printed
+
+
+@pytest.fixture
+def server(folder):
+    """The archives behind HTTP, with ranges, and a count of the bytes sent."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        requested = []
+        cut = None
+
+        def log_message(self, *args):
+            pass
+
+        def do_GET(self):
+            path = self.translate_path(self.path)
+            try:
+                with open(path, 'rb') as file:
+                    content = file.read()
+            except OSError:
+                self.send_error(404)
+                return
+            found = re.search(
+                r'bytes=(\d+)-(\d+)?', self.headers.get('Range', '')
+            )
+            start = int(found[1]) if found else 0
+            stop = int(found[2]) + 1 if found and found[2] else len(content)
+            body = content[start:stop]
+            self.requested.append((self.path, start, len(body)))
+            self.send_response(206 if found else 200)
+            self.send_header('Accept-Ranges', 'bytes')
+            self.send_header('Content-Length', str(len(body)))
+            if found:
+                place = f'bytes {start}-{start + len(body) - 1}/{len(content)}'
+                self.send_header('Content-Range', place)
+            self.end_headers()
+            self.wfile.write(body[: self.cut])
+
+    handler = partial(Handler, directory=str(folder / 'out'))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        Handler.url = f'http://127.0.0.1:{http.server_port}'
+        yield Handler
+        http.shutdown()
+
+
+def test_single_images_are_read_over_http(folder, server):
+    data = build(folder / 'out', shards=server.url)
+    assert pixels(data) == list(enumerate(LABELS))
+    # An image each, not an archive.
+    assert len(server.requested) == len(LABELS)
+    assert max(length for *_, length in server.requested) < 200
+
+
+def test_archives_are_cached_and_make_room(folder, server, tmp_path):
+    size = max(p.stat().st_size for p in (folder / 'out').glob('*.tar'))
+    load = dict(
+        LOAD,
+        backend_args=dict(
+            backend='shard',
+            cache_dir=str(tmp_path / 'cache'),
+            cache_gb=2.5 * size / 1e9,
+        ),
+    )
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        data = ImageShards(
+            'train.txt',
+            data_root=str(folder / 'out'),
+            shards=server.url,
+            pipeline=[load],
+        )
+    number = data.shard_numbers().max() + 1
+    assert number > 3
+    assert pixels(data) == list(enumerate(LABELS))
+    assert len({path for path, *_ in server.requested}) == number
+    assert len(server.requested) == number
+    kept = [p for p in (tmp_path / 'cache').iterdir() if p.suffix == '.tar']
+    assert len(kept) < number
+    assert sum(p.stat().st_size for p in kept) <= 2.5 * size
+    # The last ones are there, the first is downloaded anew.
+    data[len(data) - 1]
+    assert len(server.requested) == number
+    data[0]
+    assert len(server.requested) == number + 1
+
+
+def test_a_cut_off_download_is_no_shard(folder, server, tmp_path):
+    data = build(folder / 'out')
+    path = data[0]['img_path'].replace(
+        f'shard://{folder / "out"}', server.url.replace('http', 'shard+http')
+    )
+    server.cut = 600
+    with pytest.raises(Exception, match=r'600|payload|ended'):
+        ShardBackend(str(tmp_path), 1).get(path)
+    assert not list(tmp_path.glob('*.tar'))
+    server.cut = None
+    assert ShardBackend(str(tmp_path), 1).get(path).startswith(b'\x89PNG')
+    with pytest.raises(OSError, match=r'does not fit .* raise cache_gb'):
+        ShardBackend(str(tmp_path / 'small'), 1e-7).get(path)
+
+
+def test_what_is_wrong_is_named(folder, tmp_path):
+    listed = (folder / 'out/train.txt').read_text().splitlines()
+    (tmp_path / 'train.txt').write_text(f'{listed[0]}\nimages/1.png 0\n')
+    with pytest.raises(ValueError, match='line 2: expected "SHARD#OFFSET'):
+        build(tmp_path)
+    (tmp_path / 'train.txt').write_text('a.tar#x+1 0\n')
+    with pytest.raises(ValueError, match=r'line 1\): expected shard://SHARD#'):
+        build(tmp_path)[0]
+    (tmp_path / 'train.txt').write_text(f'{listed[0]}\n')
+    with pytest.raises(ValueError, match=r'line 1\).*No such file'):
+        build(tmp_path)[0]
+    name = listed[0].split('#')[0]
+    content = (folder / 'out' / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:550])
+    with pytest.raises(ValueError, match='ends after 38 of the'):
+        build(tmp_path)[0]
+    with pytest.raises(ValueError, match="got 'ftps://host/x'"):
+        build(tmp_path, shards='ftps://host/x')
+    for address in ('a.tar#1+2', 'shard://a.tar', 'shard://a.tar#1'):
+        with pytest.raises(ValueError, match='expected shard://'):
+            split_address(address)
+    with pytest.raises(ValueError, match='cache_gb must be above 0'):
+        ShardBackend(cache_gb=0)
+
+
+def tar_of(path, **members):
+    with tarfile.open(path, 'w') as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name.replace('__', '.'))
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return str(path)
+
+
+def test_labels_in_json(tmp_path):
+    label = json.dumps(dict(species=7)).encode()
+    path = tar_of(tmp_path / 'a.tar', x__json=label, x__jpg=b'abc', readme=b'')
+    assert list(index_shards([path], 'species')) == ['a.tar#1536+3 7']
+
+
+@pytest.mark.parametrize(
+    'members, key, match',
+    [
+        (dict(x__jpg=b'a'), '', "a.tar: there is no 'x.cls'"),
+        (
+            dict(x__jpg=b'a', x__cls=b'cat'),
+            '',
+            "'x.cls' holds no label .* 'cat'",
+        ),
+        (dict(x__jpg=b'a', x__json=b'{}'), 'label', "holds no label .*'None'"),
+    ],
+)
+def test_archives_without_labels_are_named(tmp_path, members, key, match):
+    path = tar_of(tmp_path / 'a.tar', **members)
+    with pytest.raises(ValueError, match=match):
+        list(index_shards([path], key))
+
+
+@pytest.mark.parametrize('size', [0, 100, 700])
+def test_damaged_archives_are_named(tmp_path, size):
+    path = tar_of(tmp_path / 'a.tar', x__cls=b'1', y__jpg=b'a' * 9000)
+    content = (tmp_path / 'a.tar').read_bytes()
+    (tmp_path / 'a.tar').write_bytes(content[:size])
+    with pytest.raises(ValueError, match=r'a\.tar: '):
+        list(index_shards([path]))
+    (tmp_path / 'a.tar').write_bytes(content[:5000])
+    with pytest.raises(ValueError, match=r'a\.tar: '):
+        list(index_shards([path]))
+
+
+def test_the_order_goes_through_groups_of_shards():
+    shards = np.repeat(np.arange(10), 7)
+    order = shard_order(shards, 2, np.random.default_rng(0))
+    assert sorted(order) == list(range(70))
+    groups = [set(shards[order[i : i + 14]]) for i in range(0, 70, 14)]
+    assert [len(group) for group in groups] == [2] * 5
+    # Inside a group the shards are mixed.
+    assert len(set(shards[order[:7]])) == 2
+    assert shard_order(np.zeros(0, int), 2, np.random.default_rng(0)).size == 0
+
+
+def test_ranks_see_every_image_once(folder, monkeypatch):
+    tail = LongTailDataset(build(folder / 'out'), class_counts=[9, 5, 2])
+    seen = []
+    for rank in range(3):
+        monkeypatch.setattr(
+            'mmghm.datasets.samplers.shard_sampler.get_dist_info',
+            lambda rank=rank: (rank, 3),
+        )
+        sampler = ShardSampler(tail, window=2, seed=3, shuffle=True)
+        sampler.set_epoch(4)
+        first = list(sampler)
+        assert len(first) == len(sampler) == 6 and list(sampler) == first
+        sampler.set_epoch(5)
+        assert list(sampler) != first
+        seen += first
+    # Two more than there are, to be of one length.
+    assert set(seen) == set(range(16)) and len(seen) == 18
+    with pytest.raises(TypeError, match=r'needs ImageShards.*got list'):
+        ShardSampler([1], seed=0)
+    with pytest.raises(ValueError, match='window'):
+        ShardSampler(tail, window=0)
+    with pytest.raises(ValueError, match='unknown'):
+        ShardSampler(tail, seed=0, drop=1)
+
+
+def test_workers_read_shards(folder, server):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        data = DATASETS.build(
+            dict(
+                type='ImageShards',
+                ann_file='train.txt',
+                data_root=str(folder / 'out'),
+                shards=server.url,
+                pipeline=[LOAD, dict(type='PackInputs')],
+            )
+        )
+        data[0]
+        loader = Runner.build_dataloader(
+            dict(
+                dataset=data,
+                batch_size=4,
+                num_workers=2,
+                sampler=dict(type='ShardSampler', window=2),
+                collate_fn=dict(type='pseudo_collate'),
+            ),
+            seed=0,
+        )
+        labels = [
+            int(sample.gt_label)
+            for batch in loader
+            for sample in batch['data_samples']
+        ]
+    assert sorted(labels) == LABELS
