@@ -22,13 +22,13 @@ from rich.progress import (
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive that is known by its checksum.
+    """An archive, or a single file, that is known by its checksum.
 
     Attributes:
         url (str): Where it is.
-        md5 (str): Published checksum, hexadecimal.
+        md5 (str): Published checksum, hexadecimal; empty if there is none.
         creates (str): A file or folder in it, by which one sees that it has
-            been unpacked.
+            been unpacked. The name of a single file.
     """
 
     url: str
@@ -119,6 +119,8 @@ def _fetch(url: str, path: str) -> None:
 
 
 def _verify(path: str, archive: Archive) -> None:
+    if not archive.md5:
+        return
     digest = hashlib.md5(usedforsecurity=False)
     with open(path, 'rb') as file, _bar() as bar:
         task = bar.add_task(f'verify {archive.name}', total=osp.getsize(path))
@@ -197,6 +199,8 @@ def prepare(archive: Archive, folder: str, keep: bool = False) -> None:
     if osp.exists(osp.join(folder, archive.creates)):
         return
     path = download(archive, folder)
+    if archive.name == archive.creates:
+        return
     unpack(path, folder)
     if not osp.exists(osp.join(folder, archive.creates)):
         raise ArchiveError(f'{path} does not hold {archive.creates}')

@@ -259,7 +259,9 @@ class LongTailDataset:
         labels = self._labels.tolist()
         lines = '\n'.join(f'{i} {label}' for i, label in zip(ids, labels))
         manifest = {
-            'sha256': hashlib.sha256(lines.encode()).hexdigest(),
+            'sha256': hashlib.sha256(
+                lines.encode('utf-8', 'surrogateescape')
+            ).hexdigest(),
             'profile': self.profile,
             'imbalance_factor': self.imbalance_factor,
             'seed': self.seed,

@@ -1,22 +1,43 @@
 #!/usr/bin/env python
-"""Download a dataset into the folder where the configs look for it.
+"""Download a set into the folder where the configs look for it, or verify it.
 
 A download that was cut off goes on where it ended; archives are verified
-before they are unpacked.
+before they are unpacked, and the set afterwards: totals, class sizes, files.
 
 Example:
     python tools/dataset_converters/download.py tinyimagenet
-    python tools/dataset_converters/download.py inat2017 --data-root /big/disk
+    python tools/dataset_converters/download.py inat2018 --data-root /big/disk
+    python tools/dataset_converters/download.py places_lt --verify
 """
 
 import argparse
 import os.path as osp
+import sys
+from typing import List
+
+from rich.console import Console
+from rich.table import Table
 
 from mmghm.datasets.archives import Archive, prepare
+from mmghm.datasets.official import OFFICIAL, Verdict, verify
 
-_INAT = 'https://ml-inat-competition-datasets.s3.amazonaws.com/2017'
+_INAT = 'https://ml-inat-competition-datasets.s3.amazonaws.com'
+# Lists of Kang et al. 2020 in the state of one commit.
+_LISTS = (
+    'https://raw.githubusercontent.com/facebookresearch/classifier-balancing/'
+    '22370c64141cc662f62ead89447c838c4a7977b5/data'
+)
+
+
+def lists(name: str) -> List[Archive]:
+    return [
+        Archive(f'{_LISTS}/{name}/{name}_{part}.txt', '', f'{name}_{part}.txt')
+        for part in ('train', 'val', 'test')
+    ]
+
+
 # Checksums that are in public use.
-DATASETS = {
+ARCHIVES = {
     'tinyimagenet': [
         Archive(
             'http://cs231n.stanford.edu/tiny-imagenet-200.zip',
@@ -24,21 +45,53 @@ DATASETS = {
             'tiny-imagenet-200/wnids.txt',
         ),
     ],
+    'imagenet_lt': lists('ImageNet_LT'),
+    'places_lt': [
+        Archive(
+            'http://data.csail.mit.edu/places/places365/'
+            'places365standard_easyformat.tar',
+            '',
+            'places365_standard',
+        ),
+        *lists('Places_LT'),
+    ],
     'inat2017': [
         Archive(
-            f'{_INAT}/train_val2017.zip',
+            f'{_INAT}/2017/train_val2017.zip',
             '444c835f6459867ad69fcb36478786e7',
             'train2017.json',
         ),
         Archive(
-            f'{_INAT}/train_val_images.tar.gz',
+            f'{_INAT}/2017/train_val_images.tar.gz',
             '7c784ea5e424efaec655bd392f87301f',
             'train_val_images',
         ),
     ],
+    'inat2018': [
+        Archive(
+            f'{_INAT}/2018/train2018.json.tar.gz',
+            'bfa29d89d629cbf04d826a720c0a68b0',
+            'train2018.json',
+        ),
+        Archive(
+            f'{_INAT}/2018/val2018.json.tar.gz',
+            'f2ed8bfe3e9901cdefceb4e53cd3775d',
+            'val2018.json',
+        ),
+        Archive(
+            f'{_INAT}/2018/train_val2018.tar.gz',
+            'b1c6952ce38f31868cc50ea72d066cc3',
+            'train_val2018',
+        ),
+    ],
 }
-# TinyImageNet brings its own folder.
-FOLDERS = {'inat2017': 'inat2017'}
+# Archives that bring the set's own folder.
+WITH_FOLDER = ('tiny-imagenet-200/wnids.txt', 'places365_standard')
+NOTES = {
+    'imagenet_lt': 'The images are those of ILSVRC 2012, which image-net.org '
+    'gives to registered users: unpack them to {folder}/train/<wnid>/ and '
+    '{folder}/val/<wnid>/.'
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,20 +99,62 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('dataset', choices=sorted(DATASETS))
+    parser.add_argument('dataset', choices=sorted(ARCHIVES))
     parser.add_argument('--data-root', default='data')
     parser.add_argument(
         '--keep', action='store_true', help='keep unpacked archives'
     )
+    parser.add_argument(
+        '--verify',
+        action='store_true',
+        help='download nothing, compare what is there with what is known',
+    )
+    parser.add_argument(
+        '--lists-only',
+        action='store_true',
+        help='do not look for the files of the images',
+    )
     return parser.parse_args()
+
+
+def show(verdicts: List[Verdict]) -> None:
+    """Print a table, with the faults below it."""
+    table = Table('part', 'images', 'classes', 'largest', 'smallest', 'sha256')
+    for verdict in verdicts:
+        counts = verdict.class_counts
+        table.add_row(
+            verdict.part,
+            f'{verdict.images:,}',
+            f'{len(counts):,}',
+            f'{counts.max():,}',
+            f'{counts.min():,}',
+            verdict.manifest[:16],
+        )
+    console = Console()
+    console.print(table)
+    for verdict in verdicts:
+        for fault in verdict.faults:
+            console.print(f'{verdict.part}: {fault}', style='red')
 
 
 def main() -> None:
     args = parse_args()
-    folder = osp.join(args.data_root, FOLDERS.get(args.dataset, ''))
-    for archive in DATASETS[args.dataset]:
-        prepare(archive, folder, args.keep)
-    print(f'{args.dataset} is in {folder}')
+    official = OFFICIAL[args.dataset]
+    folder = osp.join(args.data_root, official.folder)
+    if not args.verify:
+        for archive in ARCHIVES[args.dataset]:
+            brings = archive.creates in WITH_FOLDER
+            prepare(archive, args.data_root if brings else folder, args.keep)
+        if args.dataset in NOTES:
+            print(NOTES[args.dataset].format(folder=folder))
+    try:
+        verdicts = verify(official, folder, not args.lists_only)
+    except OSError as error:
+        sys.exit(f'{args.dataset} is not complete in {folder}: {error}')
+    show(verdicts)
+    if any(verdict.faults for verdict in verdicts):
+        sys.exit(f'{args.dataset} in {folder} is not the set that is known')
+    print(f'{args.dataset} in {folder} is as it is known')
 
 
 if __name__ == '__main__':

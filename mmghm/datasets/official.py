@@ -1,0 +1,248 @@
+"""What is known of the public long-tailed sets, to compare one's copy with."""
+
+import hashlib
+import os.path as osp
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+from mmengine.fileio import exists
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
+from rich.progress import track
+
+from .labels import dataset_class_counts, dataset_labels
+
+
+def counts_hash(class_counts: np.ndarray) -> str:
+    """Hash class sizes, whatever the order of the classes.
+
+    Args:
+        class_counts (np.ndarray): Images per class, (C,).
+
+    Returns:
+        str: The first 16 hexadecimal digits of the SHA-256 of the sizes in
+        falling order.
+    """
+    text = ' '.join(map(str, sorted(class_counts.tolist(), reverse=True)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a set, such as its train images.
+
+    Attributes:
+        name (str): Such as ``'train'``.
+        dataset (Dict[str, Any]): Its config, without ``data_root``.
+        images (int): How many there are.
+        classes (int): C.
+        largest (int): Images of the largest class.
+        smallest (int): Images of the smallest class.
+        counts (str): :func:`counts_hash`; empty if it is not known.
+    """
+
+    name: str
+    dataset: Dict[str, Any]
+    images: int
+    classes: int
+    largest: int
+    smallest: int
+    counts: str = ''
+
+
+@dataclass(frozen=True)
+class OfficialSet:
+    """A public set.
+
+    Attributes:
+        folder (str): Where the configs look for it, below the data folder.
+        parts (List[Part]): Its parts.
+        union_counts (str): :func:`counts_hash` of all parts together; empty if
+            it is not known.
+    """
+
+    folder: str
+    parts: List[Part]
+    union_counts: str = ''
+
+
+def _lists(
+    name: str, classes: int, train: Part, val: int, test: int
+) -> List[Part]:
+    """Train, val and test by lists; val and test are balanced."""
+    parts = [train]
+    for part, each in (('val', val), ('test', test)):
+        dataset = dict(train.dataset, ann_file=f'{name}_{part}.txt')
+        parts.append(Part(part, dataset, each * classes, classes, each, each))
+    return parts
+
+
+def _listed(name: str, classes: int) -> Dict[str, Any]:
+    return dict(
+        type='ImageList', ann_file=f'{name}_train.txt', num_classes=classes
+    )
+
+
+def _json(name: str) -> Dict[str, Any]:
+    return dict(type='INaturalist', ann_file=name)
+
+
+# Totals and sizes as the sets' authors give them; hashes of the sizes where all
+# of these are known.
+OFFICIAL = {
+    'tinyimagenet': OfficialSet(
+        'tiny-imagenet-200',
+        [
+            Part(
+                split,
+                dict(type='TinyImageNet', split=split),
+                200 * each,
+                200,
+                each,
+                each,
+            )
+            for split, each in (('train', 500), ('val', 50))
+        ],
+    ),
+    'imagenet_lt': OfficialSet(
+        'imagenet',
+        _lists(
+            'ImageNet_LT',
+            1000,
+            Part(
+                'train',
+                _listed('ImageNet_LT', 1000),
+                115_846,
+                1000,
+                1280,
+                5,
+                '6d72e16775c8863e',
+            ),
+            20,
+            50,
+        ),
+    ),
+    'places_lt': OfficialSet(
+        'places365_standard',
+        _lists(
+            'Places_LT',
+            365,
+            Part('train', _listed('Places_LT', 365), 62_500, 365, 4980, 5),
+            20,
+            100,
+        ),
+    ),
+    'inat2017': OfficialSet(
+        'inat2017',
+        [
+            Part('train', _json('train2017.json'), 579_184, 5089, 3919, 9),
+            Part('val', _json('val2017.json'), 95_986, 5089, 0, 0),
+        ],
+        'c147f38b6048a70c',
+    ),
+    'inat2018': OfficialSet(
+        'inat2018',
+        [
+            Part('train', _json('train2018.json'), 437_513, 8142, 1000, 2),
+            Part('val', _json('val2018.json'), 24_426, 8142, 3, 3),
+        ],
+    ),
+}
+
+
+@dataclass
+class Verdict:
+    """What was found of a part.
+
+    Attributes:
+        part (str): Its name.
+        images (int): How many are listed.
+        class_counts (np.ndarray): Images per class, (C,).
+        manifest (str): SHA-256 of the lines ``path label``, in their order and
+            relative to the folder: equal for equal copies.
+        faults (List[str]): What differs from what is known; empty if nothing.
+    """
+
+    part: str
+    images: int
+    class_counts: np.ndarray
+    manifest: str
+    faults: List[str] = field(default_factory=list)
+
+
+def verify(
+    official: OfficialSet, folder: str, check_files: bool = True
+) -> List[Verdict]:
+    """Compare a copy of a set with what is known of it.
+
+    Args:
+        official (OfficialSet): The set.
+        folder (str): Where the copy is.
+        check_files (bool): Whether to look for each image's file too.
+
+    Returns:
+        List[Verdict]: One for each part.
+
+    Raises:
+        FileNotFoundError: If a list is not there.
+        ValueError: If a list is malformed.
+    """
+    verdicts = [_verify(part, folder, check_files) for part in official.parts]
+    union = np.sum([verdict.class_counts for verdict in verdicts], axis=0)
+    if official.union_counts and counts_hash(union) != official.union_counts:
+        verdicts[-1].faults.append(
+            'the class sizes of all parts together differ from the known ones'
+        )
+    return verdicts
+
+
+def _verify(part: Part, folder: str, check_files: bool) -> Verdict:
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = DATASETS.build(
+            dict(part.dataset, data_root=folder, pipeline=[])
+        )
+    counts = dataset_class_counts(dataset, part.classes)
+    labels = dataset_labels(dataset)
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    digest = hashlib.sha256()
+    for path, label in zip(paths, labels.tolist()):
+        line = f'{osp.relpath(path, folder)} {label}\n'
+        digest.update(line.encode('utf-8', 'surrogateescape'))
+    verdict = Verdict(part.name, len(paths), counts, digest.hexdigest())
+    expected: List[Tuple[str, Any, Any]] = [
+        ('images', len(paths), part.images),
+    ]
+    if part.largest:
+        expected += [
+            ('images of the largest class', int(counts.max()), part.largest),
+            ('images of the smallest class', int(counts.min()), part.smallest),
+        ]
+    if part.counts:
+        expected.append(
+            ('hash of the class sizes', counts_hash(counts), part.counts)
+        )
+    verdict.faults += [
+        f'{what}: {found}, known is {known}'
+        for what, found, known in expected
+        if found != known
+    ]
+    if check_files:
+        missing = _missing(paths, part.name)
+        if missing:
+            verdict.faults.append(
+                f'{len(missing):,} files are missing, the first is {missing[0]}'
+            )
+    return verdict
+
+
+def _missing(paths: Sequence[str], name: str) -> List[str]:
+    # Waiting for the disk, or for a server.
+    with ThreadPoolExecutor(32) as pool:
+        found = track(
+            pool.map(exists, paths, chunksize=256),
+            description=f'Looking for the files of {name}',
+            total=len(paths),
+        )
+        return [path for path, there in zip(paths, found) if not there]

@@ -1,0 +1,298 @@
+"""Converters against a local server with miniatures, broken ones among them."""
+
+import hashlib
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import threading
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+
+from mmghm.datasets import ImageList
+from mmghm.datasets.archives import Archive, ArchiveError
+from mmghm.datasets.official import (
+    OFFICIAL,
+    OfficialSet,
+    Part,
+    counts_hash,
+    verify,
+)
+
+from ..conftest import ROOT
+
+TOOLS = ROOT / 'tools/dataset_converters'
+
+
+@pytest.fixture
+def tool():
+    spec = importlib.util.spec_from_file_location(
+        'download', TOOLS / 'download.py'
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pack(*names, hostile=False):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode='w:gz') as archive:
+        for name in names:
+            info = tarfile.TarInfo(f'../{name}' if hostile else name)
+            info.size = 3
+            archive.addfile(info, io.BytesIO(b'jpg'))
+    return content.getvalue()
+
+
+TRAIN = [('train/a/0.jpg', 0), ('train/a/1.jpg', 0), ('train/b/2.jpg', 1)]
+VAL = [('val/a/3.jpg', 0), ('val/b/4.jpg', 1)]
+TEST = [('val/a/5.jpg', 0), ('val/b/6.jpg', 1)]
+
+
+def lines(images):
+    return ''.join(f'{path} {label}\n' for path, label in images)
+
+
+@pytest.fixture
+def mini(tool, tmp_path, monkeypatch):
+    """Places-LT with seven images, behind HTTP."""
+    served = tmp_path / 'served'
+    served.mkdir()
+    images = [f'places365_standard/{n}' for n, _ in TRAIN + VAL + TEST]
+    (served / 'images.tar.gz').write_bytes(pack(*images))
+    parts = {'train': TRAIN, 'val': VAL, 'test': TEST}
+    for part, listed in parts.items():
+        (served / f'Places_LT_{part}.txt').write_text(lines(listed))
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = partial(Quiet, directory=str(served))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{http.server_port}'
+        content = (served / 'images.tar.gz').read_bytes()
+        archives = [
+            Archive(
+                f'{url}/images.tar.gz',
+                hashlib.md5(content).hexdigest(),
+                'places365_standard',
+            ),
+            *(
+                Archive(f'{url}/Places_LT_{p}.txt', '', f'Places_LT_{p}.txt')
+                for p in parts
+            ),
+        ]
+        monkeypatch.setitem(tool.ARCHIVES, 'places_lt', archives)
+        known = OFFICIAL['places_lt']
+        sizes = [(3, 2, 1), (2, 1, 1), (2, 1, 1)]
+        smaller = [
+            replace(part, images=n, classes=2, largest=most, smallest=least)
+            for part, (n, most, least) in zip(known.parts, sizes)
+        ]
+        smaller[0] = replace(smaller[0], counts=counts_hash(np.array([1, 2])))
+        monkeypatch.setitem(
+            tool.OFFICIAL,
+            'places_lt',
+            OfficialSet(known.folder, smaller, counts_hash(np.array([3, 4]))),
+        )
+        yield served
+        http.shutdown()
+
+
+def main(tool, monkeypatch, *args):
+    monkeypatch.setattr(sys, 'argv', ['download.py', *args])
+    tool.main()
+
+
+def test_downloads_and_verifies(tool, mini, tmp_path, monkeypatch, capsys):
+    args = ('places_lt', '--data-root', str(tmp_path / 'data'))
+    with pytest.raises(SystemExit, match=r'not complete in .*Places_LT_train'):
+        main(tool, monkeypatch, *args, '--verify')
+    main(tool, monkeypatch, *args)
+    printed = capsys.readouterr().out
+    assert 'is as it is known' in printed
+    # The manifest's hash is that of the list, in its order.
+    expected = hashlib.sha256(lines(TRAIN).encode()).hexdigest()
+    assert expected[:16] in printed
+    # A second time nothing is fetched.
+    for path in mini.iterdir():
+        path.unlink()
+    main(tool, monkeypatch, *args)
+
+
+def test_what_differs_is_named(tool, mini, tmp_path, monkeypatch, capsys):
+    args = ('places_lt', '--data-root', str(tmp_path / 'data'))
+    main(tool, monkeypatch, *args)
+    folder = tmp_path / 'data/places365_standard'
+    (folder / 'val/a/3.jpg').unlink()
+    (folder / 'Places_LT_train.txt').write_text(lines(TRAIN[1:]))
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match='is not the set that is known'):
+        main(tool, monkeypatch, *args, '--verify')
+    printed = ' '.join(capsys.readouterr().out.split())
+    for fault in (
+        'train: images: 2, known is 3',
+        'train: images of the largest class: 1, known is 2',
+        'train: hash of the class sizes',
+        'val: 1 files are missing, the first is',
+        'test: the class sizes of all parts together differ',
+    ):
+        assert fault in printed
+    (folder / 'Places_LT_train.txt').write_text(lines(TRAIN))
+    main(tool, monkeypatch, *args, '--verify', '--lists-only')
+
+
+@pytest.mark.parametrize(
+    'spoil, match',
+    [
+        (lambda content: content[:-20], 'is published'),
+        (lambda content: pack('evil', hostile=True), 'is published'),
+    ],
+)
+def test_broken_archives_are_refused(
+    tool, mini, tmp_path, monkeypatch, spoil, match
+):
+    path = mini / 'images.tar.gz'
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(ArchiveError, match=match):
+        main(
+            tool,
+            monkeypatch,
+            'places_lt',
+            '--data-root',
+            str(tmp_path / 'data'),
+        )
+    assert not (tmp_path / 'evil').exists()
+    assert list((tmp_path / 'data').iterdir()) == []
+
+
+def test_a_hostile_archive_without_checksum_is_refused(
+    tool, mini, tmp_path, monkeypatch
+):
+    (mini / 'images.tar.gz').write_bytes(pack('evil', hostile=True))
+    archives = tool.ARCHIVES['places_lt']
+    archives[0] = replace(archives[0], md5='')
+    with pytest.raises(ArchiveError, match='evil'):
+        main(
+            tool,
+            monkeypatch,
+            'places_lt',
+            '--data-root',
+            str(tmp_path / 'data'),
+        )
+    assert not (tmp_path / 'evil').exists()
+
+
+def test_what_is_known_agrees_with_itself(tool):
+    assert set(tool.ARCHIVES) == set(OFFICIAL)
+    totals = {
+        f'{name} {part.name}': part.images
+        for name, official in OFFICIAL.items()
+        for part in official.parts
+    }
+    assert totals == {
+        'tinyimagenet train': 100_000,
+        'tinyimagenet val': 10_000,
+        'imagenet_lt train': 115_846,
+        'imagenet_lt val': 20_000,
+        'imagenet_lt test': 50_000,
+        'places_lt train': 62_500,
+        'places_lt val': 7_300,
+        'places_lt test': 36_500,
+        'inat2017 train': 579_184,
+        'inat2017 val': 95_986,
+        'inat2018 train': 437_513,
+        'inat2018 val': 24_426,
+    }
+    for official in OFFICIAL.values():
+        for part in official.parts:
+            assert part.smallest * part.classes <= part.images
+            assert part.images <= (part.largest or 1e9) * part.classes
+
+
+SHARED = ROOT.parent / 'shared/data'
+
+
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason='the real class sizes are not here'
+)
+def test_real_class_sizes_have_the_known_hashes():
+    def counts(name):
+        return np.array(json.loads((SHARED / name).read_text())['counts'])
+
+    imagenet = counts('imagenet_lt_train_counts.json')
+    assert counts_hash(imagenet) == OFFICIAL['imagenet_lt'].parts[0].counts
+    inat = counts('inat2017_trainval_counts.json')
+    assert counts_hash(inat) == OFFICIAL['inat2017'].union_counts
+
+
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason='the real class sizes are not here'
+)
+def test_a_list_with_the_real_class_sizes_is_known(tmp_path):
+    path = SHARED / 'imagenet_lt_train_counts.json'
+    sizes = json.loads(path.read_text())['counts']
+    with open(tmp_path / 'ImageNet_LT_train.txt', 'w') as file:
+        for label, size in enumerate(sizes):
+            file.writelines(
+                f'train/{label}/{i}.jpg {label}\n' for i in range(size)
+            )
+    official = OFFICIAL['imagenet_lt']
+    train = OfficialSet(official.folder, official.parts[:1])
+    (verdict,) = verify(train, str(tmp_path), check_files=False)
+    assert verdict.faults == [] and verdict.images == 115_846
+
+
+def test_a_part_of_unknown_sizes(tmp_path):
+    (tmp_path / 'a.txt').write_text('x 0\n')
+    part = Part('val', dict(type='ImageList', ann_file='a.txt'), 1, 2, 0, 0)
+    (verdict,) = verify(OfficialSet('', [part]), str(tmp_path), False)
+    assert verdict.faults == []
+
+
+def make_list(*args):
+    return subprocess.run(
+        [
+            sys.executable,
+            '-W',
+            'ignore',
+            TOOLS / 'make_list.py',
+            *map(str, args),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_lists_of_class_folders(tmp_path):
+    for name in ('ant/a b.jpg', 'ant/c.jpg', 'wolf/d.jpg'):
+        path = tmp_path / 'photos' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.zeros((2, 2, 3), np.uint8))
+    done = make_list(tmp_path / 'photos', tmp_path / 'train.txt')
+    assert done.returncode == 0, done.stderr
+    assert 'lists 3 images of 2 classes, 2 to 1 a class' in done.stdout
+    listed = (tmp_path / 'train.txt').read_text()
+    assert listed == 'ant/a b.jpg 0\nant/c.jpg 0\nwolf/d.jpg 1\n'
+    about = json.loads((tmp_path / 'train.json').read_text())
+    assert about['classes'] == ['ant', 'wolf']
+    assert about['sha256'] == hashlib.sha256(listed.encode()).hexdigest()
+    data = ImageList(
+        str(tmp_path / 'train.txt'), str(tmp_path / 'photos'), pipeline=[]
+    )
+    assert data.get_gt_labels().tolist() == [0, 0, 1]
+
+
+def test_images_without_files_make_no_list(tmp_path):
+    done = make_list('ghm_cwap/resnet8_digits_lt', tmp_path / 'a.txt')
+    assert done.returncode == 1 and 'are no files' in done.stderr
