@@ -1,3 +1,4 @@
 from .cifar_resnet import CIFARResNet
+from .lora_backbone import LoRABackbone
 
-__all__ = ['CIFARResNet']
+__all__ = ['CIFARResNet', 'LoRABackbone']
