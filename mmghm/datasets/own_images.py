@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import List, NamedTuple, Optional
 
+from mmengine.fileio import get
+
 from .image_table import table_classes
+from .lines import parse_lines
+from .records import RecordError
 
 
 class OwnImages(NamedTuple):
@@ -21,44 +25,82 @@ class OwnImages(NamedTuple):
     val: Optional[dict]
 
 
-def find_own_images(folder: str) -> OwnImages:
-    """Look for class folders or tables of images; ``configs/own_data`` does.
+def find_own_images(folder: str, shards: str = '') -> OwnImages:
+    """Look for images in the layouts of ``configs/own_data``.
 
     Args:
-        folder (str): Holds ``train/<class>/*`` and perhaps ``val/<class>/*``,
-            or ``train.csv`` and perhaps ``val.csv`` (:class:`ImageTable`).
+        folder (str): Holds one of these, and perhaps the same named ``val``;
+            the first that is there is taken:
+
+            - ``train.csv`` or ``train.parquet`` (:class:`ImageTable`)
+            - ``train.txt``, lines of ``path label`` (:class:`ImageList`) or
+              of places in archives (:class:`ImageShards`)
+            - ``train/<class>/*``
+        shards (str): Where the archives are, if they are not in the folder;
+            see :class:`ImageShards`.
 
     Returns:
-        OwnImages: What was found. If there are both, the table.
+        OwnImages: What was found.
 
     Raises:
-        FileNotFoundError: If there is neither.
-        ValueError: If the table is malformed.
+        FileNotFoundError: If there is none of them.
+        ValueError: If the table or list is malformed.
     """
     root = Path(folder)
-    if (root / 'train.csv').is_file():
-        table = dict(type='ImageTable', data_root=folder)
-        return OwnImages(
-            table_classes(str(root / 'train.csv')),
-            dict(ann_file='train.csv', **table),
-            dict(ann_file='val.csv', classes_from='train.csv', **table)
-            if (root / 'val.csv').is_file()
-            else None,
-        )
+    for name in ('train.csv', 'train.parquet'):
+        if (root / name).is_file():
+            return _table(root, name)
+    if (root / 'train.txt').is_file():
+        return _list(root, shards)
     if (root / 'train').is_dir():
-        classes = sorted(
-            p.name for p in (root / 'train').iterdir() if p.is_dir()
-        )
-        shared = dict(type='CustomDataset', metainfo=dict(classes=classes))
-        return OwnImages(
-            classes,
-            dict(data_root=str(root / 'train'), **shared),
-            dict(data_root=str(root / 'val'), **shared)
-            if (root / 'val').is_dir()
-            else None,
-        )
+        return _folders(root)
     raise FileNotFoundError(
-        f'{folder} holds neither train.csv nor a folder train/: set DATA_ROOT '
-        'to a folder with train/<class>/* or with a train.csv that begins '
-        'with the line path,label'
+        f'{folder} holds neither train.csv, train.parquet, train.txt nor a '
+        'folder train/: set DATA_ROOT to a folder with train/<class>/*, or '
+        'with a train.csv that begins with the line path,label'
+    )
+
+
+def _table(root: Path, name: str) -> OwnImages:
+    table = dict(type='ImageTable', data_root=str(root))
+    val = name.replace('train', 'val')
+    return OwnImages(
+        table_classes(str(root / name)),
+        dict(ann_file=name, **table),
+        dict(ann_file=val, classes_from=name, **table)
+        if (root / val).is_file()
+        else None,
+    )
+
+
+def _list(root: Path, shards: str) -> OwnImages:
+    path = str(root / 'train.txt')
+    try:
+        records = parse_lines(get(path))
+    except RecordError as error:
+        raise error.inside(path) from error
+    number = int(records.labels.max(initial=-1)) + 1
+    if not number:
+        raise ValueError(f'{path} lists no image')
+    listed = dict(type='ImageList', data_root=str(root), num_classes=number)
+    if '.tar#' in records.path(0):
+        listed.update(type='ImageShards', shards=shards or str(root))
+    return OwnImages(
+        [str(label) for label in range(number)],
+        dict(ann_file='train.txt', **listed),
+        dict(ann_file='val.txt', **listed)
+        if (root / 'val.txt').is_file()
+        else None,
+    )
+
+
+def _folders(root: Path) -> OwnImages:
+    classes = sorted(p.name for p in (root / 'train').iterdir() if p.is_dir())
+    shared = dict(type='CustomDataset', metainfo=dict(classes=classes))
+    return OwnImages(
+        classes,
+        dict(data_root=str(root / 'train'), **shared),
+        dict(data_root=str(root / 'val'), **shared)
+        if (root / 'val').is_dir()
+        else None,
     )

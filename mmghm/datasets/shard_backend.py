@@ -86,7 +86,9 @@ class ShardBackend(BaseStorageBackend):
 
     Args:
         cache_dir (Optional[str]): Folder for downloaded shards, shared by the
-            processes of a machine. Shards on a disk are not copied.
+            processes of a machine; by default what the environment variable
+            ``MMGHM_SHARD_CACHE`` names, if it is set. Shards on a disk are not
+            copied.
         cache_gb (float): Size that it may have, in GB (1e9 bytes); at least
             that of the shards in use. Downloads under way come on top.
         backend (str): ``'shard'``; for ``backend_args``.
@@ -103,7 +105,8 @@ class ShardBackend(BaseStorageBackend):
     ) -> None:
         if cache_gb <= 0:
             raise ValueError(f'cache_gb must be above 0, got {cache_gb}')
-        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        cache_dir = cache_dir or os.environ.get('MMGHM_SHARD_CACHE')
+        self.cache_dir = Path(cache_dir) if cache_dir else None
         self.cache_bytes = int(1e9 * cache_gb)
 
     def get(self, filepath: str) -> bytes:

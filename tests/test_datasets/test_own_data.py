@@ -5,14 +5,21 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from mmghm.datasets import ImageTable, table_classes
+from mmghm.datasets import ImageTable, find_own_images, table_classes
+
+from ..conftest import ROOT
 
 
-def train(folder, data_root, *options, pretrained='none'):
+def train(folder, data_root, *options, pretrained='none', **variables):
     """Call the tool as docs/own_data.md says, for a short training."""
     command = [sys.executable, '-m', 'mmghm', 'train', 'own_data/resnet50']
     command += ['--work-dir', 'run', '--cfg-options', 'train_cfg.max_epochs=1']
@@ -20,6 +27,7 @@ def train(folder, data_root, *options, pretrained='none'):
     command += ['param_scheduler=None', 'val_dataloader.num_workers=1']
     command += ['train_dataloader.num_workers=1', *options]
     env = dict(os.environ, DATA_ROOT=str(data_root), PRETRAINED=pretrained)
+    env.update(variables)
     return subprocess.run(
         command, cwd=folder, env=env, capture_output=True, text=True
     )
@@ -64,6 +72,75 @@ def test_a_table(table, tmp_path):
     assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
 
 
+def test_a_parquet_table(table, tmp_path):
+    rows = list(csv.reader((table / 'train.csv').open()))[1:]
+    paths, labels = zip(*rows)
+    columns = pa.table(dict(path=paths, label=labels))
+    (tmp_path / 'images').symlink_to(table / 'images')
+    pq.write_table(columns, tmp_path / 'train.parquet')
+    found = find_own_images(str(tmp_path))
+    assert found.train['ann_file'] == 'train.parquet' and found.val is None
+    assert found.classes == find_own_images(str(table)).classes
+    pq.write_table(columns.slice(0, 9), tmp_path / 'val.parquet')
+    assert find_own_images(str(tmp_path)).val['classes_from'] == 'train.parquet'
+
+
+def test_a_list(table, tmp_path):
+    rows = list(csv.reader((table / 'train.csv').open()))[1:]
+    number = {name: i for i, name in enumerate(dict(map(reversed, rows)))}
+    lines = [f'{path} {number[label]}\n' for path, label in rows]
+    (tmp_path / 'train.txt').write_text(''.join(lines))
+    (tmp_path / 'val.txt').write_text(''.join(lines[::2]))
+    (tmp_path / 'images').symlink_to(table / 'images')
+    done = train(tmp_path, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'Train set: 62 images of 10 classes' in done.stdout + done.stderr
+    (tmp_path / 'train.txt').write_text('a b\n')
+    with pytest.raises(ValueError, match=r'train\.txt, line 1: expected'):
+        find_own_images(str(tmp_path))
+    (tmp_path / 'train.txt').write_text('')
+    with pytest.raises(ValueError, match=r'train\.txt lists no image'):
+        find_own_images(str(tmp_path))
+
+
+def test_archives(table, tmp_path):
+    """From a table to archives, an address and a trained network."""
+    done = subprocess.run(
+        [
+            *(sys.executable, '-W', 'ignore'),
+            *(ROOT / 'tools/dataset_converters/shards.py', 'make'),
+            *(table / 'train.csv', tmp_path / 'out', '--data-root', table),
+            *('--shard-mb', '0.01'),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / 'lists').mkdir()
+    shutil.move(tmp_path / 'out/train.txt', tmp_path / 'lists')
+    handler = partial(QuietHandler, directory=str(tmp_path / 'out'))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        done = train(
+            tmp_path,
+            'lists',
+            SHARDS=f'http://127.0.0.1:{http.server_port}',
+            MMGHM_SHARD_CACHE=str(tmp_path / 'cache'),
+        )
+        http.shutdown()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
+    assert 'ShardSampler' in (tmp_path / 'run/resnet50.py').read_text()
+    cached = {p.name[-16:] for p in (tmp_path / 'cache').glob('*.tar')}
+    made = {p.name[-16:] for p in (tmp_path / 'out').glob('*.tar')}
+    assert cached == made and len(made) > 1
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
 def test_begins_with_a_checkpoint(class_folders, tmp_path):
     first = train(tmp_path, class_folders)
     assert first.returncode == 0, first.stderr[-3000:]
@@ -83,7 +160,7 @@ def test_begins_with_a_checkpoint(class_folders, tmp_path):
 def test_says_what_it_looks_for(tmp_path):
     done = train(tmp_path, 'nowhere')
     assert done.returncode == 1
-    assert 'nowhere holds neither train.csv nor a folder train/' in done.stderr
+    assert 'nowhere holds neither train.csv, train.parquet' in done.stderr
 
 
 def test_names_become_numbers_in_alphabetical_order(tmp_path):
