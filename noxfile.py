@@ -13,6 +13,7 @@ QUICK = [
     'tests/test_configs.py',
     'tests/test_datasets/test_bad_files.py',
     'tests/test_datasets/test_long_tail.py',
+    'tests/test_datasets/test_records.py',
     'tests/test_datasets/test_samplers.py',
     'tests/test_engine/test_aura_rebin_hook.py',
     'tests/test_evaluation',

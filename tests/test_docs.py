@@ -1,6 +1,7 @@
 """The pages: they build, their links lead somewhere, their commands run."""
 
 import csv
+import importlib.util
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.registry import MODELS
 
 from .conftest import ROOT
 
@@ -27,6 +29,8 @@ PAGES = [
 SHORT = ['train_cfg.max_epochs=1']
 CIFAR = [*SHORT, 'train_dataloader.num_workers=0']
 CIFAR += ['val_dataloader.num_workers=0', 'param_scheduler=None']
+SMALL_VIT = [*CIFAR, 'model.backbone.module.arch=deit-tiny']
+SMALL_VIT += ['model.head.in_channels=192']
 SMALL_RESNET = [*CIFAR, 'model.backbone.depth=18', 'model.head.in_channels=512']
 
 
@@ -66,6 +70,9 @@ def rehearsal(command):
             assert (ROOT / path).exists()
         return None
     command = re.sub(r'^pip install .*? && ', '', command)
+    if 'download.py' in command:
+        # test_converters.py downloads, from a server of its own.
+        return None
     if command.startswith('python tools/benchmarks/run.py'):
         return command if torch.cuda.is_available() else None
     if command.startswith('python tools/reproduce.py'):
@@ -74,7 +81,16 @@ def rehearsal(command):
         return f'{command}{wanted} --dry-run'
     if 'own_data' in command and 'browse' not in command:
         return with_options(command, SMALL_RESNET)
-    if 'imagenet' in command:
+    if 'vit_base_lora' in command:
+        return with_options(f'{command} --no-validate', SMALL_VIT)
+    if re.search('liu2019|places_lt|inat2018', command):
+        return with_options(f'{command} --no-validate', SMALL_RESNET)
+    if 'tinyimagenet' in command and 'train.py' in command:
+        balanced = 'train_dataloader.dataset.imbalance_factor=1'
+        return with_options(f'{command} --no-validate', [*CIFAR, balanced])
+    if 'make_list.py' in command and 'tinyimagenet' in command:
+        return command.replace('_if100', '_if1')
+    if 'resnet50_imagenet_lt.py' in command:
         counts = ','.join(['1'] * 4 + ['0'] * 996)
         chosen = f'train_dataloader.dataset.class_counts={counts}'
         return with_options(f'{command} --no-validate', [*SMALL_RESNET, chosen])
@@ -126,7 +142,42 @@ def scratch(tmp_path_factory, class_folders):
             write_images(place, names, 2, 32)
     names = [f'n{i:08}' for i in range(1000)]
     write_images(folder / 'data/imagenet/train', names, 1, 8)
+    write_official_sets(folder / 'data')
+    vit = MODELS.build(
+        dict(type='VisionTransformer', arch='deit-tiny', img_size=224)
+    )
+    state = {f'backbone.{k}': v for k, v in vit.state_dict().items()}
+    torch.save(dict(state_dict=state), folder / 'vit.pth')
     return folder
+
+
+def write_official_sets(data):
+    """TinyImageNet, lists of Liu et al. and iNaturalist 2018, a few images."""
+    wnids = [f'n{i:08}' for i in range(200)]
+    tiny = data / 'tiny-imagenet-200'
+    write_images(tiny / 'made', wnids, 1, 64)
+    for wnid in wnids:
+        (tiny / 'train' / wnid).mkdir(parents=True)
+        (tiny / 'made' / wnid).rename(tiny / 'train' / wnid / 'images')
+        image = tiny / 'train' / wnid / 'images/0.png'
+        image.rename(image.with_suffix('.JPEG'))
+    (tiny / 'wnids.txt').write_text('\n'.join(wnids))
+    lines = ''.join(f'train/n{i:08}/0.png {i}\n' for i in range(4))
+    (data / 'imagenet/ImageNet_LT_train.txt').write_text(lines)
+    places = data / 'places365_standard'
+    write_images(places / 'train', ['airfield'], 4, 32)
+    lines = ''.join(f'train/airfield/{i}.png 0\n' for i in range(4))
+    (places / 'Places_LT_train.txt').write_text(lines)
+    write_images(data / 'inat2018/train_val2018/Aves', ['3'], 4, 32)
+    images = [
+        dict(id=i, file_name=f'train_val2018/Aves/3/{i}.png') for i in range(4)
+    ]
+    content = dict(
+        images=images,
+        categories=[dict(id=i, name=str(i)) for i in range(8142)],
+        annotations=[dict(image_id=i, category_id=3) for i in range(4)],
+    )
+    (data / 'inat2018/train2018.json').write_text(json.dumps(content))
 
 
 @pytest.fixture
@@ -178,6 +229,17 @@ def test_the_pages_python_commands(scratch, environment, cifar10_folder):
 def test_the_pages_other_commands(command, scratch, environment):
     shell = ['bash', '-euo', 'pipefail', '-c', command]
     call(shell, scratch, environment)
+
+
+def test_the_pages_downloads_are_known():
+    """Those of the pages; test_converters.py tries the tool."""
+    spec = importlib.util.spec_from_file_location(
+        'download', ROOT / 'tools/dataset_converters/download.py'
+    )
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    found = [c.split()[2] for c in COMMANDS if 'download.py' in c]
+    assert len(found) >= 4 and set(found) <= set(tool.ARCHIVES)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='they are run')

@@ -141,7 +141,8 @@ def _parse_labels(
         found &= (digits < 10) & (places > starts)
         if not found.any():
             break
-        labels += power * (digits * found)
+        # NumPy 1 would multiply in eight bits.
+        labels += power * (digits * found).astype(np.int32)
         places -= found
     longer = (data[places - 1] - _ZERO < 10) & (places > starts)
     labels[longer | (places == ends)] = -1

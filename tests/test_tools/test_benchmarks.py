@@ -1,4 +1,4 @@
-"""The benchmarks run, and docs/performance.md says what they found."""
+"""The benchmarks run, and the pages say what they found."""
 
 import csv
 import shutil
@@ -10,13 +10,15 @@ import pytest
 from ..conftest import ROOT
 
 BENCHMARKS = ROOT / 'tools/benchmarks'
+PAGES = ('performance.md', 'datasets.md')
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A folder with the page, where relative paths lead."""
     (tmp_path / 'docs').mkdir()
-    shutil.copy(ROOT / 'docs/performance.md', tmp_path / 'docs')
+    for page in PAGES:
+        shutil.copy(ROOT / 'docs' / page, tmp_path / 'docs')
     shutil.copytree(ROOT / 'results/decoded', tmp_path / 'results/decoded')
     return tmp_path
 
@@ -49,6 +51,8 @@ def test_every_benchmark_runs(folder):
             'large_images',
             'loop',
             'epoch',
+            'annotations',
+            'many_classes',
         )
     }
     for rows in found.values():
@@ -61,10 +65,11 @@ def test_every_benchmark_runs(folder):
         assert (folder / f'results/performance/{name}.png').stat().st_size
 
 
-def test_the_page_is_what_the_figures_render(folder):
+def test_the_pages_are_what_the_figures_render(folder):
     shutil.copytree(
         ROOT / 'results/performance', folder / 'results/performance'
     )
     run(folder, 'render.py')
-    page = ROOT / 'docs/performance.md'
-    assert (folder / 'docs/performance.md').read_text() == page.read_text()
+    for page in PAGES:
+        rendered = (folder / 'docs' / page).read_text()
+        assert rendered == (ROOT / 'docs' / page).read_text()

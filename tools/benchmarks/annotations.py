@@ -1,4 +1,8 @@
-"""Lists and JSON files of large sets: time, memory, many processes."""
+"""Lists and JSON files of large sets: time, memory, many processes.
+
+With the environment variable CLASS_COUNTS_FOLDER also with the true class sizes
+of ImageNet-LT and iNaturalist 2017 (train and val).
+"""
 
 import json
 import os
@@ -7,13 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 
 import numpy as np
 from harness import Row, interleave, progress, summarise
 
 from mmghm.datasets import ImageList, INaturalist, profile_counts
+from mmghm.datasets.listed_images import ListedImages
 
 # ImageNet's train set, and iNaturalist 2018's.
 LIST_IMAGES, LIST_CLASSES = 1_281_167, 1000
@@ -125,21 +131,42 @@ def load_json(path: Path) -> None:
         json.loads(file.read())
 
 
-def read_anew(dataset: type, path: Path, **kwargs: int) -> None:
-    """Read a file that this machine has not read before."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ['MMGHM_CACHE'] = folder
-        dataset(str(path), pipeline=[], **kwargs)
+def real_counts(name: str) -> List[np.ndarray]:
+    """True class sizes, where a folder of them is named."""
+    folder = os.environ.get('CLASS_COUNTS_FOLDER')
+    if not folder:
+        return []
+    return [np.array(json.loads((Path(folder) / name).read_text())['counts'])]
 
 
-def read_again(dataset: type, path: Path, **kwargs: int) -> None:
-    os.environ['MMGHM_CACHE'] = str(path.parent / 'cache')
-    dataset(str(path), pipeline=[], **kwargs)
+def compare(case: str, bare: dict, read: Callable, repeats: int) -> List[Row]:
+    """Time bare parsers, and a dataset that reads a file anew and again."""
+    with tempfile.TemporaryDirectory() as kept:
+
+        def again() -> None:
+            os.environ['MMGHM_CACHE'] = kept
+            read()
+
+        def anew() -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                os.environ['MMGHM_CACHE'] = folder
+                read()
+
+        name = type(read()).__name__
+        subjects = {
+            **bare,
+            f'{name}, first time': anew,
+            f'{name}, again': again,
+        }
+        samples = interleave(subjects, repeats, 1)
+        rows = summarise(case, samples, next(iter(bare)), 's', 1)
+        rows[-2].note = memory(read())
+    return rows
 
 
-def kept(dataset: type, path: Path, **kwargs: int) -> str:
+def memory(dataset: ListedImages) -> str:
     """What stays in memory, beside the paths' own bytes."""
-    records = dataset(str(path), pipeline=[], **kwargs).data_list.records
+    records = dataset.data_list.records
     arrays = sum(x.nbytes for x in records if isinstance(x, np.ndarray))
     paths = int((records.ends - records.starts).sum())
     return (
@@ -151,53 +178,31 @@ def kept(dataset: type, path: Path, **kwargs: int) -> str:
 def reading(folder: Path, quick: bool) -> List[Row]:
     repeats = 2 if quick else 9
     images = 100_000 if quick else LIST_IMAGES
-    text = folder / 'train.txt'
-    write_list(text, long_tail(images, LIST_CLASSES))
-    bound = dict(num_classes=LIST_CLASSES)
-    rows = summarise(
-        f'list, {images:,} images',
-        interleave(
-            {
-                'numpy.loadtxt': lambda: load_with_numpy(text),
-                'split() of each line': lambda: split_in_python(text),
-                'ImageList, first time': lambda: read_anew(
-                    ImageList, text, **bound
-                ),
-                'ImageList, again': lambda: read_again(
-                    ImageList, text, **bound
-                ),
-            },
-            repeats,
-            1,
-        ),
-        'numpy.loadtxt',
-        's',
-        1,
-    )
-    rows[2].note = kept(ImageList, text, **bound)
+    lists = {f'list, {images:,} images': long_tail(images, LIST_CLASSES)}
+    for counts in real_counts('imagenet_lt_train_counts.json'):
+        lists['list, ImageNet-LT'] = counts
+    rows: List[Row] = []
+    for case, counts in lists.items():
+        path = folder / f'{len(rows)}.txt'
+        write_list(path, counts)
+        bare = {
+            'numpy.loadtxt': partial(load_with_numpy, path),
+            'split() of each line': partial(split_in_python, path),
+        }
+        read = partial(
+            ImageList, str(path), num_classes=len(counts), pipeline=[]
+        )
+        rows += compare(case, bare, read, repeats)
     images = 100_000 if quick else JSON_IMAGES
-    annotations = folder / 'train.json'
-    write_json(annotations, long_tail(images, JSON_CLASSES))
-    rows += summarise(
-        f'JSON, {images:,} images',
-        interleave(
-            {
-                'json.loads': lambda: load_json(annotations),
-                'INaturalist, first time': lambda: read_anew(
-                    INaturalist, annotations
-                ),
-                'INaturalist, again': lambda: read_again(
-                    INaturalist, annotations
-                ),
-            },
-            repeats,
-            1,
-        ),
-        'json.loads',
-        's',
-        1,
-    )
-    rows[-2].note = kept(INaturalist, annotations)
+    files = {f'JSON, {images:,} images': long_tail(images, JSON_CLASSES)}
+    for counts in real_counts('inat2017_trainval_counts.json'):
+        files['JSON, iNaturalist 2017'] = counts
+    for case, counts in files.items():
+        path = folder / f'{len(rows)}.json'
+        write_json(path, counts)
+        bare = {'json.loads': partial(load_json, path)}
+        read = partial(INaturalist, str(path), pipeline=[])
+        rows += compare(case, bare, read, repeats)
     return rows
 
 
@@ -249,7 +254,7 @@ def launch(folder: Path, ranks: int) -> List[dict]:
                     'torch.distributed.run',
                 ),
                 *('--nproc_per_node', str(ranks), '--master_port', str(port)),
-                *(script, folder / 'train.txt', str(time.time())),
+                *(script, folder / '0.txt', str(time.time())),
             ],
             env={**os.environ, 'MMGHM_CACHE': cache, 'OMP_NUM_THREADS': '1'},
             capture_output=True,

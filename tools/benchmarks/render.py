@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Fill docs/performance.md from results/performance/*.csv.
+"""Fill docs/performance.md and docs/datasets.md from results/performance/*.csv.
 
 Example:
     python tools/benchmarks/render.py
@@ -19,7 +19,7 @@ from harness import RESULTS
 from losses import CROSS_ENTROPY, GHM_CWAP, MARGIN_ONLY
 from matplotlib.figure import Figure
 
-PAGE = Path('docs/performance.md')
+PAGES = (Path('docs/performance.md'), Path('docs/datasets.md'))
 DECODED = Path('results/decoded')
 # Table 1 of the paper: train images per epoch of its eight CIFAR settings, at
 # the imbalance factors 500, 100, 10 and 1, and what is done with them.
@@ -222,11 +222,12 @@ def blocks() -> Dict[str, str]:
     made = {}
     for device in ('cpu', 'cuda'):
         made[f'losses {device}'] = block('losses', device, by_case)
-        for name in ('rebin', 'loop', 'epoch', 'large_images'):
+        for name in ('rebin', 'loop', 'epoch', 'large_images', 'many_classes'):
             made[f'{name} {device}'] = block(name, device, listed)
         made[f'table1 {device}'] = table1(device)
         made[f'epoch parts {device}'] = epoch_parts(device)
     made['losses bfloat16 cuda'] = block('losses_bfloat16', 'cuda', by_case)
+    made['annotations cpu'] = block('annotations', 'cpu', listed)
     made['start cpu'] = block('start', 'cpu', listed)
     made['alternatives cpu'] = block('alternatives', 'cpu', listed)
     made['accuracy'] = accuracy()
@@ -234,10 +235,11 @@ def blocks() -> Dict[str, str]:
 
 
 def fill(text: str, name: str, content: str) -> str:
+    """Put content between the marks of a block, if the page has it."""
     begin, end = f'<!-- begin: {name} -->\n', '<!-- end -->'
     head, mark, rest = text.partition(begin)
-    if not mark or end not in rest:
-        raise ValueError(f'{PAGE} has no block {begin.strip()} ... {end}')
+    if not mark:
+        return text
     return f'{head}{begin}{content}{rest[rest.index(end) :]}'
 
 
@@ -246,10 +248,13 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
-    text = PAGE.read_text()
+    pages = {page: page.read_text() for page in PAGES}
     for name, content in blocks().items():
-        text = fill(text, name, content)
-    PAGE.write_text(text)
+        if not any(f'<!-- begin: {name} -->' in t for t in pages.values()):
+            raise ValueError(f'no page has a block <!-- begin: {name} -->')
+        pages = {page: fill(t, name, content) for page, t in pages.items()}
+    for page, text in pages.items():
+        page.write_text(text)
     draw(
         'losses_by_classes',
         'classes (batch 256)',
@@ -259,7 +264,7 @@ def main() -> None:
     draw(
         'losses_by_batch', 'batch (1,000 classes)', 0, RESULTS / 'by_batch.png'
     )
-    print(f'Filled {PAGE}')
+    print(f'Filled {", ".join(map(str, PAGES))}')
 
 
 if __name__ == '__main__':

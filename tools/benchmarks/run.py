@@ -25,9 +25,11 @@ BENCHMARKS = (
     'large_images',
     'loop',
     'epoch',
+    'annotations',
+    'many_classes',
 )
 # About the host, whatever the device.
-CPU_ONLY = ('alternatives', 'start')
+CPU_ONLY = ('alternatives', 'start', 'annotations')
 
 
 def parse_args() -> argparse.Namespace:
