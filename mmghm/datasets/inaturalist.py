@@ -74,8 +74,7 @@ class INaturalist(ListedImages):
                 f'iNaturalist has them, got {type(error).__name__}: {error}'
             ) from error
         records = Records.from_paths(paths, np.zeros(len(ids))).check()
-        order = np.argsort(ids, kind='stable')
-        image = _find(image_ids, ids[order])
+        image = _find(image_ids, ids)
         category = _find(category_ids, known)
         wrong = (image < 0) | (category < 0)
         if wrong.any():
@@ -88,7 +87,7 @@ class INaturalist(ListedImages):
             category
         ]
         kept = np.flatnonzero(labels >= 0)
-        records = records.take(order[image[kept]])
+        records = records.take(image[kept])
         return records._replace(labels=labels[kept].astype(np.int32)), names
 
     def _chosen(self, ordered: List[dict]) -> List[dict]:
@@ -113,9 +112,22 @@ def _column(entries: List[dict], key: str) -> np.ndarray:
     return np.fromiter(map(itemgetter(key), entries), np.int64, len(entries))
 
 
-def _find(wanted: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """Place of numbers in rising ones, -1 where they are not."""
-    places = np.searchsorted(ordered, wanted).clip(max=max(len(ordered) - 1, 0))
-    if not len(ordered):
-        return np.full(len(wanted), -1)
-    return np.where(ordered[places] == wanted, places, -1)
+def _find(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Place of ids among known ones, -1 where they are not."""
+    if np.array_equal(wanted, known):
+        return np.arange(len(wanted))
+    order = np.argsort(known, kind='stable')
+    ordered = known[order]
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        raise RecordError(f'the id {twice[0]} stands for several entries')
+    # Ids without gaps need no search.
+    if len(known) and ordered[-1] - ordered[0] == len(known) - 1:
+        places = wanted - ordered[0]
+    else:
+        places = np.searchsorted(ordered, wanted)
+    found = np.full(len(wanted), -1)
+    inside = (places >= 0) & (places < len(known))
+    inside[inside] = ordered[places[inside]] == wanted[inside]
+    found[inside] = order[places[inside]]
+    return found

@@ -5,13 +5,14 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import force_full_init
+from mmengine.dist import get_world_size
 from mmengine.fileio import get
 from mmpretrain.datasets import BaseDataset
 
 from .records import RecordError, Records
 from .shared import read_shared, share
 
-# Smaller files are read faster than shared, in bytes.
+# Less is read and sent faster than shared, in bytes.
 _WORTH_SHARING = 4 << 20
 
 
@@ -24,9 +25,9 @@ class RecordList(Sequence):
         records (Records): The images.
         folder (str): Folder that their paths are relative to, or its address.
         ann_file (str): The file that lists them, for messages.
-        shared (str): The file that all of the records were read from by
-            :func:`read_shared`, if there is one: other processes get its name
-            and not its content.
+        shared (str): The file that holds all of the records for
+            :func:`read_shared`, if there is one. Processes that are not forked
+            get its name and not its content; it is written when it is missed.
     """
 
     def __init__(
@@ -63,8 +64,17 @@ class RecordList(Sequence):
         return self
 
     def __reduce__(self) -> Any:
-        records = None if self.shared else self.records
-        return _record_list, (records, self.folder, self.ann_file, self.shared)
+        path = self.shared
+        if not path and self.records.text.nbytes >= _WORTH_SHARING:
+            arrays = self.records._asdict()
+            contents = [
+                np.ascontiguousarray(array).data
+                for array in arrays.values()
+                if isinstance(array, np.ndarray)
+            ]
+            _, path = share(contents, 'Records', lambda: arrays)
+        records = None if path else self.records
+        return _record_list, (records, self.folder, self.ann_file, path)
 
     def take(self, chosen: Union[slice, Sequence[int]]) -> 'RecordList':
         """Keep some images.
@@ -92,9 +102,10 @@ def _record_list(
 class ListedImages(BaseDataset):
     """Base of datasets that read an annotation file of any length.
 
-    Annotations are arrays (:class:`Records`), read once per machine
-    (:func:`share`), not a dict an image: what MMEngine's ``serialize_data`` is
-    for, which therefore means nothing here.
+    Annotations are arrays (:class:`Records`) and not a dict an image: what
+    MMEngine's ``serialize_data`` is for, which therefore means nothing here.
+    They are held once per machine: forked workers see their parent's, other
+    processes map a file (:func:`share`).
 
     Args:
         ann_file (str): The file, relative to ``data_root``.
@@ -169,11 +180,12 @@ class ListedImages(BaseDataset):
             return dict(classes='\0'.join(classes), **records._asdict())
 
         path = ''
-        if sum(map(len, contents)) < _WORTH_SHARING:
-            made = make()
-        else:
+        large = sum(map(len, contents)) >= _WORTH_SHARING
+        if large and get_world_size() > 1:
             settings = (type(self).__qualname__, self.settings())
             made, path = share(contents, settings, make)
+        else:
+            made = make()
         classes = made.pop('classes')
         if classes:
             self._metainfo.setdefault('classes', tuple(classes.split('\0')))

@@ -1,7 +1,9 @@
 """Paths and labels of millions of images, in a few arrays."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import (
     Any,
+    Callable,
     Dict,
     Iterator,
     List,
@@ -127,11 +129,13 @@ class Records(NamedTuple):
             return int(self.lines[record])
         return self.first_line and self.first_line + record
 
-    def take(self, chosen: Union[slice, Sequence[int]]) -> 'Records':
+    def take(
+        self, chosen: Union[slice, Sequence[int], np.ndarray]
+    ) -> 'Records':
         """Keep some images; the text is shared.
 
         Args:
-            chosen (Union[slice, Sequence[int]]): Which ones.
+            chosen (Union[slice, Sequence[int], np.ndarray]): Which ones.
 
         Returns:
             Records: Those.
@@ -159,13 +163,13 @@ class Records(NamedTuple):
         Raises:
             RecordError: If there is one.
         """
-        for chunk, text, starts, ends in self._chunks():
-            for record in _suspects(text, starts, ends):
-                path = self.path(chunk.start + record)
+        for begin, suspects in self._by_chunks(_suspects):
+            for record in suspects:
+                path = self.path(begin + record)
                 if leads_out(path):
                     raise RecordError(
                         f'{path!r} leads out of the folder of the images',
-                        self.line(chunk.start + record),
+                        self.line(begin + record),
                     )
         self._check_unique()
         return self
@@ -177,19 +181,25 @@ class Records(NamedTuple):
             np.ndarray: uint64 (n,).
         """
         hashes = np.empty(len(self.labels), dtype=np.uint64)
-        for chunk, text, starts, ends in self._chunks():
-            hashes[chunk] = _hashes(text, starts, ends)
+        for begin, found in self._by_chunks(_hashes):
+            hashes[begin : begin + _CHUNK] = found
         return hashes
 
-    def _chunks(
-        self,
-    ) -> Iterator[Tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
-        """Records by parts: which, their text, starts and ends in it."""
-        for begin in range(0, len(self.labels), _CHUNK):
+    def _by_chunks(
+        self, compute: Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
+    ) -> Iterator[Tuple[int, Any]]:
+        """Compute from text, starts and ends of parts, on all cores."""
+
+        def run(begin: int) -> Tuple[int, Any]:
             chunk = slice(begin, begin + _CHUNK)
             starts, ends = self.starts[chunk], self.ends[chunk]
             low, high = starts.min(), ends.max()
-            yield chunk, self.text[low:high], starts - low, ends - low
+            part = self.text[low:high]
+            return begin, compute(part, starts - low, ends - low)
+
+        # NumPy lets other threads work meanwhile.
+        with ThreadPoolExecutor() as pool:
+            yield from pool.map(run, range(0, len(self.labels), _CHUNK))
 
     def _check_unique(self) -> None:
         hashes = self.hashes()

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Callable, Dict, Sequence, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ def cache_folder() -> Path:
 
 
 def share(
-    contents: Sequence[bytes],
+    contents: Sequence[Union[bytes, memoryview]],
     settings: Any,
     make: Callable[[], Dict[str, Any]],
 ) -> Tuple[Dict[str, Any], str]:
@@ -59,7 +59,8 @@ def share(
     from, so that it cannot be out of date.
 
     Args:
-        contents (Sequence[bytes]): What the arrays are made from.
+        contents (Sequence[Union[bytes, memoryview]]): What the arrays are
+            made from.
         settings (Any): How; its ``repr`` says all of it.
         make (Callable[[], Dict[str, Any]]): Makes arrays by name; strings,
             numbers and lists of them may be among these.

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
+from torch.utils.data import DataLoader
 
 from mmghm.datasets import ImageList, INaturalist, LongTailDataset
+from mmghm.datasets.inaturalist import _find
 from mmghm.datasets.lines import parse_lines
 from mmghm.datasets.records import RecordError, Records
 from mmghm.datasets.shared import cache_folder
@@ -138,8 +140,11 @@ def test_mmengines_subsets(tmp_path):
 
 @pytest.fixture
 def large(tmp_path, monkeypatch):
-    """A list that is long enough to be shared."""
+    """A list that is long enough to be shared, and several processes."""
     monkeypatch.setenv('MMGHM_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setattr(
+        'mmghm.datasets.listed_images.get_world_size', lambda: 2
+    )
     with open(tmp_path / 'train.txt', 'w') as file:
         for index in range(200_000):
             file.write(f'images/of/one/class/{index:08d}.jpg {index % 7}\n')
@@ -172,6 +177,33 @@ def test_a_long_list_is_read_once(large, monkeypatch):
     assert list(cache_folder().glob('*.pt')) == [path]
 
 
+def test_one_process_shares_when_it_sends_its_annotations(large, monkeypatch):
+    monkeypatch.setattr(
+        'mmghm.datasets.listed_images.get_world_size', lambda: 1
+    )
+    data = ImageList('train.txt', str(large), pipeline=[])
+    assert not (large / 'cache').exists()
+    sent = pickle.dumps(data)
+    assert len(sent) < 10_000 and len(list(cache_folder().glob('*.pt'))) == 1
+    assert pickle.loads(sent)[199_999] == data[199_999]
+    part = pickle.loads(pickle.dumps(data.get_subset([3, 1])))
+    assert [part[i] for i in range(2)] == [
+        {**data[j], 'sample_idx': i} for i, j in enumerate((3, 1))
+    ]
+
+
+def test_workers_that_are_not_forked(large):
+    data = ImageList('train.txt', str(large), pipeline=[])
+    loader = DataLoader(
+        LongTailDataset(data, class_counts=[1] * 7),
+        num_workers=1,
+        multiprocessing_context='spawn',
+        collate_fn=list,
+    )
+    labels = sorted(batch[0]['gt_label'] for batch in loader)
+    assert labels == list(range(7))
+
+
 def test_old_and_damaged_files_are_replaced(large):
     ImageList('train.txt', str(large), pipeline=[])
     (path,) = cache_folder().glob('*.pt')
@@ -200,6 +232,8 @@ READ = """
 import sys, time
 from mmghm.datasets import ImageList
 import mmghm.datasets.image_list as module
+import mmghm.datasets.listed_images
+mmghm.datasets.listed_images.get_world_size = lambda: 3
 parse = module.parse_lines
 def slow(*args, **kwargs):
     print('parsed')
@@ -232,6 +266,19 @@ def test_a_bad_line_of_a_long_list_is_named(large):
     assert not list(cache_folder().glob('*.pt'))
 
 
+@pytest.mark.parametrize('seed', range(20))
+def test_ids_are_found(seed):
+    random = np.random.default_rng(seed)
+    known = (
+        random.permutation(30)[: random.integers(0, 31)] * (seed % 3 + 1) - 4
+    )
+    wanted = random.integers(-10, 90, 50)
+    places = {number: place for place, number in enumerate(known.tolist())}
+    expected = [places.get(number, -1) for number in wanted.tolist()]
+    assert _find(wanted, known).tolist() == expected
+    assert _find(known, known).tolist() == list(range(len(known)))
+
+
 def test_annotations_in_any_order(tmp_path):
     content = dict(
         images=[dict(id=i, file_name=f'{i}.jpg') for i in (5, 3, 9)],
@@ -248,6 +295,10 @@ def test_annotations_in_any_order(tmp_path):
     ]
     assert found == [('9.jpg', 0), ('5.jpg', 1), ('3.jpg', 0)]
     assert LongTailDataset(data, profile='none').class_counts.tolist() == [2, 1]
+    content['images'].append(dict(id=9, file_name='other.jpg'))
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='the id 9 stands for several'):
+        INaturalist('a.json', data_root=str(tmp_path), pipeline=[])
     for text, match in (
         ('{', 'JSONDecodeError'),
         ('[]', 'expected JSON with images'),
