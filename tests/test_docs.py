@@ -90,7 +90,7 @@ def rehearsal(command):
         return with_options(f'{command} --no-validate', [*CIFAR, balanced])
     if 'make_list.py' in command and 'tinyimagenet' in command:
         return command.replace('_if100', '_if1')
-    if 'resnet50_imagenet_lt.py' in command:
+    if re.search(r'resnet50_imagenet_lt(\.py)?( |$)', command):
         counts = ','.join(['1'] * 4 + ['0'] * 996)
         chosen = f'train_dataloader.dataset.class_counts={counts}'
         return with_options(f'{command} --no-validate', [*SMALL_RESNET, chosen])

@@ -72,7 +72,8 @@ class RecordList(Sequence):
                 for array in arrays.values()
                 if isinstance(array, np.ndarray)
             ]
-            _, path = share(contents, 'Records', lambda: arrays)
+            settings = ('Records', self.records.first_line)
+            _, path = share(contents, settings, lambda: arrays)
         records = None if path else self.records
         return _record_list, (records, self.folder, self.ann_file, path)
 

@@ -3,7 +3,7 @@ import pytest
 from mmengine.registry import DATA_SAMPLERS
 
 from mmghm.datasets import ClassBalancedSampler, Digits, LongTailDataset
-from mmghm.datasets.samplers import class_sampler
+from mmghm.datasets.samplers import seeded_sampler
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_ranks_share_one_drawing(tail, monkeypatch):
     parts = []
     for rank in range(3):
         monkeypatch.setattr(
-            class_sampler, 'get_dist_info', lambda r=rank: (r, 3)
+            seeded_sampler, 'get_dist_info', lambda r=rank: (r, 3)
         )
         sampler = ClassBalancedSampler(tail, num_samples=480, seed=0)
         parts.append(list(sampler))

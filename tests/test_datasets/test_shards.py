@@ -288,7 +288,7 @@ def test_ranks_see_every_image_once(folder, monkeypatch):
     seen = []
     for rank in range(3):
         monkeypatch.setattr(
-            'mmghm.datasets.samplers.shard_sampler.get_dist_info',
+            'mmghm.datasets.samplers.seeded_sampler.get_dist_info',
             lambda rank=rank: (rank, 3),
         )
         sampler = ShardSampler(tail, window=2, seed=3, shuffle=True)

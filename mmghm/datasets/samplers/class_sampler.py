@@ -4,11 +4,10 @@ from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
 import torch
-from mmengine.dist import get_dist_info, sync_random_seed
 from mmengine.registry import DATA_SAMPLERS
-from torch.utils.data import Sampler
 
 from ..labels import dataset_labels
+from .seeded_sampler import SeededSampler
 
 
 def sample_probabilities(labels: np.ndarray, power: float) -> np.ndarray:
@@ -33,7 +32,7 @@ def sample_probabilities(labels: np.ndarray, power: float) -> np.ndarray:
 
 
 @DATA_SAMPLERS.register_module()
-class ClassBalancedSampler(Sampler):
+class ClassBalancedSampler(SeededSampler):
     """Draw with replacement, rare classes more often than they come.
 
     ``power=0`` is class-aware (class-balanced), ``0.5`` square-root sampling.
@@ -74,17 +73,11 @@ class ClassBalancedSampler(Sampler):
                 f'progressive_epochs must be at least 1, got '
                 f'{progressive_epochs}'
             )
-        unknown = set(kwargs) - {'shuffle', 'round_up'}
-        if unknown:
-            raise ValueError(f'unknown arguments {sorted(unknown)}')
         self.labels = dataset_labels(dataset)
         self.power = power
         self.progressive_epochs = progressive_epochs
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
-        self.rank, self.world_size = get_dist_info()
         total = len(self.labels) if num_samples is None else num_samples
-        self.num_samples = -(-total // self.world_size)
+        super().__init__(total, seed, **kwargs)
 
     def probabilities(self) -> np.ndarray:
         """Probability of each sample in the present epoch.
@@ -110,14 +103,3 @@ class ClassBalancedSampler(Sampler):
             generator=generator,
         )
         return iter(drawn[self.rank :: self.world_size].tolist())
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, as ``DistSamplerSeedHook`` does.
-
-        Args:
-            epoch (int): Epoch, counted from 0.
-        """
-        self.epoch = epoch

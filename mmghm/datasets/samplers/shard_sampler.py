@@ -3,11 +3,10 @@
 from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
-from mmengine.dist import get_dist_info, sync_random_seed
 from mmengine.registry import DATA_SAMPLERS
-from torch.utils.data import Sampler
 
 from ..image_shards import shard_numbers
+from .seeded_sampler import SeededSampler
 
 
 def shard_order(
@@ -32,7 +31,7 @@ def shard_order(
 
 
 @DATA_SAMPLERS.register_module()
-class ShardSampler(Sampler):
+class ShardSampler(SeededSampler):
     """Every image once an epoch, by groups of shards.
 
     Each rank goes through a part of its own of the epoch's order, of the same
@@ -62,15 +61,9 @@ class ShardSampler(Sampler):
     ) -> None:
         if window < 1:
             raise ValueError(f'window must be at least 1, got {window}')
-        unknown = set(kwargs) - {'shuffle', 'round_up'}
-        if unknown:
-            raise ValueError(f'unknown arguments {sorted(unknown)}')
         self.shards = shard_numbers(dataset)
         self.window = window
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
-        self.rank, self.world_size = get_dist_info()
-        self.num_samples = -(-len(self.shards) // self.world_size)
+        super().__init__(len(self.shards), seed, **kwargs)
 
     def __iter__(self) -> Iterator[int]:
         generator = np.random.Generator(
@@ -80,14 +73,3 @@ class ShardSampler(Sampler):
         start = self.rank * self.num_samples
         chosen = np.arange(start, start + self.num_samples) % len(order)
         return iter(order[chosen].tolist())
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, as ``DistSamplerSeedHook`` does.
-
-        Args:
-            epoch (int): Epoch, counted from 0.
-        """
-        self.epoch = epoch
