@@ -59,7 +59,10 @@ def read_csv(
             than the header.
     """
     # Excel begins its files with a byte order mark.
-    text = content.decode('utf-8-sig')
+    try:
+        text = content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise RecordError(f'save it as UTF-8: {error}') from error
     # Names may hold what str.splitlines() takes for an end of line.
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
     header = [name.strip() for name in next(reader, [])]

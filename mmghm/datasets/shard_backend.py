@@ -124,10 +124,21 @@ class ShardBackend(BaseStorageBackend):
         url, offset, size = split_address(str(filepath))
         storage, path = fsspec.core.url_to_fs(url)
         local = 'file' in storage.protocol
-        if local or self.cache_dir is None:
-            content = storage.cat_file(path, offset, offset + size)
-        else:
-            content = self._read_cached(storage, path, offset, size)
+        try:
+            if local or self.cache_dir is None:
+                content = storage.cat_file(path, offset, offset + size)
+            else:
+                content = self._read_cached(storage, path, offset, size)
+        except OSError:
+            raise
+        # Every storage's package has errors of its own.
+        except Exception as error:
+            raise OSError(f'{url}: {type(error).__name__}: {error}') from error
+        if len(content) > size:
+            raise OSError(
+                f'{url}: the server sends whole archives and no parts of them; '
+                'set MMGHM_SHARD_CACHE (cache_dir)'
+            )
         if len(content) != size:
             raise OSError(
                 f'{url} ends after {len(content)} of the {size} bytes at '

@@ -6,7 +6,7 @@ import os
 import os.path as osp
 import tarfile
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import fsspec
 import numpy as np
@@ -37,6 +37,7 @@ def write_shards(
 
     Raises:
         FileExistsError: If there are such archives already.
+        ValueError: If a file is no known kind of image.
     """
     os.makedirs(folder, exist_ok=True)
     there = sorted(Path(folder).glob(f'{name}-*.tar'))
@@ -57,6 +58,10 @@ def write_shards(
                 info = dataset.get_data_info(int(index))
                 content = get(info['img_path'])
                 extension = osp.splitext(info['img_path'])[1].lower()
+                if extension not in EXTENSIONS:
+                    raise ValueError(
+                        f'{info["img_path"]} is none of {", ".join(EXTENSIONS)}'
+                    )
                 label = str(info['gt_label']).encode()
                 _add(archive, f'{number:09d}{extension}', content)
                 _add(archive, f'{number:09d}.cls', label)
@@ -76,11 +81,11 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(member, io.BytesIO(content))
 
 
-def index_shards(shards: Iterable[str], label_key: str = '') -> Iterator[str]:
+def index_shards(shards: Sequence[str], label_key: str = '') -> Iterator[str]:
     """Say where each image of some archives lies.
 
     Args:
-        shards (Iterable[str]): Paths or addresses that fsspec knows. They are
+        shards (Sequence[str]): Paths or addresses that fsspec knows. They are
             read but for the images.
         label_key (str): Where to find a label in the ``.json`` beside an image;
             by default the ``.cls`` beside it holds it.
@@ -90,9 +95,17 @@ def index_shards(shards: Iterable[str], label_key: str = '') -> Iterator[str]:
         them, shards by their names without folders.
 
     Raises:
-        ValueError: If an archive is damaged, or an image has no label that is
-            an integer from 0. Names both.
+        ValueError: If an archive is damaged or holds no image, an image has no
+            label that is an integer from 0, or two archives have one name.
+            Names them.
     """
+    names = [osp.basename(shard) for shard in shards]
+    for name in set(names):
+        if names.count(name) > 1:
+            raise ValueError(
+                f'{names.count(name)} archives are called {name}; the list '
+                'names them without their folders'
+            )
     for shard in shards:
         # An OSError names the address already.
         with fsspec.open(shard, 'rb') as file:
@@ -102,6 +115,10 @@ def index_shards(shards: Iterable[str], label_key: str = '') -> Iterator[str]:
                 size = file.seek(0, os.SEEK_END)
             except (tarfile.TarError, EOFError) as error:
                 raise ValueError(f'{shard}: {error}') from error
+        if not places:
+            raise ValueError(
+                f'{shard} holds no image ({", ".join(EXTENSIONS)})'
+            )
         for key, (offset, length) in places.items():
             if offset + length > size:
                 raise ValueError(
@@ -130,13 +147,19 @@ def _read_members(
         elif extension == ('json' if label_key else 'cls'):
             opened = archive.extractfile(member)
             assert opened is not None, 'it is a file'
-            text = opened.read().decode()
-            if label_key:
-                text = str(json.loads(text).get(label_key))
-            if not (text.strip().isascii() and text.strip().isdigit()):
+            content = opened.read()
+            try:
+                found = json.loads(content)
+                labels[key] = _label(found[label_key] if label_key else found)
+            except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(
                     f'{shard}: {member.name!r} holds no label that is an '
-                    f'integer from 0, but {text!r}'
-                )
-            labels[key] = int(text)
+                    f'integer from 0, but {content[:100]!r}'
+                ) from error
     return places, labels
+
+
+def _label(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != value or value < 0:
+        raise ValueError('no label')
+    return int(value)

@@ -14,6 +14,8 @@ import torch
 from filelock import FileLock
 from mmengine.logging import print_log
 
+from ..version import __version__
+
 # Files that nobody has read for so long are deleted, in seconds.
 _UNUSED = 30 * 24 * 3600
 
@@ -70,7 +72,8 @@ def share(
         to, and the file for :func:`read_shared`; empty if none could be
         written, with a warning.
     """
-    key = hashlib.sha256(repr((torch.__version__, settings)).encode())
+    made_by = (torch.__version__, __version__, settings)
+    key = hashlib.sha256(repr(made_by).encode())
     for content in contents:
         key.update(hashlib.sha256(content).digest())
     try:

@@ -224,6 +224,12 @@ def test_what_is_wrong_is_named(tmp_path, text, match):
         ImageTable('a.csv', str(tmp_path), pipeline=[])
 
 
+def test_another_encoding_is_named(tmp_path):
+    (tmp_path / 'a.csv').write_bytes('path,label\né,x\n'.encode('latin-1'))
+    with pytest.raises(ValueError, match=r'a\.csv: save it as UTF-8'):
+        ImageTable('a.csv', str(tmp_path), pipeline=[])
+
+
 def test_an_unknown_class_is_named(tmp_path):
     write_table(tmp_path / 'train.csv', [('a', 'ant'), ('b', 'wolf')])
     write_table(tmp_path / 'val.csv', [('c', 'wolf'), ('d', 'wlof')])
