@@ -11,6 +11,7 @@ Example:
 
 import argparse
 import os.path as osp
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,4 +80,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f'{error}')
