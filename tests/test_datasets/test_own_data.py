@@ -81,6 +81,9 @@ def test_a_parquet_table(table, tmp_path):
     found = find_own_images(str(tmp_path))
     assert found.train['ann_file'] == 'train.parquet' and found.val is None
     assert found.classes == find_own_images(str(table)).classes
+    done = train(tmp_path, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
     pq.write_table(columns.slice(0, 9), tmp_path / 'val.parquet')
     assert find_own_images(str(tmp_path)).val['classes_from'] == 'train.parquet'
 
