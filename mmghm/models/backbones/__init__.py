@@ -1,4 +1,11 @@
-from .cifar_resnet import CIFARResNet
-from .lora_backbone import LoRABackbone
+import mmpretrain.models
 
-__all__ = ['CIFARResNet', 'LoRABackbone']
+from .cifar_resnet import CIFARResNet
+
+__all__ = ['CIFARResNet']
+
+# MMPretrain has LoRA from 1.0.1 on.
+if hasattr(mmpretrain.models, 'LoRAModel'):
+    from .lora_backbone import LoRABackbone
+
+    __all__ += ['LoRABackbone']
