@@ -96,8 +96,8 @@ def index_shards(shards: Sequence[str], label_key: str = '') -> Iterator[str]:
 
     Raises:
         ValueError: If an archive is damaged or holds no image, an image has no
-            label that is an integer from 0, or two archives have one name.
-            Names them.
+            label that is an integer from 0, or two images or two archives have
+            one name. Names them.
     """
     names = [osp.basename(shard) for shard in shards]
     for name in set(names):
@@ -143,6 +143,11 @@ def _read_members(
         if not member.isfile():
             continue
         if f'.{extension.lower()}' in EXTENSIONS:
+            if key in places:
+                raise ValueError(
+                    f'{shard}: {member.name!r} is a second image of {key!r}; a '
+                    'list has one image to a name and its label'
+                )
             places[key] = (member.offset_data, member.size)
         elif extension == ('json' if label_key else 'cls'):
             opened = archive.extractfile(member)

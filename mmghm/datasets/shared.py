@@ -82,7 +82,7 @@ def share(
             try:
                 return read_shared(str(path)), str(path)
             # Absent, or cut off when the machine went down.
-            except (FileNotFoundError, RuntimeError, UnpicklingError):
+            except (OSError, RuntimeError, UnpicklingError):
                 _write(make(), path)
                 return read_shared(str(path)), str(path)
     except OSError as error:

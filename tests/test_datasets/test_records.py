@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mmghm.datasets import ImageList, INaturalist, LongTailDataset
 from mmghm.datasets.inaturalist import _find
 from mmghm.datasets.lines import parse_lines
 from mmghm.datasets.records import RecordError, Records
-from mmghm.datasets.shared import cache_folder
+from mmghm.datasets.shared import cache_folder, share
 
 from ..conftest import ROOT
 
@@ -204,17 +205,34 @@ def test_workers_that_are_not_forked(large):
     assert labels == list(range(7))
 
 
-def test_old_and_damaged_files_are_replaced(large):
+@pytest.mark.parametrize('end', [0, 100_000])
+def test_old_and_damaged_files_are_replaced(large, end):
     ImageList('train.txt', str(large), pipeline=[])
     (path,) = cache_folder().glob('*.pt')
-    path.write_bytes(path.read_bytes()[:100_000])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:end])
     stale = path.with_name('stale.pt')
     stale.write_bytes(b'')
     os.utime(stale, (0, 0))
     data = ImageList('train.txt', str(large), pipeline=[])
     assert data[7]['img_path'].endswith('00000007.jpg')
     assert list(cache_folder().glob('*.pt')) == [path]
-    assert path.stat().st_size > 1e6
+    assert path.stat().st_size == len(whole)
+
+
+@pytest.mark.parametrize('end', [0, 10, 1000, -5])
+def test_a_small_damaged_file_is_replaced(monkeypatch, tmp_path, end):
+    monkeypatch.setenv('MMGHM_CACHE', str(tmp_path))
+
+    def make():
+        return dict(numbers=np.arange(1000))
+
+    _, path = share([b'content'], 'settings', make)
+    whole = Path(path).read_bytes()
+    Path(path).write_bytes(whole[:end])
+    made, again = share([b'content'], 'settings', make)
+    assert (made['numbers'].sum(), again) == (499_500, path)
+    assert Path(path).read_bytes() == whole
 
 
 def test_a_cache_that_cannot_be_written_is_named(large, monkeypatch):

@@ -262,6 +262,11 @@ def test_labels_in_json(tmp_path):
         (dict(x__jpg=b'a', x__cls=b'-1'), '', "'x.cls' holds no label .*-1"),
         (dict(x__jpg=b'a', x__cls=b'\xff'), '', "'x.cls' holds no label"),
         (dict(x__cls=b'1'), '', r'a\.tar holds no image \(\.jpg'),
+        (
+            dict(x__jpg=b'a', x__png=b'b', x__cls=b'1'),
+            '',
+            "'x.png' is a second image of 'x'",
+        ),
     ],
 )
 def test_archives_without_labels_are_named(tmp_path, members, key, match):
