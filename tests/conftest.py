@@ -3,10 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 
 import mmghm  # noqa: F401
+
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    # Workers stand beside each other: a core for each, and what it starts.
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
