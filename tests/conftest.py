@@ -1,4 +1,8 @@
+import importlib.util
 import os
+import threading
+from contextlib import ExitStack
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,29 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
 # Real CIFAR-10 images, long-tailed at imbalance factor 10, as class folders.
 CIFAR10_ARCHIVE = ROOT.parent / 'shared' / 'data' / 'cifar10_lt10.tar.xz'
+
+
+def load_tool(path):
+    """Import a program of tools/."""
+    spec = importlib.util.spec_from_file_location('tool', ROOT / 'tools' / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def serve():
+    """Start an HTTP server with a handler; gives its address."""
+    with ExitStack() as servers:
+
+        def start(handler):
+            http = ThreadingHTTPServer(('127.0.0.1', 0), handler)
+            servers.enter_context(http)
+            servers.callback(http.shutdown)
+            threading.Thread(target=http.serve_forever, daemon=True).start()
+            return f'http://127.0.0.1:{http.server_port}'
+
+        yield start
 
 
 @pytest.fixture(autouse=True)

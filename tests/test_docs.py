@@ -1,7 +1,6 @@
 """The pages: they build, their links lead somewhere, their commands run."""
 
 import csv
-import importlib.util
 import json
 import os
 import re
@@ -17,7 +16,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from .conftest import ROOT
+from .conftest import ROOT, load_tool
 
 PAGES = [
     ROOT / 'README.md',
@@ -233,11 +232,7 @@ def test_the_pages_other_commands(command, scratch, environment):
 
 def test_the_pages_downloads_are_known():
     """Those of the pages; test_converters.py tries the tool."""
-    spec = importlib.util.spec_from_file_location(
-        'download', ROOT / 'tools/dataset_converters/download.py'
-    )
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('dataset_converters/download.py')
     found = [c.split()[2] for c in COMMANDS if 'download.py' in c]
     assert len(found) >= 4 and set(found) <= set(tool.ARCHIVES)
 

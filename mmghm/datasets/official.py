@@ -12,7 +12,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 from rich.progress import track
 
-from .labels import dataset_class_counts, dataset_labels
+from .labels import dataset_class_counts
+from .long_tail import LongTailDataset
 
 
 def counts_hash(class_counts: np.ndarray) -> str:
@@ -158,17 +159,15 @@ class Verdict:
 
     Attributes:
         part (str): Its name.
-        images (int): How many are listed.
         class_counts (np.ndarray): Images per class, (C,).
-        manifest (str): SHA-256 of the lines ``path label``, in their order and
-            relative to the folder: equal for equal copies.
+        sha256 (str): Of the images and labels in their order, as
+            :meth:`LongTailDataset.manifest` has it: equal for equal copies.
         faults (List[str]): What differs from what is known; empty if nothing.
     """
 
     part: str
-    images: int
     class_counts: np.ndarray
-    manifest: str
+    sha256: str
     faults: List[str] = field(default_factory=list)
 
 
@@ -204,15 +203,10 @@ def _verify(part: Part, folder: str, check_files: bool) -> Verdict:
             dict(part.dataset, data_root=folder, pipeline=[])
         )
     counts = dataset_class_counts(dataset, part.classes)
-    labels = dataset_labels(dataset)
-    paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-    digest = hashlib.sha256()
-    for path, label in zip(paths, labels.tolist()):
-        line = f'{osp.relpath(path, folder)} {label}\n'
-        digest.update(line.encode('utf-8', 'surrogateescape'))
-    verdict = Verdict(part.name, len(paths), counts, digest.hexdigest())
+    manifest = LongTailDataset(dataset, profile='none').manifest()
+    verdict = Verdict(part.name, counts, manifest['sha256'])
     expected: List[Tuple[str, Any, Any]] = [
-        ('images', len(paths), part.images),
+        ('images', int(counts.sum()), part.images),
     ]
     if part.largest:
         expected += [
@@ -229,6 +223,7 @@ def _verify(part: Part, folder: str, check_files: bool) -> Verdict:
         if found != known
     ]
     if check_files:
+        paths = [osp.join(folder, path) for path in manifest['ids']]
         missing = _missing(paths, part.name)
         if missing:
             verdict.faults.append(

@@ -1,7 +1,8 @@
 """Find out how somebody's images are laid out."""
 
+from functools import partial
 from pathlib import Path
-from typing import List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 from mmengine.fileio import get
 
@@ -47,13 +48,17 @@ def find_own_images(folder: str, shards: str = '') -> OwnImages:
         ValueError: If the table or list is malformed.
     """
     root = Path(folder)
-    for name in ('train.csv', 'train.parquet'):
-        if (root / name).is_file():
-            return _table(root, name)
-    if (root / 'train.txt').is_file():
-        return _list(root, shards)
-    if (root / 'train').is_dir():
-        return _folders(root)
+    layouts: Dict[str, Callable[[Path, str, str], OwnImages]] = {
+        'train.csv': _table,
+        'train.parquet': _table,
+        'train.txt': partial(_list, shards=shards),
+        'train': _folders,
+    }
+    for train, find in layouts.items():
+        if (root / train).exists():
+            val = train.replace('train', 'val')
+            found = find(root, train, val)
+            return found if (root / val).exists() else found._replace(val=None)
     raise FileNotFoundError(
         f'{folder} holds neither train.csv, train.parquet, train.txt nor a '
         'folder train/: set DATA_ROOT to a folder with train/<class>/*, or '
@@ -61,20 +66,17 @@ def find_own_images(folder: str, shards: str = '') -> OwnImages:
     )
 
 
-def _table(root: Path, name: str) -> OwnImages:
+def _table(root: Path, train: str, val: str) -> OwnImages:
     table = dict(type='ImageTable', data_root=str(root))
-    val = name.replace('train', 'val')
     return OwnImages(
-        table_classes(str(root / name)),
-        dict(ann_file=name, **table),
-        dict(ann_file=val, classes_from=name, **table)
-        if (root / val).is_file()
-        else None,
+        table_classes(str(root / train)),
+        dict(ann_file=train, **table),
+        dict(ann_file=val, classes_from=train, **table),
     )
 
 
-def _list(root: Path, shards: str) -> OwnImages:
-    path = str(root / 'train.txt')
+def _list(root: Path, train: str, val: str, shards: str) -> OwnImages:
+    path = str(root / train)
     try:
         records = parse_lines(get(path))
     except RecordError as error:
@@ -87,20 +89,16 @@ def _list(root: Path, shards: str) -> OwnImages:
         listed.update(type='ImageShards', shards=shards or str(root))
     return OwnImages(
         [str(label) for label in range(number)],
-        dict(ann_file='train.txt', **listed),
-        dict(ann_file='val.txt', **listed)
-        if (root / 'val.txt').is_file()
-        else None,
+        dict(ann_file=train, **listed),
+        dict(ann_file=val, **listed),
     )
 
 
-def _folders(root: Path) -> OwnImages:
-    classes = sorted(p.name for p in (root / 'train').iterdir() if p.is_dir())
+def _folders(root: Path, train: str, val: str) -> OwnImages:
+    classes = sorted(p.name for p in (root / train).iterdir() if p.is_dir())
     shared = dict(type='CustomDataset', metainfo=dict(classes=classes))
     return OwnImages(
         classes,
-        dict(data_root=str(root / 'train'), **shared),
-        dict(data_root=str(root / 'val'), **shared)
-        if (root / 'val').is_dir()
-        else None,
+        dict(data_root=str(root / train), **shared),
+        dict(data_root=str(root / val), **shared),
     )

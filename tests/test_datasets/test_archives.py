@@ -5,9 +5,8 @@ import io
 import os
 import re
 import tarfile
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -74,13 +73,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server():
+def server(serve):
     handler = type('Fresh', (Handler,), dict(requested=[]))
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        handler.url = f'http://127.0.0.1:{http.server_port}/set.zip'
-        yield handler
-        http.shutdown()
+    handler.url = f'{serve(handler)}/set.zip'
+    return handler
 
 
 def archive_of(server, content=GOOD):

@@ -9,11 +9,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 from mmghm.cells import load_config
-from mmghm.datasets import (
-    INaturalist,
-    LongTailDataset,
-    TinyImageNet,
-)
+from mmghm.datasets import INaturalist, LongTailDataset, TinyImageNet
 
 LOAD = [dict(type='mmpretrain.LoadImageFromFile')]
 

@@ -5,9 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -106,7 +105,7 @@ def test_a_list(table, tmp_path):
         find_own_images(str(tmp_path))
 
 
-def test_archives(table, tmp_path):
+def test_archives(table, tmp_path, serve):
     """From a table to archives, an address and a trained network."""
     done = subprocess.run(
         [
@@ -121,27 +120,19 @@ def test_archives(table, tmp_path):
     assert done.returncode == 0, done.stderr
     (tmp_path / 'lists').mkdir()
     shutil.move(tmp_path / 'out/train.txt', tmp_path / 'lists')
-    handler = partial(QuietHandler, directory=str(tmp_path / 'out'))
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        done = train(
-            tmp_path,
-            'lists',
-            SHARDS=f'http://127.0.0.1:{http.server_port}',
-            MMGHM_SHARD_CACHE=str(tmp_path / 'cache'),
-        )
-        http.shutdown()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'out'))
+    done = train(
+        tmp_path,
+        'lists',
+        SHARDS=serve(handler),
+        MMGHM_SHARD_CACHE=str(tmp_path / 'cache'),
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
     assert 'ShardSampler' in (tmp_path / 'run/resnet50.py').read_text()
     cached = {p.name[-16:] for p in (tmp_path / 'cache').glob('*.tar')}
     made = {p.name[-16:] for p in (tmp_path / 'out').glob('*.tar')}
     assert cached == made and len(made) > 1
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
 
 
 def test_begins_with_a_checkpoint(class_folders, tmp_path):

@@ -6,9 +6,8 @@ import re
 import subprocess
 import sys
 import tarfile
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import cv2
 import numpy as np
@@ -105,7 +104,7 @@ def test_the_list_can_be_made_again(folder, tmp_path):
 
 
 @pytest.fixture
-def server(folder):
+def server(folder, serve):
     """The archives behind HTTP, with ranges, and a count of the bytes sent."""
 
     class Handler(SimpleHTTPRequestHandler):
@@ -139,12 +138,8 @@ def server(folder):
             self.end_headers()
             self.wfile.write(body[: self.cut])
 
-    handler = partial(Handler, directory=str(folder / 'out'))
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        Handler.url = f'http://127.0.0.1:{http.server_port}'
-        yield Handler
-        http.shutdown()
+    Handler.url = serve(partial(Handler, directory=str(folder / 'out')))
+    return Handler
 
 
 def test_single_images_are_read_over_http(folder, server):

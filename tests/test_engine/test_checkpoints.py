@@ -2,9 +2,8 @@
 
 import os
 import resource
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
 import torch
@@ -80,20 +79,16 @@ def test_getattr_in_a_checkpoint_reaches_statistics_only(tmp_path):
         load(path)
 
 
-def test_code_behind_a_url_is_refused(tmp_path, monkeypatch):
+def test_code_behind_a_url_is_refused(tmp_path, monkeypatch, serve):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     folder = tmp_path / 'server'
     folder.mkdir()
     save(folder / 'evil.pth', Payload(tmp_path / 'ran'))
     save(folder / 'good.pth')
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f'http://127.0.0.1:{server.server_port}'
-        assert 'w' in load(f'{url}/good.pth')['state_dict']
-        with pytest.raises(CheckpointError, match=r'evil.pth'):
-            load(f'{url}/evil.pth')
-        server.shutdown()
+    url = serve(partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    assert 'w' in load(f'{url}/good.pth')['state_dict']
+    with pytest.raises(CheckpointError, match=r'evil.pth'):
+        load(f'{url}/evil.pth')
     assert not (tmp_path / 'ran').exists()
 
 

@@ -18,11 +18,7 @@ from typing import Callable, Dict, Iterator, List, Tuple
 import numpy as np
 from harness import Row, interleave, progress, summarise
 
-from mmghm.datasets import (
-    ImageList,
-    INaturalist,
-    profile_counts,
-)
+from mmghm.datasets import ImageList, INaturalist, profile_counts
 from mmghm.datasets.listed_images import ListedImages
 
 # ImageNet's train set, and iNaturalist 2018's.

@@ -85,8 +85,6 @@ ARCHIVES = {
         ),
     ],
 }
-# Archives that bring the set's own folder.
-WITH_FOLDER = ('tiny-imagenet-200/wnids.txt', 'places365_standard')
 NOTES = {
     'imagenet_lt': 'The images are those of ILSVRC 2012, which image-net.org '
     'gives to registered users: unpack them to {folder}/train/<wnid>/ and '
@@ -124,11 +122,11 @@ def show(verdicts: List[Verdict]) -> None:
         counts = verdict.class_counts
         table.add_row(
             verdict.part,
-            f'{verdict.images:,}',
+            f'{counts.sum():,}',
             f'{len(counts):,}',
             f'{counts.max():,}',
             f'{counts.min():,}',
-            verdict.manifest[:16],
+            verdict.sha256[:16],
         )
     console = Console()
     console.print(table)
@@ -143,7 +141,8 @@ def main() -> None:
     folder = osp.join(args.data_root, official.folder)
     if not args.verify:
         for archive in ARCHIVES[args.dataset]:
-            brings = archive.creates in WITH_FOLDER
+            # Some bring the set's own folder.
+            brings = archive.creates.split('/')[0] == official.folder
             prepare(archive, args.data_root if brings else folder, args.keep)
         if args.dataset in NOTES:
             print(NOTES[args.dataset].format(folder=folder))

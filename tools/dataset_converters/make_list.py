@@ -10,7 +10,6 @@ Example:
 """
 
 import argparse
-import hashlib
 import json
 import os.path as osp
 import sys
@@ -62,14 +61,14 @@ def main() -> None:
             'can name them'
         )
     lines = [f'{i} {n}' for i, n in zip(manifest['ids'], manifest['labels'])]
-    text = '\n'.join([*lines, '']).encode('utf-8', 'surrogateescape')
-    args.out.write_bytes(text)
+    text = '\n'.join([*lines, ''])
+    args.out.write_bytes(text.encode('utf-8', 'surrogateescape'))
     counts = manifest['class_counts']
     about = dict(
         images=len(lines),
         classes=list(dataset.metainfo.get('classes', ())),
         class_counts=counts,
-        sha256=hashlib.sha256(text).hexdigest(),
+        sha256=manifest['sha256'],
     )
     description = args.out.with_suffix('.json')
     description.write_text(json.dumps(about, indent=1))
