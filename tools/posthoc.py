@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Re-make the classifier of a trained model (Kang et al. 2020).
+"""Re-make the classifier of a trained model.
 
-tau-normalisation, cRT, LWS and nearest class mean, from one checkpoint, on the
-features of its backbone. tau is chosen on images held out of training.
+Post-hoc logit adjustment (Menon et al. 2021), tau-normalisation, cRT, LWS and
+nearest class mean (Kang et al. 2020), from one checkpoint, on the features of
+its backbone. tau is chosen on images held out of training.
 
 Example:
     python tools/posthoc.py softmax/resnet8_digits_lt \
@@ -13,6 +14,7 @@ Example:
 import argparse
 import copy
 import json
+from functools import partial
 from typing import Any, Dict, Tuple
 
 import numpy as np
@@ -33,14 +35,22 @@ from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.engine.launch import add_trust_argument
 from mmghm.evaluation import GroupAccuracy
 from mmghm.models.posthoc import (
+    adjust_logits,
+    choose_tau,
     class_means,
-    fit_classifier,
+    learn_scales,
+    nearest_mean_scores,
+    retrain_classifier,
     tau_normalize,
 )
 from mmghm.visualization.tables import group_table
 
-METHODS = ('none', 'tau_norm', 'crt', 'lws', 'ncm')
-TAUS = np.linspace(0, 1, 11)
+METHODS = ('none', 'logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
+# What tau is chosen from.
+TAUS = {
+    'logit_adjustment': np.linspace(0, 2, 21).tolist(),
+    'tau_norm': np.linspace(0, 1, 11).tolist(),
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,8 +63,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--methods', nargs='+', choices=METHODS, default=METHODS
     )
-    parser.add_argument('--epochs', type=int, default=10, help='of cRT and LWS')
-    parser.add_argument('--tau', type=float, help='of tau_norm, not chosen')
+    parser.add_argument(
+        '--epochs',
+        type=int,
+        help='of cRT and LWS; by default 10 and 5, as in the source',
+    )
+    parser.add_argument(
+        '--tau',
+        type=float,
+        help='of logit_adjustment and tau_norm, in place of choosing it',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -94,26 +112,23 @@ def held_out_part(cfg: Config) -> Config:
     dataset = cfg.train_dataloader.dataset
     if not dataset.get('holdout'):
         raise SystemExit(
-            'posthoc.py: tau_norm chooses tau on images held out of training. '
-            'Train with --cfg-options train_dataloader.dataset.holdout=0.2 and '
-            'give the same here, give --tau, or leave tau_norm out of --methods'
+            'posthoc.py: logit_adjustment and tau_norm choose tau on images '
+            'held out of training. Train with --cfg-options '
+            'train_dataloader.dataset.holdout=0.2 and give the same here, give '
+            '--tau, or leave them out of --methods'
         )
     held = copy.deepcopy(cfg)
     held.train_dataloader.dataset.part = 'holdout'
     return held
 
 
-def choose_tau(features: Tensor, labels: Tensor, weight: Tensor) -> float:
-    """Tau with the best macro accuracy on held-out train images."""
-
-    def macro(tau: float) -> float:
-        scores = F.linear(features, tau_normalize(weight, tau))
-        hit = (scores.argmax(1) == labels).float()
-        return float(
-            np.mean([hit[labels == c].mean() for c in labels.unique()])
-        )
-
-    return float(max(TAUS, key=macro))
+def rescored(
+    method: str, tau: float, features: Tensor, head: Any, counts: Tensor
+) -> Tensor:
+    """Scores of a method that has a tau."""
+    if method == 'tau_norm':
+        return F.linear(features, tau_normalize(head.weight, tau))
+    return adjust_logits(head(features), counts, tau)
 
 
 def evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
@@ -147,40 +162,50 @@ def main() -> None:
         train = extract(model, cfg, 'train_dataloader')
         test = extract(model, cfg, 'test_dataloader')
         held = None
-        if 'tau_norm' in args.methods and args.tau is None:
+        if set(TAUS) & set(args.methods) and args.tau is None:
             held = extract(model, held_out_part(cfg), 'train_dataloader')[:2]
     features, labels, dataset = train
-    weight, bias = head.fc.weight.detach(), head.fc.bias.detach()
-    counts = dataset_class_counts(dataset, len(weight))
+    classifier = head.fc.requires_grad_(False)
+    num_classes = classifier.out_features
+    counts = dataset_class_counts(dataset, num_classes)
     MessageHub.get_current_instance().update_info(
         'class_counts', counts.tolist()
     )
+    class_counts = torch.as_tensor(counts)
+    chosen = {} if args.epochs is None else dict(epochs=args.epochs)
     results: Dict[str, Any] = {}
     for method in args.methods:
         settings: Dict[str, Any] = {}
         if method == 'none':
-            scores = F.linear(test[0], weight, bias)
-        elif method == 'tau_norm':
-            tau = args.tau if held is None else choose_tau(*held, weight)
+            scores = classifier(test[0])
+        elif method in TAUS:
+            tau = args.tau
+            if held is not None:
+                score = partial(
+                    rescored,
+                    method,
+                    features=held[0],
+                    head=classifier,
+                    counts=class_counts,
+                )
+                tau = choose_tau(score, held[1], TAUS[method])
             settings['tau'] = tau
-            scores = F.linear(test[0], tau_normalize(weight, tau))
+            scores = rescored(method, tau, test[0], classifier, class_counts)
         elif method == 'ncm':
-            means = class_means(features, labels, len(weight))
-            scores = F.linear(F.normalize(test[0]), means)
-        else:
-            settings['epochs'] = args.epochs
-            scores = F.linear(
-                test[0],
-                *fit_classifier(
-                    features,
-                    labels,
-                    weight,
-                    bias,
-                    scale_only=method == 'lws',
-                    epochs=args.epochs,
-                    seed=args.seed,
-                ),
+            means = class_means(features, labels, num_classes)
+            scores = nearest_mean_scores(test[0], *means)
+        elif method == 'crt':
+            settings.update(chosen)
+            retrained = retrain_classifier(
+                features, labels, num_classes, seed=args.seed, **chosen
             )
+            scores = F.linear(test[0], *retrained)
+        else:
+            settings.update(chosen)
+            scales = learn_scales(
+                classifier(features), labels, seed=args.seed, **chosen
+            )
+            scores = scales * classifier(test[0])
         metric = evaluate(scores, test[1])
         results[method] = dict(
             settings=settings,

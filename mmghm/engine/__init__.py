@@ -1,2 +1,3 @@
 from .hooks import *  # noqa: F403
 from .optimizers import *  # noqa: F403
+from .schedulers import WarmupCosineLR, WarmupMultiStepLR

@@ -1,12 +1,14 @@
-"""Classifiers made anew on the features of a trained model.
+"""Classifiers made anew from a trained model.
 
-Two-stage methods of Kang et al. 2020 ("Decoupling representation and
-classifier"): the backbone stays as it was trained, the classifier is re-made.
-All functions take features in memory; hyper-parameters are to be chosen on
-images held out of the train set, never on the test set.
+Kang et al. 2020 ("Decoupling representation and classifier") keep the backbone
+as it was trained and re-make the classifier; Menon et al. 2021 subtract the
+class prior from its logits. Settings are those of Kang et al.'s code where a
+default is given. All functions take features or logits in memory;
+hyper-parameters are to be chosen on images held out of the train set, never on
+the test set.
 """
 
-from typing import Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +28,28 @@ def tau_normalize(weight: Tensor, tau: float) -> Tensor:
     return weight / weight.norm(dim=1, keepdim=True).clamp(min=1e-12) ** tau
 
 
-def class_means(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Mean feature of each class, for nearest class mean.
+def adjust_logits(logits: Tensor, class_counts: Tensor, tau: float) -> Tensor:
+    """Subtract ``tau * log(prior)`` (Menon et al. 2021, equation 9).
+
+    Args:
+        logits (Tensor): Of a model trained with plain cross-entropy, (n, C).
+        class_counts (Tensor): Train images of each class, shape (C,). A class
+            without any keeps its logit.
+        tau (float): 0 changes nothing; 1 turns the train prior into a uniform
+            one.
+
+    Returns:
+        Tensor: Shape (n, C).
+    """
+    counts = class_counts.to(logits)
+    prior = torch.where(counts > 0, counts / counts.sum(), 1.0)
+    return logits - tau * prior.log()
+
+
+def class_means(
+    features: Tensor, labels: Tensor, num_classes: int
+) -> Tuple[Tensor, Tensor]:
+    """Means for nearest class mean, the form ``cl2n`` of Kang et al.'s code.
 
     Args:
         features (Tensor): Shape (n, D).
@@ -35,75 +57,164 @@ def class_means(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
         num_classes (int): C, the number of classes.
 
     Returns:
-        Tensor: Unit vectors, shape (C, D); 0 for an absent class.
+        Tuple[Tensor, Tensor]: The mean of all features, (D,), and each class's
+        mean of the centred and then L2-normalised features, (C, D); NaN for an
+        absent class.
     """
+    centre = features.mean(0)
     sums = features.new_zeros(num_classes, features.size(1))
-    sums.index_add_(0, labels, F.normalize(features))
-    return F.normalize(sums)
+    sums.index_add_(0, labels, F.normalize(features - centre))
+    counts = torch.bincount(labels, minlength=num_classes)
+    return centre, sums / counts[:, None]
 
 
-def fit_classifier(
+def nearest_mean_scores(
+    features: Tensor, centre: Tensor, means: Tensor
+) -> Tensor:
+    """Minus the squared distance to each class mean.
+
+    Args:
+        features (Tensor): Shape (n, D).
+        centre (Tensor): Of :func:`class_means`, shape (D,).
+        means (Tensor): Of :func:`class_means`, shape (C, D).
+
+    Returns:
+        Tensor: Shape (n, C); minus infinity for an absent class.
+    """
+    placed = F.normalize(features - centre)
+    return -torch.cdist(placed, means).square().nan_to_num(nan=torch.inf)
+
+
+def retrain_classifier(
     features: Tensor,
     labels: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    scale_only: bool,
+    num_classes: int,
     epochs: int = 10,
-    lr: float = 0.1,
-    batch_size: int = 128,
+    lr: float = 0.2,
+    batch_size: int = 512,
     seed: int = 0,
 ) -> Tuple[Tensor, Tensor]:
-    """Train a classifier by class-balanced sampling on fixed features.
+    """Train a new linear classifier by class-balanced sampling (cRT).
 
-    cRT starts anew and trains weights and bias; LWS keeps the direction of the
-    trained weights and learns one factor per class (``scale_only``). SGD with
-    momentum 0.9, weight decay 5e-4 and a cosine schedule.
+    It starts as ``nn.Linear`` does. See :func:`_fit` for the optimiser.
 
     Args:
         features (Tensor): Shape (n, D).
         labels (Tensor): Shape (n,).
-        weight (Tensor): Trained classifier, shape (C, D).
-        bias (Tensor): Its bias, shape (C,).
-        scale_only (bool): LWS instead of cRT.
-        epochs (int): Passes of n drawn samples each.
+        num_classes (int): C, the number of classes.
+        epochs (int): Passes, see :func:`_fit`.
         lr (float): Initial learning rate.
-        batch_size (int): Samples a step.
+        batch_size (int): Examples a step.
         seed (int): Seed of drawing and initialisation.
 
     Returns:
         Tuple[Tensor, Tensor]: Weight (C, D) and bias (C,).
     """
     generator = torch.Generator().manual_seed(seed)
-    counts = torch.bincount(labels, minlength=len(weight))
-    drawing = 1 / counts[labels].double()
-    if scale_only:
-        factor = torch.ones(len(weight), 1, requires_grad=True)
-        learned = [factor]
-    else:
-        start = torch.randn(weight.shape, generator=generator)
-        new_weight = (0.01 * start).requires_grad_()
-        new_bias = torch.zeros_like(bias).requires_grad_()
-        learned = [new_weight, new_bias]
-    optimizer = torch.optim.SGD(learned, lr, momentum=0.9, weight_decay=5e-4)
-    steps = max(len(labels) // batch_size, 1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, epochs * steps
+    bound = features.size(1) ** -0.5
+
+    def start(*shape: int) -> Tensor:
+        drawn = torch.rand(shape, generator=generator)
+        return ((2 * drawn - 1) * bound).requires_grad_()
+
+    weight, bias = start(num_classes, features.size(1)), start(num_classes)
+    _fit(
+        lambda batch: F.linear(batch, weight, bias),
+        [weight, bias],
+        features,
+        labels,
+        epochs,
+        lr,
+        batch_size,
+        generator,
     )
+    return weight.detach(), bias.detach()
 
-    def classifier() -> Tuple[Tensor, Tensor]:
-        if scale_only:
-            return factor * weight, torch.zeros_like(bias)
-        return new_weight, new_bias
 
-    for _ in range(epochs * steps):
-        chosen = torch.multinomial(
-            drawing, batch_size, replacement=True, generator=generator
-        )
-        logits = F.linear(features[chosen], *classifier())
-        loss = F.cross_entropy(logits, labels[chosen])
+def learn_scales(
+    logits: Tensor,
+    labels: Tensor,
+    epochs: int = 5,
+    lr: float = 0.2,
+    batch_size: int = 512,
+    seed: int = 0,
+) -> Tensor:
+    """Learn a factor for each class's logit, ``s * (W x + b)`` (LWS).
+
+    Args:
+        logits (Tensor): Of the trained classifier, bias included, (n, C).
+        labels (Tensor): Shape (n,).
+        epochs (int): Passes, see :func:`_fit`.
+        lr (float): Initial learning rate.
+        batch_size (int): Examples a step.
+        seed (int): Seed of drawing.
+
+    Returns:
+        Tensor: Factors, shape (C,); they start at 1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    scales = torch.ones(logits.size(1), requires_grad=True)
+    _fit(
+        lambda batch: scales * batch,
+        [scales],
+        logits,
+        labels,
+        epochs,
+        lr,
+        batch_size,
+        generator,
+    )
+    return scales.detach()
+
+
+def choose_tau(
+    scores: Callable[[float], Tensor], labels: Tensor, taus: Sequence[float]
+) -> float:
+    """Find the tau with the best macro accuracy.
+
+    Args:
+        scores (Callable[[float], Tensor]): Scores (n, C) for a tau.
+        labels (Tensor): Labels of held-out images, shape (n,).
+        taus (Sequence[float]): Candidates; the first of equals is taken.
+
+    Returns:
+        float: One of the candidates.
+    """
+    macro: Dict[float, float] = {}
+    for tau in taus:
+        hit = (scores(tau).argmax(1) == labels).double()
+        found = [hit[labels == c].mean() for c in labels.unique()]
+        macro[tau] = float(torch.stack(found).mean())
+    return max(macro, key=macro.__getitem__)
+
+
+def _fit(
+    classify: Callable[[Tensor], Tensor],
+    learned: List[Tensor],
+    inputs: Tensor,
+    labels: Tensor,
+    epochs: int,
+    lr: float,
+    batch_size: int,
+    generator: torch.Generator,
+) -> None:
+    """Minimise cross-entropy with every class drawn equally often.
+
+    SGD, momentum 0.9, weight decay 5e-4, cosine by step. A pass is as long as
+    in Kang et al.'s code: present classes x images of the largest.
+    """
+    counts = torch.bincount(labels)
+    present = counts.nonzero()[:, 0]
+    order, first = labels.argsort(), counts.cumsum(0) - counts
+    steps = max(len(present) * int(counts.max()) // batch_size, 1) * epochs
+    optimizer = torch.optim.SGD(learned, lr, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        drawn = torch.rand(2, batch_size, generator=generator)
+        classes = present[(drawn[0] * len(present)).long()]
+        chosen = order[first[classes] + (drawn[1] * counts[classes]).long()]
+        loss = F.cross_entropy(classify(inputs[chosen]), labels[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    final_weight, final_bias = classifier()
-    return final_weight.detach(), final_bias.detach()

@@ -77,10 +77,12 @@ _DIGITS = 'resnet8_digits_lt'
 # Recipes in place of the plain one (steps by 0.01, weight decay 2e-4).
 _COSINE = {
     'optim_wrapper.optimizer.weight_decay': 5e-4,
-    'param_scheduler': [
-        dict(type='LinearLR', start_factor=0.2, by_epoch=True, end=5),
-        dict(type='CosineAnnealingLR', by_epoch=True, begin=5, T_max=55),
-    ],
+    'param_scheduler': dict(
+        type='WarmupCosineLR',
+        warmup=5 / 60,
+        warmup_stairs=5,
+        by_epoch=False,
+    ),
 }
 _STRONG = {
     **_COSINE,

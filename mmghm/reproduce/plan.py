@@ -285,7 +285,7 @@ def cell_config(cell: Cell) -> Config:
     cfg = compose(cell.method, cell.task, cell.imbalance_factor)
     cfg.randomness = dict(seed=cell.seed, deterministic=False)
     if cell.epochs is not None:
-        scale_schedule(cfg, cell.epochs)
+        shorten(cfg, cell.epochs)
     if cell.amp:
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
         cfg.val_cfg.fp16 = True  # MMEngine's name for autocast, bfloat16 here
@@ -300,8 +300,8 @@ def cell_config(cell: Cell) -> Config:
     return cfg
 
 
-def scale_schedule(cfg: Config, epochs: int) -> None:
-    """Shorten a run and move its milestones in proportion.
+def shorten(cfg: Config, epochs: int) -> None:
+    """Shorten a run; the learning rate follows the run's length by itself.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -313,17 +313,6 @@ def scale_schedule(cfg: Config, epochs: int) -> None:
     cfg.train_cfg.val_interval = max(
         1, round(cfg.train_cfg.val_interval * ratio), epochs // 2
     )
-    schedulers = cfg.param_scheduler
-    for scheduler in (
-        schedulers if isinstance(schedulers, list) else [schedulers]
-    ):
-        if 'milestones' in scheduler:
-            scheduler.milestones = [
-                max(1, round(m * ratio)) for m in scheduler.milestones
-            ]
-        for key in ('end', 'T_max'):
-            if key in scheduler:
-                scheduler[key] = max(1, round(scheduler[key] * ratio))
 
 
 def config_hash(cfg: Config) -> str:

@@ -58,6 +58,41 @@ def test_raises_without_class_weights(digits_cfg):
         Runner.from_cfg(cfg).train()
 
 
-def test_refuses_bad_begin():
-    with pytest.raises(ValueError, match='begin'):
-        DeferredReweightingHook(begin=-1)
+@pytest.mark.parametrize(
+    ('hook', 'first'),
+    [(dict(begin=0.8), 40), (dict(begin=3, interval=8), 24)],
+)
+def test_weights_act_under_an_iteration_based_loop(digits_cfg, hook, first):
+    cfg = digits_cfg(config='softmax/resnet8_digits_lt.py')
+    cfg.model.head.loss.weighting = 'effective_number'
+    cfg.train_cfg = dict(by_epoch=False, max_iters=50, val_interval=50)
+    cfg.default_hooks.checkpoint.by_epoch = False
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    cfg.custom_hooks.append(dict(type='DeferredReweightingHook', **hook))
+    runner = Runner.from_cfg(cfg)
+    # A pass over the 506 images takes 8 iterations.
+    active = []
+    step = runner.model.train_step
+
+    def spy(*args, **kwargs):
+        active.append(runner.model.head.loss_module.weights_active)
+        return step(*args, **kwargs)
+
+    runner.model.train_step = spy
+    with safe_checkpoints():
+        runner.train()
+    assert active == [i >= first for i in range(50)]
+
+
+@pytest.mark.parametrize(
+    ('options', 'error'),
+    [
+        (dict(begin=-1), ValueError),
+        (dict(begin='late'), TypeError),
+        (dict(interval=0), ValueError),
+        (dict(interval=2.5), TypeError),
+    ],
+)
+def test_refuses_bad_arguments(options, error):
+    with pytest.raises(error, match=next(iter(options))):
+        DeferredReweightingHook(**options)

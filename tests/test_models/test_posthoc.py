@@ -1,7 +1,16 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
-from mmghm.models.posthoc import class_means, fit_classifier, tau_normalize
+from mmghm.models.posthoc import (
+    adjust_logits,
+    choose_tau,
+    class_means,
+    learn_scales,
+    nearest_mean_scores,
+    retrain_classifier,
+    tau_normalize,
+)
 
 
 def blobs(counts, seed):
@@ -24,32 +33,109 @@ def test_tau_normalize():
     torch.testing.assert_close(half, weight.norm(dim=1).sqrt())
 
 
-def test_class_means_are_unit_vectors():
+def test_nearest_class_mean_as_in_the_source():
+    """Centred, L2-normalised, Euclidean; written out with loops."""
     features, labels = blobs([50, 20, 3, 1], 0)
+    test, _ = blobs([5, 5, 5, 5], 1)
+    centre = features.mean(0)
+    expected = []
+    for x in test:
+        x = (x - centre) / (x - centre).norm()
+        row = []
+        for c in range(4):
+            own = features[labels == c] - centre
+            mean = torch.stack([f / f.norm() for f in own]).mean(0)
+            row.append(-((x - mean) ** 2).sum())
+        expected.append([*row, -torch.inf])
     means = class_means(features, labels, 5)
-    torch.testing.assert_close(means.norm(dim=1), torch.tensor([1.0] * 4 + [0]))
-    expected = F.normalize(F.normalize(features[:50]).mean(0), dim=0)
-    torch.testing.assert_close(means[0], expected)
+    scores = nearest_mean_scores(test, *means)
+    torch.testing.assert_close(scores, torch.tensor(expected))
+
+
+def test_logit_adjustment_subtracts_the_log_prior():
+    logits = torch.randn(6, 3)
+    counts = torch.tensor([80, 20, 0])
+    adjusted = adjust_logits(logits, counts, 1.5)
+    prior = torch.tensor([0.8, 0.2, 1.0])
+    torch.testing.assert_close(adjusted, logits - 1.5 * prior.log())
+    torch.testing.assert_close(adjust_logits(logits, counts, 0), logits)
+
+
+def test_chooses_tau_by_macro_accuracy():
+    # Overall accuracy is best without a shift, macro accuracy with one.
+    labels = torch.tensor([0] * 8 + [1] * 2)
+    logits = torch.tensor([[1.0, 0.0]] * 7 + [[0.2, 0.0]] + [[0.5, 0.0]] * 2)
+
+    def scores(tau):
+        return logits + tau * torch.tensor([0.0, 1.0])
+
+    assert choose_tau(scores, labels, [0.0, 0.3, 0.6, 2.0]) == 0.6
+
+
+def biased_classifier():
+    features, labels = blobs([2000, 60, 20], 0)
+    # The directions are right, the head's weights far too long.
+    weight = torch.eye(3, 6) * torch.tensor([[3.0], [1.0], [0.5]])
+    return features, labels, weight, torch.tensor([2.0, 0.0, 0.0])
+
+
+def accuracy(scores, labels):
+    return (scores.argmax(1) == labels).float().mean()
 
 
 def test_balanced_classifiers_mend_a_biased_one():
-    features, labels = blobs([2000, 60, 20], 0)
+    features, labels, weight, bias = biased_classifier()
     test_features, test_labels = blobs([300, 300, 300], 1)
-    # The directions are right, the head's weights far too long.
-    weight = torch.eye(3, 6) * torch.tensor([[3.0], [1.0], [0.5]])
-    bias = torch.zeros(3)
+    logits = F.linear(test_features, weight, bias)
+    biased = accuracy(logits, test_labels)
+    anew = retrain_classifier(features, labels, 3)
+    assert accuracy(F.linear(test_features, *anew), test_labels) > biased + 0.05
+    scales = learn_scales(F.linear(features, weight, bias), labels)
+    assert accuracy(scales * logits, test_labels) > biased + 0.05
 
-    def accuracy(w, b):
-        hit = F.linear(test_features, w, b).argmax(1) == test_labels
-        return hit.float().mean()
 
-    biased = accuracy(weight, bias)
-    for scale_only in (True, False):
-        new_weight, new_bias = fit_classifier(
-            features, labels, weight, bias, scale_only=scale_only
-        )
-        assert accuracy(new_weight, new_bias) > biased + 0.05
-        if scale_only:
-            torch.testing.assert_close(
-                F.normalize(new_weight), F.normalize(weight)
-            )
+def test_recipes_of_the_source(monkeypatch):
+    """0.2, batch 512, 10 and 5 passes of C x n_max, nn.Linear's start."""
+    features, labels, weight, bias = biased_classifier()
+    seen = []
+
+    class Optimizer(torch.optim.SGD):
+        def __init__(self, learned, lr, **options):
+            super().__init__(learned, lr, **options)
+            seen.append([lr, options, [p.detach().clone() for p in learned], 0])
+
+        def step(self, *args):
+            seen[-1][3] += 1
+            return super().step(*args)
+
+    monkeypatch.setattr(torch.optim, 'SGD', Optimizer)
+    retrain_classifier(features, labels, 3)
+    learn_scales(F.linear(features, weight, bias), labels)
+    pass_ = 3 * 2000 // 512
+    for (lr, options, start, steps), epochs in zip(seen, (10, 5)):
+        assert lr == 0.2
+        assert options == dict(momentum=0.9, weight_decay=5e-4)
+        assert steps == epochs * pass_
+        if epochs == 10:
+            bound = 6**-0.5
+            assert all(p.abs().max() <= bound for p in start)
+            assert start[0].std() == pytest.approx(bound / 3**0.5, rel=0.3)
+        else:
+            assert start[0].tolist() == [1, 1, 1]
+
+
+def test_classes_are_drawn_equally_often(monkeypatch):
+    features, labels, *_ = biased_classifier()
+    drawn = []
+    cross_entropy = F.cross_entropy
+
+    def spy(logits, target):
+        drawn.append(target)
+        return cross_entropy(logits, target)
+
+    monkeypatch.setattr(F, 'cross_entropy', spy)
+    # Class 1 of 4 is absent.
+    retrain_classifier(features, labels + (labels > 0), 4, epochs=2)
+    counts = torch.bincount(torch.cat(drawn), minlength=4)
+    shares = counts / counts.sum()
+    assert shares.tolist() == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3], abs=0.02)

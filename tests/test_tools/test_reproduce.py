@@ -14,7 +14,7 @@ from mmghm.reproduce.plan import (
     identity,
     plan_table,
     result_path,
-    scale_schedule,
+    shorten,
 )
 from mmghm.reproduce.render import (
     PUBLISHED,
@@ -160,12 +160,11 @@ def test_config_hash_ignores_folders(monkeypatch, tmp_path):
     assert hashes[0] == hashes[1]
 
 
-def test_scaled_schedule():
+def test_shortened_run():
     cfg = cell_config(Cell('softmax', 'resnet32_cifar10_lt', 100, 0))
-    scale_schedule(cfg, 40)
-    warmup, steps = cfg.param_scheduler
+    shorten(cfg, 40)
     assert cfg.train_cfg.max_epochs == 40
-    assert warmup.end == 1 and steps.milestones == [32, 36]
+    assert cfg.train_cfg.val_interval == 20
 
 
 def test_published_tables_are_the_papers():

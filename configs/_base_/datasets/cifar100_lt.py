@@ -7,8 +7,9 @@ official = dict(type='CIFAR100', data_root='data/cifar100')
 
 data_preprocessor = dict(
     num_classes=num_classes,
-    mean=[129.304, 124.070, 112.434],
-    std=[68.170, 65.392, 70.418],
+    # CIFAR-10's, as in Cao et al. 2019's recipe for both.
+    mean=[125.307, 122.961, 113.8575],
+    std=[51.5865, 50.847, 51.255],
     to_rgb=False,
 )  # already RGB
 

@@ -14,16 +14,10 @@ optim_wrapper = dict(
         },
     ),
 )
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-3,
-        by_epoch=True,
-        end=20,
-        convert_to_iter_based=True,
-    ),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, begin=20),
-]
+# 20 epochs of warm-up.
+param_scheduler = dict(
+    type='WarmupCosineLR', warmup=20 / 300, eta_min=1e-5, by_epoch=False
+)
 train_cfg = dict(by_epoch=True, max_epochs=300, val_interval=10)
 val_cfg = dict()
 test_cfg = dict()

@@ -3,10 +3,15 @@
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=2e-4)
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.2, by_epoch=True, end=5),
-    dict(type='MultiStepLR', milestones=[160, 180], gamma=0.01),
-]
+# The first 5 epochs at 1/5, 2/5, ... of the learning rate.
+param_scheduler = dict(
+    type='WarmupMultiStepLR',
+    warmup=5 / 200,
+    warmup_stairs=5,
+    milestones=[160 / 200, 180 / 200],
+    gamma=0.01,
+    by_epoch=False,
+)
 train_cfg = dict(by_epoch=True, max_epochs=200, val_interval=10)
 val_cfg = dict()
 test_cfg = dict()

@@ -2,7 +2,7 @@
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=5e-4)
 )
-param_scheduler = dict(type='CosineAnnealingLR', T_max=90, by_epoch=True)
+param_scheduler = dict(type='WarmupCosineLR', by_epoch=False)
 train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()

@@ -3,7 +3,7 @@
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-4)
 )
-param_scheduler = dict(type='CosineAnnealingLR', by_epoch=True)
+param_scheduler = dict(type='WarmupCosineLR', by_epoch=False)
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()

@@ -1,6 +1,5 @@
 """Epoch's end for losses with gradient-norm histograms (algorithm 1)."""
 
-import math
 import re
 from typing import Any, Dict, List, Optional, Protocol, Union, runtime_checkable
 
@@ -11,7 +10,13 @@ from mmengine.runner import IterBasedTrainLoop
 from torch import nn
 
 from .class_counts_hook import give_class_counts
-from .schedule import begin_epoch, check_begin
+from .schedule import (
+    begin_epoch,
+    check_begin,
+    check_interval,
+    iterations_per_epoch,
+    train_progress,
+)
 
 
 @runtime_checkable
@@ -69,13 +74,7 @@ class AURARebinHook(Hook):
     def __init__(
         self, interval: Optional[int] = None, begin: Union[int, float] = 0
     ) -> None:
-        if interval is not None:
-            if not isinstance(interval, int) or isinstance(interval, bool):
-                raise TypeError(
-                    f'interval must be an integer or None, got {interval!r}'
-                )
-            if interval < 1:
-                raise ValueError(f'interval must be at least 1, got {interval}')
+        check_interval(interval)
         check_begin(begin)
         self.interval = interval
         self.begin = begin
@@ -102,18 +101,10 @@ class AURARebinHook(Hook):
                 "model.head.loss to dict(type='GHMCWAPLoss', num_classes=...) "
                 'or take the hook out of custom_hooks'
             )
-        loader = runner.train_dataloader
-        give_class_counts(runner, loader.dataset)
+        give_class_counts(runner, runner.train_dataloader.dataset)
         self._by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
-        if self._by_iteration and self.interval is None:
-            if loader.batch_size is None:
-                raise ValueError(
-                    'AURARebinHook cannot tell how many iterations make a pass '
-                    'with this batch sampler; give it interval=...'
-                )
-            # An infinite sampler's loader does not end with the dataset.
-            batch = loader.batch_size * runner.world_size
-            self.interval = max(math.ceil(len(loader.dataset) / batch), 1)
+        if self._by_iteration:
+            self.interval = iterations_per_epoch(runner, self.interval)
         for loss, parts in zip(self._losses, self._resumed or ()):
             if parts is not None:
                 loss.restore_counts(parts)
@@ -246,11 +237,7 @@ class AURARebinHook(Hook):
 
     def _set_active(self, runner: Any, ahead: int) -> None:
         """Derive from the progress saved in checkpoints whether W acts."""
-        if self._by_iteration:
-            epoch = (runner.iter + ahead) // self.interval
-            num_epochs = runner.max_iters / self.interval
-        else:
-            epoch, num_epochs = runner.epoch, runner.max_epochs
+        epoch, num_epochs = train_progress(runner, self.interval, ahead)
         begin = begin_epoch(self.begin, num_epochs)
         for loss in self._losses:
             if hasattr(loss, 'intra_active'):

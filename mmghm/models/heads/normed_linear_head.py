@@ -14,7 +14,8 @@ class NormedLinearClsHead(ClsHead):
     """Linear head on normalised features and weights, without bias.
 
     Its scores are cosines in [-1, 1]; predictions are scaled by ``scale``
-    before the softmax, losses get the cosines (``LDAMLoss`` scales itself).
+    before the softmax, losses get the cosines (``LDAMLoss`` scales itself). The
+    rows start at random with norm 1, as in Cao et al. 2019's code.
 
     Args:
         num_classes (int): C, at least 1.
@@ -41,8 +42,10 @@ class NormedLinearClsHead(ClsHead):
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.scale = scale
-        self.weight = nn.Parameter(torch.empty(num_classes, in_channels))
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        # Unit rows: the angle moves by the gradient over the row's norm, so
+        # that another norm would be another learning rate.
+        start = torch.empty(num_classes, in_channels).uniform_(-1, 1)
+        self.weight = nn.Parameter(F.normalize(start))
 
     def forward(self, feats: Tuple[Tensor]) -> Tensor:
         """Compute the cosines between the last features and the classes.
