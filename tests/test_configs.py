@@ -3,6 +3,8 @@ from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import DATASETS, DefaultScope
 
+from mmghm.cells import compose
+
 from .conftest import CONFIGS
 
 
@@ -43,3 +45,25 @@ def test_real_images_give_the_published_sizes(cifar10_folder, monkeypatch):
         assert len(data) == total
         sample = data[0]
         assert sample['inputs'].shape == (3, 32, 32)
+
+
+def test_pixels_are_normalised_as_in_the_sources():
+    cifar = [125.307, 122.961, 113.8575], [51.5865, 50.847, 51.255]
+    expected = {
+        # Cao et al. 2019 take CIFAR-10's for both.
+        'resnet32_cifar10_lt': cifar,
+        'resnet32_cifar100_lt': cifar,
+        'resnet32_cifar100_lt_decoded': cifar,
+        # Kang et al. 2020: 0.466, 0.471, 0.380 and 0.195, 0.194, 0.192.
+        'resnet50_inat2018': (
+            [118.83, 120.105, 96.9],
+            [49.725, 49.47, 48.96],
+        ),
+        'resnet50_imagenet_lt': (
+            [123.675, 116.28, 103.53],
+            [58.395, 57.12, 57.375],
+        ),
+    }
+    for task, (means, deviations) in expected.items():
+        pixels = compose('softmax', task).data_preprocessor
+        assert (pixels.mean, pixels.std) == (means, deviations), task

@@ -59,17 +59,18 @@ class Setting:
     Attributes:
         method (str): Name of the loss.
         loss (Dict[str, Any]): Options of the loss.
-        begin (Optional[float]): Share of the epochs after which W acts.
+        begin (Optional[float]): Share of the epochs after which W, or class
+            weights, act.
         margin (Optional[str]): The setting with the same margin and no W.
-        shares_prefix (bool): Whether that one trains identically until then,
-            so that a run may go on from its checkpoint.
+        starts_from (Optional[str]): A setting that trains identically until
+            then, so that a run may go on from its checkpoint.
     """
 
     method: str
     loss: Dict[str, Any] = field(default_factory=dict)
     begin: Optional[float] = None
     margin: Optional[str] = None
-    shares_prefix: bool = True
+    starts_from: Optional[str] = None
 
 
 _CIFAR = 'resnet8_cifar10_lt'
@@ -136,10 +137,10 @@ REGIMES = {
     'digits_if50': Regime(
         _DIGITS, 100, 50, 40, epochs=60, ascending=True, amp=False
     ),
-    # For a GPU: the paper's scale.
-    'paper_if100': Regime('resnet32_cifar10_lt', 5000, 100, 0),
-    'paper_if500': Regime('resnet32_cifar10_lt', 5000, 500, 0),
-    'paper_if10': Regime('resnet32_cifar10_lt', 5000, 10, 0),
+    # The paper's scale: 200 epochs; on a CPU core about two hours at 100.
+    'paper_if100': Regime('resnet32_cifar10_lt_decoded', 5000, 100, 0),
+    'paper_if500': Regime('resnet32_cifar10_lt_decoded', 5000, 500, 0),
+    'paper_if10': Regime('resnet32_cifar10_lt_decoded', 5000, 10, 0),
 }
 
 
@@ -179,11 +180,17 @@ def apply(
     cfg.custom_hooks += [ConfigDict(hook) for hook in regime.hooks]
     cfg.model.head.loss.update(setting.loss)
     if setting.begin is not None:
-        (hook,) = (h for h in cfg.custom_hooks if h.type == 'AURARebinHook')
+        (hook,) = (h for h in cfg.custom_hooks if h.type in _BEGINNING)
         hook.begin = setting.begin
+    # A kill costs an epoch; others go on from the ones that are kept.
     cfg.default_hooks.checkpoint.update(
-        interval=max(cfg.train_cfg.max_epochs // 10, 1), max_keep_ckpts=-1
+        interval=1,
+        max_keep_ckpts=2,
+        keep_every=max(cfg.train_cfg.max_epochs // 10, 1),
     )
+
+
+_BEGINNING = ('AURARebinHook', 'DeferredReweightingHook')
 
 
 # Margins from class counts: eq. (2) at several strengths with the exponent 0.9
@@ -209,7 +216,14 @@ def _margin(margin: str) -> Setting:
 def _with_weights(margin: str, begin: float = 0.8, **loss: Any) -> Setting:
     """GHM-CWAP, going on from its margin alone where W begins to act."""
     loss = {**_margin(margin).loss, **loss}
-    return Setting('ghm_cwap', loss, begin, f'margin_{margin}')
+    margin = f'margin_{margin}'
+    return Setting('ghm_cwap', loss, begin, margin, margin)
+
+
+def _with_paper_weights(**loss: Any) -> Setting:
+    """W beside eq. (2)'s margin, going on from the row "R" of Table 3."""
+    margin = 'ghm_cwap_margin'
+    return Setting('ghm_cwap_one_sided', loss, 0.8, margin, margin)
 
 
 _Options = Dict[str, Dict[str, Any]]
@@ -249,12 +263,29 @@ def _settings() -> Dict[str, Setting]:
             'softmax',
             'seesaw',
             'balanced_softmax',
-            'ldam_drw',
             'ghm_cwap',
             'ghm_cwap_margin',
             'ghm_cwap_printed',
+            'class_balanced',
+            'focal',
+            'ghm_c',
+            'effective_number',
+            'equalization',
+            'ldam',
         )
     }
+    for method, start in (('effective_number', 'softmax'), ('ldam', 'ldam')):
+        settings[f'{method}_drw'] = Setting(
+            f'{method}_drw', begin=0.8, starts_from=start
+        )
+    # Table 3 at its own margin, whose S comes from the histograms.
+    settings.update(
+        r_w=_with_paper_weights(),
+        r_w_previous=_with_paper_weights(histogram='previous'),
+        r_w_ura=_with_paper_weights(adaptive=False),
+        r_w_mean=_with_paper_weights(normalize='mean'),
+        r_w_none=_with_paper_weights(normalize='none'),
+    )
     for margin in _MARGINS:
         settings[f'margin_{margin}'] = _margin(margin)
         settings[f'late_{margin}'] = _with_weights(margin)
@@ -270,9 +301,7 @@ def _settings() -> Dict[str, Setting]:
             )
         for name, loss in _COUNTED.items():
             late = _with_weights(margin, **loss)
-            settings[f'late_{name}{suffix}'] = replace(
-                late, shares_prefix=False
-            )
+            settings[f'late_{name}{suffix}'] = replace(late, starts_from=None)
     return settings
 
 

@@ -1,22 +1,19 @@
 """Cells of the paper's tables and the identity of a run."""
 
-import copy
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
-from mmengine.registry import DATASETS, DefaultScope
 
-import mmghm
 from mmghm.cells import compose, task_names
 from mmghm.datasets import dataset_class_counts, dataset_labels
 from mmghm.engine.hooks.schedule import begin_epoch
 
 from .evidence import REGIMES, SETTINGS, apply
+from .mathematics import version_of
 
 PAPER_METHODS = (
     'softmax',
@@ -198,7 +195,7 @@ def plan_evidence(
                 f'{", ".join(known)}'
             )
     chosen = sorted(
-        settings or SETTINGS, key=lambda name: bool(SETTINGS[name].margin)
+        settings or SETTINGS, key=lambda name: bool(SETTINGS[name].starts_from)
     )
     return [
         evidence_cell(regime, setting, seed, validation)
@@ -247,16 +244,14 @@ def prefix(cell: Cell) -> Optional[Tuple[Cell, int]]:
         after which the cell may go on from its checkpoint.
     """
     setting = SETTINGS[cell.setting] if cell.setting else None
-    if setting is None or not setting.margin or not setting.begin:
-        return None
-    if not setting.shares_prefix:
+    if setting is None or not setting.starts_from or not setting.begin:
         return None
     epochs = cell_config(cell).train_cfg.max_epochs
     return (
         replace(
             cell,
-            setting=setting.margin,
-            method=SETTINGS[setting.margin].method,
+            setting=setting.starts_from,
+            method=SETTINGS[setting.starts_from].method,
         ),
         begin_epoch(setting.begin, epochs),
     )
@@ -316,7 +311,9 @@ def shorten(cfg: Config, epochs: int) -> None:
 
 
 def config_hash(cfg: Config) -> str:
-    """Hash what a config decides, whatever folder the data lie in.
+    """Hash the settings that decide what a run computes.
+
+    Where data lie, and what is logged, saved and shown, do not count.
 
     Args:
         cfg (Config): The config.
@@ -324,11 +321,22 @@ def config_hash(cfg: Config) -> str:
     Returns:
         str: 64 hexadecimal digits.
     """
-    content = copy.deepcopy(cfg.to_dict())
-    for key in ('work_dir', 'visualizer', 'vis_backends', 'folder', 'official'):
-        content.pop(key, None)
+    content = {k: v for k, v in cfg.to_dict().items() if k in _DECIDING}
+    content['custom_hooks'] = [
+        hook
+        for hook in content.get('custom_hooks', ())
+        if hook['type'] not in _SHOWING_HOOKS
+    ]
     text = json.dumps(_without_paths(content), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+_DECIDING = (
+    *('model', 'data_preprocessor', 'optim_wrapper', 'param_scheduler'),
+    *('train_dataloader', 'val_dataloader', 'val_evaluator'),
+    *('train_cfg', 'val_cfg', 'custom_hooks', 'randomness'),
+)
+_SHOWING_HOOKS = ('RunRecordHook', 'GroupTableHook', 'HistogramPictureHook')
 
 
 def _without_paths(value: Any) -> Any:
@@ -343,63 +351,36 @@ def _without_paths(value: Any) -> Any:
     return value
 
 
-@cache
-def code_hash() -> str:
-    """Hash the code that decides results: models, engine, data, metrics.
-
-    Returns:
-        str: 64 hexadecimal digits.
-    """
-    root = Path(mmghm.__file__).parent
-    digest = hashlib.sha256()
-    for part in ('models', 'engine', 'datasets', 'evaluation'):
-        for path in sorted((root / part).rglob('*.py')):
-            digest.update(path.relative_to(root).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-_DATA_HASHES: dict = {}
-
-
-def data_hash(cfg: Config) -> str:
-    """Hash which images the train set has, and their labels.
+def data_hash(dataset: Any) -> str:
+    """Hash which images a train set has, and their labels.
 
     Args:
-        cfg (Config): The config.
+        dataset (Any): The dataset.
 
     Returns:
         str: 64 hexadecimal digits.
     """
-    dataset_cfg = cfg.train_dataloader.dataset
-    key = json.dumps(dataset_cfg, sort_keys=True, default=str)
-    if key not in _DATA_HASHES:
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            dataset = DATASETS.build(copy.deepcopy(dataset_cfg))
-        if hasattr(dataset, 'manifest'):
-            _DATA_HASHES[key] = dataset.manifest()['sha256']
-        else:
-            labels = dataset_labels(dataset).tobytes()
-            counts = dataset_class_counts(dataset).tobytes()
-            _DATA_HASHES[key] = hashlib.sha256(labels + counts).hexdigest()
-    return _DATA_HASHES[key]
+    if hasattr(dataset, 'manifest'):
+        return dataset.manifest()['sha256']
+    labels = dataset_labels(dataset).tobytes()
+    counts = dataset_class_counts(dataset).tobytes()
+    return hashlib.sha256(labels + counts).hexdigest()
 
 
 def identity(cell: Cell) -> dict:
-    """Everything that must agree for two results to be comparable.
+    """What tells a run from others before it has run; needs no data.
 
     Args:
         cell (Cell): The run.
 
     Returns:
-        dict: The cell's fields and the hashes of config, data and code.
+        dict: The cell's fields, the hash of its settings and the version of
+        the mathematics, see :mod:`.mathematics`.
     """
-    cfg = cell_config(cell)
     return dict(
         **asdict(cell),
-        config_sha256=config_hash(cfg),
-        data_sha256=data_hash(cfg),
-        code_sha256=code_hash(),
+        config_sha256=config_hash(cell_config(cell)),
+        mathematics=version_of(cell.method, cell.task),
     )
 
 

@@ -11,6 +11,8 @@ from jinja2 import Template
 
 from mmghm.cells import compose
 
+from .mathematics import reasons_stale
+
 PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
 EMPTY = '–'
 GROUPS = ('many', 'medium', 'few', 'rare')
@@ -28,6 +30,21 @@ def load_results(folder: Path) -> List[dict]:
     return [json.loads(p.read_text()) for p in sorted(folder.glob('*.json'))]
 
 
+def stale_reasons(result: dict) -> List[str]:
+    """Why today's code would give another figure.
+
+    Args:
+        result (dict): A result.
+
+    Returns:
+        List[str]: Empty for a current one.
+    """
+    cell = result['cell']
+    # Results of version 1 do not name it.
+    version = result.get('mathematics', 1)
+    return reasons_stale(cell['method'], cell['task'], version)
+
+
 def comparable(results: List[dict]) -> Dict[Tuple, List[dict]]:
     """Group results that may stand in one column.
 
@@ -36,7 +53,8 @@ def comparable(results: List[dict]) -> Dict[Tuple, List[dict]]:
 
     Returns:
         Dict[Tuple, List[dict]]: By (task, imbalance factor, epochs, precision,
-        data hash, code hash), so that no column mixes data, schedules or code.
+        data hash, whether stale), so that no column mixes data, schedules or
+        what today's code would not give.
     """
     columns = defaultdict(list)
     for result in results:
@@ -47,7 +65,7 @@ def comparable(results: List[dict]) -> Dict[Tuple, List[dict]]:
             result['epochs'],
             'bfloat16' if cell['amp'] else 'float32',
             ident['data_sha256'],
-            ident['code_sha256'],
+            bool(stale_reasons(result)),
         )
         columns[key].append(result)
     return dict(sorted(columns.items(), key=lambda kv: str(kv[0])))
@@ -177,8 +195,8 @@ def missing_cells(columns: Dict[Tuple, List[dict]]) -> List[str]:
     """
     seen = {
         (r['cell']['method'], task, factor)
-        for (task, factor, epochs, *_), results in columns.items()
-        if is_full(task, epochs)
+        for (task, factor, epochs, *_, stale), results in columns.items()
+        if is_full(task, epochs) and not stale
         for r in results
     }
     missing: Dict[str, List[str]] = defaultdict(list)
@@ -206,9 +224,10 @@ def page_data(results: List[dict]) -> Dict[str, Any]:
     """
     columns = comparable(results)
     tables = []
-    for (task, factor, epochs, precision, data, code), part in columns.items():
+    for (task, factor, epochs, precision, data, stale), part in columns.items():
         hours = sum(r['wall_seconds'] for r in part) / 3600
         rows = table_rows(part, task, factor)
+        why = sorted({reason for r in part for reason in stale_reasons(r)})
         tables.append(
             dict(
                 headers=fill_cells(rows),
@@ -218,8 +237,9 @@ def page_data(results: List[dict]) -> Dict[str, Any]:
                 f'{len(part)} runs, {hours:.2f} h in all; '
                 f'{", ".join(sorted({r["hardware"] for r in part}))}; '
                 f'torch {", ".join(sorted({r["versions"]["torch"] for r in part}))}'
-                f'; data {data[:8]}, code {code[:8]}',
+                f'; data {data[:8]}',
                 full=is_full(task, epochs),
+                stale=f'{STALE} {"; ".join(why)}.' if stale else '',
             )
         )
     return dict(tables=tables, missing=missing_cells(columns))
@@ -267,6 +287,7 @@ NOTE = (
     'paper. A difference smaller than the spread is noise, whatever the rank.'
 )
 NOT_RUN = "Cells of the paper's tables without a run at the full schedule:"
+STALE = 'Stale, not to be compared with other tables. Changed since:'
 SHORT = (
     'Shorter than the full schedule: not comparable with published figures, '
     'only row with row.'
@@ -288,6 +309,8 @@ def render_markdown(results: List[dict]) -> str:
         lines += [f'## {table["title"]}', '', table['settings'] + '.']
         if not table['full']:
             lines.append(SHORT)
+        if table['stale']:
+            lines.append(table['stale'])
         lines += ['', '| ' + ' | '.join(table['headers']) + ' |']
         lines.append('|' + '---|' * len(table['headers']))
         for row in table['rows']:
@@ -327,7 +350,8 @@ code { font-size: .85rem; }
 {% for table in tables %}
 <h2>{{ table.title }}</h2>
 <p class="settings">{{ table.settings }}.
-{% if not table.full %}<br><span class="short">{{ short }}</span>{% endif %}</p>
+{% if not table.full %}<br><span class="short">{{ short }}</span>{% endif %}
+{% if table.stale %}<br><span class="short">{{ table.stale }}</span>{% endif %}</p>
 <div class="scroll"><table>
 <thead><tr>{% for h in table.headers %}<th scope="col">{{ h }}</th>{% endfor %}</tr>
 </thead><tbody>

@@ -21,7 +21,8 @@ from mmghm.engine.launch import (
     resume_from_complete_checkpoint,
 )
 
-from .plan import Cell, cell_config, identity
+from .mathematics import VERSION
+from .plan import Cell, cell_config, data_hash, identity
 
 PACKAGES = ('mmghm', 'torch', 'torchvision', 'mmengine', 'mmpretrain', 'numpy')
 
@@ -94,7 +95,10 @@ def _train(cell: Cell, work_dir: Path) -> dict:
     }
     return dict(
         cell=asdict(cell),
-        identity=ident,
+        identity=dict(
+            ident, data_sha256=data_hash(runner.train_dataloader.dataset)
+        ),
+        mathematics=VERSION,
         last_epoch=last,
         best_epoch_overall=max([*overalls, last['overall']]),
         per_class=json.loads(per_class.read_text()),

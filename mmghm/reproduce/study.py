@@ -50,7 +50,7 @@ def gather(folder: Path) -> Dict[Column, Runs]:
             raise ValueError(
                 f'{folder} has two results of {cell["setting"]} in '
                 f'{cell["regime"]} with seed {cell["seed"]}; keep the one whose '
-                'code_sha256 is that of the others'
+                'version of the mathematics is that of the others'
             )
         runs[cell['seed']] = result['last_epoch']
     order = {

@@ -165,6 +165,14 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert path.read_bytes() == b'after'
 
 
+def test_some_checkpoints_are_kept(digits_cfg):
+    cfg = digits_cfg(max_epochs=5)
+    cfg.default_hooks.checkpoint.update(max_keep_ckpts=1, keep_every=2)
+    Runner.from_cfg(cfg).train()
+    files = sorted(f for f in os.listdir(cfg.work_dir) if f.endswith('.pth'))
+    assert files == ['epoch_2.pth', 'epoch_4.pth', 'epoch_5.pth']
+
+
 @pytest.mark.parametrize('kept', [1, 2])
 def test_an_old_checkpoint_goes_after_the_next_is_saved(
     digits_cfg, monkeypatch, kept

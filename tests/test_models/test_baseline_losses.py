@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.losses import SeesawLoss
+from mmpretrain.registry import MODELS
 
+from mmghm.cells import compose
 from mmghm.models import (
     GHMCrossEntropyLoss,
     GHMCWAPLoss,
@@ -381,3 +384,25 @@ def test_the_value_may_be_scaled_in_place(name, reduction):
         value *= factor
         gradients += torch.autograd.grad(value.sum(), logits)
     torch.testing.assert_close(gradients[1], gradients[0] / 4)
+
+
+def test_ce_drw_is_torchs_weighted_cross_entropy():
+    """Cao et al. 2019 give the weights to F.cross_entropy(weight=...)."""
+    loss = MODELS.build(
+        dict(
+            compose('effective_number_drw', 'resnet8_digits_lt').model.head.loss
+        )
+    )
+    counts = np.array([5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50])
+    loss.set_class_counts(counts)
+    loss.weights_active = True
+    torch.manual_seed(0)
+    logits = torch.randn(64, 10, requires_grad=True)
+    target = torch.randint(10, (64,))
+    effective = (1 - 0.9999**counts) / (1 - 0.9999)
+    weight = torch.tensor(1 / effective).float()
+    expected = F.cross_entropy(logits, target, weight / weight.sum() * 10)
+    (gradient,) = torch.autograd.grad(expected, logits)
+    value = loss(logits, target)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(torch.autograd.grad(value, logits)[0], gradient)

@@ -526,3 +526,21 @@ def test_forward_reads_no_value_from_a_tensor(histogram, soft):
         assert torch.equal(compiled_loss.counts, plain.counts)
         compiled_loss.rebin(), plain.rebin()
         assert torch.equal(compiled_loss.edges, plain.edges)
+
+
+def test_equal_regions_stay_equal_after_loading_adaptive_ones():
+    torch.manual_seed(0)
+    adaptive = GHMCWAPLoss(4, class_counts=[8, 4, 2, 1])
+    adaptive(torch.randn(64, 4), torch.randint(4, (64,)))
+    adaptive.rebin()
+    adaptive(torch.randn(64, 4), torch.randint(4, (64,)))
+    equal = GHMCWAPLoss(4, class_counts=[8, 4, 2, 1], adaptive=False)
+    start = equal.edges.clone()
+    assert not torch.equal(adaptive.edges, start)
+    equal.load_state_dict(adaptive.state_dict())
+    assert torch.equal(equal.edges, start)
+    # The finished epoch keeps the edges that it was counted on; what was
+    # counted on other edges since is gone.
+    assert torch.equal(equal.values_edges, adaptive.values_edges)
+    assert torch.equal(equal.values, adaptive.values)
+    assert not equal.counts.any() and adaptive.counts.any()

@@ -100,22 +100,40 @@ def test_a_shared_prefix_differs_in_nothing_that_acts_before():
         cell = evidence_cell('base', name, 0, True)
         shared = prefix(cell)
         if shared is None:
-            assert not (
-                setting.margin and setting.begin and setting.shares_prefix
-            )
+            assert not (setting.begin and setting.starts_from)
             continue
         other, epochs = shared
         assert 0 < epochs < 60
         ours, theirs = cell_config(cell), cell_config(other)
-        assert ours.model.head.loss.pop('intra_balance', True)
-        assert not theirs.model.head.loss.pop('intra_balance')
-        # Options of W alone, and the alpha that the margin does not use.
-        for key in ('normalize', 'histogram', 'max_weight', 'alpha'):
+        # Options of W or of class weights alone, and the alpha that the
+        # margin does not use.
+        late = ('normalize', 'histogram', 'max_weight', 'alpha')
+        if setting.margin:
+            assert ours.model.head.loss.pop('intra_balance', True)
+            assert not theirs.model.head.loss.pop('intra_balance')
+        else:
+            late += ('weighting', 'beta')
+        if name == 'r_w_ura':
+            # Equal regions begin with the weights.
+            assert not ours.model.head.loss.pop('adaptive')
+        for key in late:
             ours.model.head.loss.pop(key, None)
+            theirs.model.head.loss.pop(key, None)
         theirs.model.head.loss.pop('num_regions', None)
         ours.model.head.loss.pop('num_regions', None)
         ours.custom_hooks = theirs.custom_hooks = []
         assert ours.to_dict() == theirs.to_dict(), name
+
+
+@pytest.mark.parametrize(
+    ('setting', 'start'),
+    [('effective_number_drw', 'softmax'), ('ldam_drw', 'ldam')],
+)
+def test_going_on_with_class_weights_changes_nothing(tmp_path, setting, start):
+    whole = reproduce(tmp_path / 'whole', setting)[setting]
+    shared = reproduce(tmp_path / 'shared', start, setting)[setting]
+    assert (whole['epochs_timed'], shared['epochs_timed']) == (40, 8)
+    assert whole['per_class'] == shared['per_class']
 
 
 def test_plan_runs_prefixes_first_and_refuses_unknown_names():

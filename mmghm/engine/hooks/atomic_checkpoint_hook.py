@@ -20,6 +20,8 @@ class AtomicCheckpointHook(CheckpointHook):
         *args (Any): Arguments of MMEngine's ``CheckpointHook``.
         max_keep_ckpts (int): How many checkpoints are kept; -1: all. While
             one is being saved there is one more.
+        keep_every (Optional[int]): Epochs (iterations) that are multiples of
+            this are kept as well.
         backend_args (Optional[dict]): Where to save. By default in the local
             file system.
         **kwargs (Any): Further arguments of MMEngine's ``CheckpointHook``.
@@ -29,6 +31,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self,
         *args: Any,
         max_keep_ckpts: int = -1,
+        keep_every: Optional[int] = None,
         backend_args: Optional[dict] = None,
         **kwargs: Any,
     ) -> None:
@@ -36,6 +39,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if backend_args is None and not elsewhere:
             backend_args = dict(backend=ATOMIC)
         self._num_kept = max_keep_ckpts
+        self._keep_every = keep_every
         super().__init__(
             *args,
             # MMEngine makes room for the next one in advance.
@@ -49,7 +53,10 @@ class AtomicCheckpointHook(CheckpointHook):
     ) -> None:
         super()._save_checkpoint_with_step(runner, step, meta)
         while 0 < self._num_kept < len(self.keep_ckpt_ids):
-            oldest = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+            step = self.keep_ckpt_ids.popleft()
+            if self._keep_every and step % self._keep_every == 0:
+                continue
+            oldest = self.filename_tmpl.format(step)
             path = self.file_backend.join_path(self.out_dir, oldest)
             if is_main_process() and self.file_backend.isfile(path):
                 self.file_backend.remove(path)

@@ -767,6 +767,15 @@ class GHMCWAPLoss(SoftmaxLoss):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._rebin_is_called = bool(self.num_rebins)
         self._has_shares = bool(self.shares.any())
+        equal = equal_edges(self.num_regions).to(self.edges)
+        if not self.adaptive and not torch.equal(
+            self.edges, equal.expand_as(self.edges)
+        ):
+            # Saved by a run with adaptive regions: counted on other edges.
+            self.edges.copy_(equal)
+            self.counts.zero_()
+            self.shares.zero_()
+            self._has_shares = False
         if not self._counts_are_global and get_dist_info()[0] > 0:
             # A checkpoint is written by rank 0, whose counts it holds.
             self.counts.zero_()
