@@ -4,15 +4,12 @@ Importing the package registers everything it adds, so that
 ``custom_imports = dict(imports=['mmghm'])`` is all that a config needs.
 """
 
-import sys
-
-from .utils.stack import check_stack
+from .utils.stack import check_stack, runs_as_module
 from .version import __version__
 
-# `python -m mmghm doctor` imports the package too, and is there for stacks
-# that cannot be imported. While Python looks for a module to run, argv[0] is
-# '-m'.
-if sys.argv[:2] != ['-m', 'doctor']:
+# `python -m mmghm` answers at once, and examines stacks that cannot be
+# imported; it imports the rest when a tool needs it.
+if not runs_as_module():
     check_stack()
 
     from . import registry

@@ -12,6 +12,8 @@ from typing import Any, Dict, List, Optional
 from mmengine.config import Config, ConfigDict
 
 import mmghm
+from mmghm.utils.errors import UserError
+from mmghm.utils.options import closest
 
 
 def configs_folder() -> Path:
@@ -62,24 +64,52 @@ def load_config(name: str) -> Config:
         Config: The complete config.
 
     Raises:
-        FileNotFoundError: If it is neither.
+        ConfigNotFoundError: If it is neither.
+        UserError: If the file cannot be read as a config.
     """
     if osp.isfile(name):
-        return Config.fromfile(name)
+        return _read(name)
     path = configs_folder() / re.sub(r'^configs/', '', name)
     path = path.with_suffix('.py')
     if path.is_file():
-        return Config.fromfile(str(path))
+        return _read(str(path))
     method = path.parent.name
     match = re.fullmatch(r'(.+?)(?:_if(\d+))?', path.stem)
     assert match is not None, 'the pattern matches any name'
     task, factor = match[1], match[2]
     if method not in method_names() or task not in task_names():
-        raise FileNotFoundError(
-            f'{name} is neither a file nor a cell METHOD/TASK[_ifN]; methods: '
+        raise ConfigNotFoundError(
+            f'no config {name}{closest(f"{method}/{path.stem}", _all_names())} '
+            'It takes a file, or a cell METHOD/TASK[_ifN]; methods: '
             f'{", ".join(method_names())}; tasks: {", ".join(task_names())}'
         )
     return compose(method, task, int(factor) if factor else None)
+
+
+class ConfigNotFoundError(UserError, FileNotFoundError):
+    """There is no such config."""
+
+
+def _read(path: str) -> Config:
+    try:
+        return Config.fromfile(path)
+    except UserError:
+        raise
+    except Exception as error:
+        # A config is Python: anything may go wrong in it.
+        raise UserError(
+            f'cannot read the config {path}: {type(error).__name__}: '
+            f'{" ".join(str(error).split())}'
+        ) from error
+
+
+def _all_names() -> List[str]:
+    folder = configs_folder()
+    files = [
+        path.relative_to(folder).with_suffix('').as_posix()
+        for path in folder.glob('[!_]*/*.py')
+    ]
+    return files + [f'{m}/{t}' for m in method_names() for t in task_names()]
 
 
 def config_variables(name: str) -> Dict[str, Any]:

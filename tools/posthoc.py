@@ -7,58 +7,20 @@ its backbone. tau is chosen on images held out of training.
 
 Example:
     python tools/posthoc.py softmax/resnet8_digits_lt \
-        work_dirs/resnet8_digits_lt/epoch_40.pth --out posthoc.json \
+        work_dirs/softmax/resnet8_digits_lt/epoch_40.pth --out posthoc.json \
         --cfg-options train_dataloader.dataset.holdout=0.2
 """
 
 import argparse
-import copy
-import json
-from functools import partial
-from typing import Any, Dict, Tuple
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from mmengine.config import Config, DictAction
-from mmengine.logging import MessageHub
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner, load_checkpoint
-from mmpretrain.registry import MODELS
-from rich.console import Console
-from rich.progress import track
-from torch import Tensor
-
-from mmghm.cells import load_config
-from mmghm.datasets import dataset_class_counts
-from mmghm.engine.checkpoints import safe_checkpoints
-from mmghm.engine.launch import add_trust_argument
-from mmghm.evaluation import GroupAccuracy
-from mmghm.models.posthoc import (
-    adjust_logits,
-    choose_tau,
-    class_means,
-    learn_scales,
-    nearest_mean_scores,
-    retrain_classifier,
-    tau_normalize,
-)
-from mmghm.visualization.tables import group_table
+from _options import add_config, add_debug, add_trust, make_parser
 
 METHODS = ('none', 'logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
-# What tau is chosen from.
-TAUS = {
-    'logit_adjustment': np.linspace(0, 2, 21).tolist(),
-    'tau_norm': np.linspace(0, 1, 11).tolist(),
-}
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('config', help='config file, or cell METHOD/TASK[_ifN]')
+    parser = make_parser(__doc__)
+    add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--methods', nargs='+', choices=METHODS, default=METHODS
@@ -73,16 +35,55 @@ def parse_args() -> argparse.Namespace:
         type=float,
         help='of logit_adjustment and tau_norm, in place of choosing it',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config',
-    )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', help='file for the results, JSON')
-    add_trust_argument(parser)
+    add_trust(parser)
+    add_debug(parser)
     return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import copy
+import json
+from functools import partial
+from typing import Any, Dict, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner, load_checkpoint
+from mmpretrain.registry import MODELS
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from mmghm.cells import load_config
+from mmghm.datasets import dataset_class_counts
+from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.evaluation import GroupAccuracy
+from mmghm.models.posthoc import (
+    adjust_logits,
+    choose_tau,
+    class_means,
+    learn_scales,
+    nearest_mean_scores,
+    retrain_classifier,
+    tau_normalize,
+)
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.utils.options import merge_options
+from mmghm.visualization.tables import group_table
+
+# What tau is chosen from.
+TAUS = {
+    'logit_adjustment': np.linspace(0, 2, 21).tolist(),
+    'tau_norm': np.linspace(0, 1, 11).tolist(),
+}
 
 
 @torch.no_grad()
@@ -111,8 +112,8 @@ def held_out_part(cfg: Config) -> Config:
     """The config with the held-out images in place of the train images."""
     dataset = cfg.train_dataloader.dataset
     if not dataset.get('holdout'):
-        raise SystemExit(
-            'posthoc.py: logit_adjustment and tau_norm choose tau on images '
+        raise UserError(
+            'logit_adjustment and tau_norm choose tau on images '
             'held out of training. Train with --cfg-options '
             'train_dataloader.dataset.holdout=0.2 and give the same here, give '
             '--tau, or leave them out of --methods'
@@ -142,11 +143,9 @@ def evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
     return metric
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     console = Console()
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
@@ -156,7 +155,7 @@ def main() -> None:
             load_checkpoint(model, args.checkpoint, map_location='cpu')
         head = model.head
         if not hasattr(head, 'fc'):
-            raise SystemExit(
+            raise UserError(
                 f'posthoc.py needs a linear head, got {type(head).__name__}'
             )
         train = extract(model, cfg, 'train_dataloader')
@@ -223,4 +222,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors('posthoc.py', ARGS.debug):
+        main(ARGS)

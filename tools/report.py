@@ -7,16 +7,12 @@ no network. What it shows is recorded by RunRecordHook, which this package's
 configs have; of other runs it shows the curves and the settings.
 
 Examples:
-    python -m mmghm report work_dirs/resnet8_digits_lt
+    python -m mmghm report work_dirs/ghm_cwap/resnet8_digits_lt
     python -m mmghm report work_dirs/mine work_dirs/baseline --out both.html
 """
 
 import argparse
 from pathlib import Path
-
-from rich.console import Console
-
-from mmghm.report.page import read_runs, render
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,17 +32,30 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         help='file; by default report.html in the first work dir',
     )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+from rich.console import Console
+
+from mmghm.report.page import read_runs, render
+from mmghm.utils.errors import UserError, one_line_errors
+
+
+def main(args: argparse.Namespace) -> None:
     console = Console()
     try:
         with console.status('Reading the runs'):
             runs = read_runs(args.work_dirs)
     except FileNotFoundError as error:
-        raise SystemExit(f'report.py: {error}') from error
+        raise UserError(f'{error}') from error
     out = args.out or args.work_dirs[0] / 'report.html'
     with console.status('Putting the page together'):
         page = render(runs)
@@ -59,4 +68,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors('report.py', ARGS.debug):
+        main(ARGS)

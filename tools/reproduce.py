@@ -14,54 +14,7 @@ Examples:
 """
 
 import argparse
-import multiprocessing
-import os
-import re
-import signal
-import sys
-from itertools import islice
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from statistics import mean
-from typing import Dict, List, Optional, Tuple
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-
-from mmghm.reproduce.evidence import FINALISTS
-from mmghm.reproduce.plan import (
-    TABLES,
-    Cell,
-    cell_config,
-    identity,
-    plan_evidence,
-    plan_table,
-    prefix,
-    result_path,
-)
-from mmghm.reproduce.render import load_results, render_html, render_markdown
-from mmghm.reproduce.run import run_cell, run_cell_logged
-from mmghm.reproduce.study import (
-    draw_differences,
-    draw_groups,
-    gather,
-    render_study,
-)
-from mmghm.utils.stack import OPTIONAL
-
-# Epochs per second are unknown before the first result: say so.
-UNKNOWN = 'unknown'
-Job = Tuple[Cell, Path, Path, Optional[Path]]
 
 
 def parse_args() -> argparse.Namespace:
@@ -71,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         'table',
-        choices=[*TABLES, 'evidence'],
+        choices=['table1', 'table2', 'table3', 'evidence'],
         help='table of the paper, or the study in docs/evidence.md',
     )
     parser.add_argument(
@@ -140,7 +93,64 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--timeout-hours', type=float, default=24, help='of a cluster job'
     )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
     return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import multiprocessing
+import os
+import re
+import signal
+import sys
+from itertools import islice
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from statistics import mean
+from typing import Dict, List, Optional, Tuple
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from mmghm.reproduce.evidence import FINALISTS
+from mmghm.reproduce.plan import (
+    Cell,
+    cell_config,
+    identity,
+    plan_evidence,
+    plan_table,
+    prefix,
+    result_path,
+)
+from mmghm.reproduce.render import load_results, render_html, render_markdown
+from mmghm.reproduce.run import run_cell, run_cell_logged
+from mmghm.reproduce.study import (
+    draw_differences,
+    draw_groups,
+    gather,
+    render_study,
+)
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.utils.stack import OPTIONAL
+
+# Epochs per second are unknown before the first result: say so.
+UNKNOWN = 'unknown'
+Job = Tuple[Cell, Path, Path, Optional[Path]]
 
 
 def plan(args: argparse.Namespace) -> List[Cell]:
@@ -281,7 +291,7 @@ def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
     try:
         import submitit
     except ImportError as error:
-        raise SystemExit(
+        raise UserError(
             f'--cluster needs: {OPTIONAL["submitit"][1]}'
         ) from error
     executor = submitit.AutoExecutor(
@@ -331,10 +341,9 @@ def render(folder: Path, console: Console) -> None:
     )
 
 
-def main() -> int:
-    args = parse_args()
+def main(args: argparse.Namespace) -> int:
     if args.jobs < 1:
-        raise SystemExit(f'--jobs must be at least 1, got {args.jobs}')
+        raise UserError(f'--jobs must be at least 1, got {args.jobs}')
     console = Console()
     study = args.table == 'evidence'
     args.results = args.results or Path(
@@ -347,7 +356,7 @@ def main() -> int:
     try:
         jobs = [job_of(cell, args) for cell in plan(args)]
     except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f'reproduce.py: {error}') from error
+        raise UserError(f'{error}') from error
     done = [job for job in jobs if job[1].exists()]
     todo = [job for job in jobs if job not in done]
     show_plan(todo, done, load_results(args.results), console)
@@ -367,4 +376,5 @@ if __name__ == '__main__':
     # Terminated like interrupted: the run under way is stopped as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault('MPLBACKEND', 'agg')
-    sys.exit(main())
+    with one_line_errors('reproduce.py', ARGS.debug):
+        sys.exit(main(ARGS))

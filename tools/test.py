@@ -3,35 +3,17 @@
 
 Example:
     python tools/test.py configs/ghm_cwap/resnet8_digits_lt.py \
-        work_dirs/resnet8_digits_lt/epoch_60.pth
+        work_dirs/ghm_cwap/resnet8_digits_lt/epoch_40.pth
 """
 
 import argparse
-from copy import deepcopy
 
-import mmengine
-import torch
-from mmengine.config import Config, ConfigDict
-from mmengine.evaluator import DumpResults
-
-from mmghm.cells import load_config
-from mmghm.engine.checkpoints import safe_checkpoints
-from mmghm.engine.launch import (
-    add_common_arguments,
-    build_runner,
-    leave_process_group,
-    merge_common_arguments,
-    prepare_cpu,
-    set_dataloader_defaults,
-)
+from _options import add_config, add_launch, make_parser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('config', help='config file, or cell METHOD/TASK[_ifN]')
+    parser = make_parser(__doc__)
+    add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', help='file for metrics or predictions')
     parser.add_argument(
@@ -52,18 +34,38 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help='average over augmentations'
     )
-    add_common_arguments(parser)
+    add_launch(parser)
     args = parser.parse_args()
     if args.out_item is not None and args.out is None:
         parser.error('--out-item needs --out FILE')
     return args
 
 
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+from copy import deepcopy
+
+import mmengine
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.evaluator import DumpResults
+
+from mmghm.cells import load_config
+from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.engine.launch import (
+    build_runner,
+    leave_process_group,
+    merge_common_arguments,
+    named_downloads,
+    prepare_cpu,
+    set_dataloader_defaults,
+)
+from mmghm.utils.errors import one_line_errors
+
+
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     merge_common_arguments(cfg, args)
-    # Before what depends on it, such as num_workers.
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -99,12 +101,11 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     cfg = merge_args(load_config(args.config), args)
     prepare_cpu(cfg)
     trusted = [args.checkpoint] if args.trust_checkpoint else []
-    with safe_checkpoints(trusted):
+    with safe_checkpoints(trusted), named_downloads(cfg):
         runner = build_runner(cfg)
         if args.out and args.out_item != 'metrics':
             runner.test_evaluator.metrics.append(
@@ -117,4 +118,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors('test.py', ARGS.debug):
+        main(ARGS)

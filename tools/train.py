@@ -7,28 +7,12 @@ Example:
 
 import argparse
 
-import torch
-from mmengine.config import Config
-
-from mmghm.cells import load_config
-from mmghm.engine.checkpoints import safe_checkpoints
-from mmghm.engine.launch import (
-    add_common_arguments,
-    build_runner,
-    leave_process_group,
-    merge_common_arguments,
-    prepare_cpu,
-    resume_from_complete_checkpoint,
-    set_dataloader_defaults,
-)
+from _options import add_config, add_launch, make_parser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('config', help='config file, or cell METHOD/TASK[_ifN]')
+    parser = make_parser(__doc__)
+    add_config(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -49,15 +33,35 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='start the dataloader workers anew each epoch',
     )
-    add_common_arguments(parser)
+    add_launch(parser)
     return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import torch
+from mmengine.config import Config
+
+from mmghm.cells import load_config
+from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.engine.console import progress_bar
+from mmghm.engine.launch import (
+    build_runner,
+    is_rank_zero,
+    leave_process_group,
+    merge_common_arguments,
+    named_downloads,
+    prepare_cpu,
+    resume_from_complete_checkpoint,
+    set_dataloader_defaults,
+)
+from mmghm.engine.work_dir import own_work_dir
+from mmghm.utils.errors import one_line_errors
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     merge_common_arguments(cfg, args)
-    # Before what depends on it, such as num_workers.
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
@@ -81,16 +85,23 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     cfg = merge_args(load_config(args.config), args)
-    prepare_cpu(cfg)
-    resume_from_complete_checkpoint(cfg)
-    trusted = [cfg.load_from] if args.trust_checkpoint else []
-    with safe_checkpoints(trusted):
-        build_runner(cfg).train()
+    resume = bool(cfg.get('resume'))
+    with own_work_dir(cfg.work_dir, resume, is_rank_zero()):
+        prepare_cpu(cfg)
+        resume_from_complete_checkpoint(cfg)
+        trusted = [cfg.load_from] if args.trust_checkpoint else []
+        with safe_checkpoints(trusted), named_downloads(cfg):
+            runner = build_runner(cfg)
+            runner.logger.info(
+                f'Work dir: {cfg.work_dir}; the whole log: {runner._log_dir}'
+            )
+            with progress_bar(runner):
+                runner.train()
     leave_process_group()
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors('train.py', ARGS.debug):
+        main(ARGS)

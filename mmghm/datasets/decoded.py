@@ -2,7 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -204,11 +204,13 @@ class DecodedDataset:
 
 
 @FUNCTIONS.register_module()
-def keep_batch(batch: Any) -> Dict[str, Tensor]:
+def keep_batch(batch: Any, _scope_: Optional[str] = None) -> Dict[str, Tensor]:
     """Collate a batch that is one already.
 
     Args:
         batch (Any): What ``DecodedDataset.__getitems__`` returned.
+        _scope_ (Optional[str]): What MMEngine adds to every setting of a config
+            that was inherited from another package; not used.
 
     Returns:
         Dict[str, Tensor]: The same.

@@ -16,8 +16,12 @@ from mmengine.dist import barrier, get_local_rank
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import get_torchvision_models
 from mmengine.utils import digit_version, mkdir_or_exist
 from mmengine.utils.dl_utils import TORCH_VERSION
+
+from mmghm.utils.errors import UserError
+from mmghm.utils.options import closest
 
 # Name of the file backend.
 ATOMIC = 'atomic'
@@ -209,14 +213,31 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
         path = osp.join(folder, osp.basename(filename.partition('?')[0]))
         if get_local_rank() == 0 and not osp.exists(path):
             mkdir_or_exist(folder)
-            torch.hub.download_url_to_file(filename, path)
+            try:
+                torch.hub.download_url_to_file(filename, path)
+            except OSError as error:
+                raise UserError(
+                    f'cannot download {filename} ({error}); give a file or '
+                    'another address in its place. Configs that begin with '
+                    'pre-trained weights take it from the environment variable '
+                    'PRETRAINED; PRETRAINED=none begins with random weights'
+                ) from error
         barrier()
         return load_file(path, map_location)
+
+    def load_torchvision(filename: str, map_location: Any = None) -> Any:
+        name, models = filename.partition('://')[2], get_torchvision_models()
+        if name not in models:
+            raise UserError(
+                f'torchvision has no weights {name!r}{closest(name, models)}'
+            )
+        return load_url(models[name], map_location)
 
     register = CheckpointLoader.register_scheme
     before = dict(CheckpointLoader._schemes)
     register(prefixes='', loader=load_file, force=True)
     register(prefixes=['http://', 'https://'], loader=load_url, force=True)
+    register(prefixes='torchvision://', loader=load_torchvision, force=True)
     try:
         with _mmengine_globals():
             yield

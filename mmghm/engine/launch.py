@@ -2,71 +2,24 @@
 
 import argparse
 import os
-import os.path as osp
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Iterator
+from urllib.error import URLError
 
 import torch
 import torch.distributed
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmghm.cells import configs_folder
+from mmghm.utils.errors import UserError
+from mmghm.utils.options import merge_options
+
 from .checkpoints import checkpoint_to_resume
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that mmpretrain's train and test tools have in common.
-
-    Args:
-        parser (argparse.ArgumentParser): The parser to add to.
-    """
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
-    parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='mixed precision (bfloat16 on a machine without a GPU)',
-    )
-    parser.add_argument('--seed', type=int, help='random seed')
-    parser.add_argument(
-        '--no-pin-memory',
-        action='store_true',
-        help='disable pin_memory in the dataloaders',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value; lists as '
-        'key="[a,b]" or key=a,b, without blanks',
-    )
-    add_trust_argument(parser)
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument(
-        '--local_rank',
-        '--local-rank',
-        type=int,
-        default=0,
-        help='set by some launchers',
-    )
-
-
-def add_trust_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--trust-checkpoint`` to a tool that reads checkpoints.
-
-    Args:
-        parser (argparse.ArgumentParser): The parser to add to.
-    """
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='read the given checkpoint even if it could run code',
-    )
+from .console import ConciseRunner
+from .work_dir import default_work_dir
 
 
 def merge_common_arguments(cfg: Config, args: argparse.Namespace) -> None:
@@ -78,14 +31,89 @@ def merge_common_arguments(cfg: Config, args: argparse.Namespace) -> None:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher
-    # work_dir: command line, else the config, else the config's file name.
+    # work_dir: command line, else the config, else the config's name.
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        name = osp.splitext(osp.basename(args.config))[0]
-        cfg.work_dir = osp.join('./work_dirs', name)
+        cfg.work_dir = default_work_dir(
+            args.config, cfg.filename, configs_folder()
+        )
     if args.seed is not None:
         cfg.setdefault('randomness', ConfigDict()).seed = args.seed
+    # Before what depends on it, such as num_workers.
+    merge_options(cfg, args.cfg_options)
+    check_classes(cfg)
+
+
+def check_classes(cfg: Config) -> None:
+    """Refuse numbers of classes that are none, or that differ.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        UserError: Naming the settings and their values.
+    """
+    model = cfg.get('model') or {}
+    head = model.get('head') or {}
+    loss = head.get('loss') or {} if isinstance(head, dict) else {}
+    found = {
+        name: part['num_classes']
+        for name, part in (
+            ('model.head.num_classes', head),
+            ('model.head.loss.num_classes', loss),
+            ('data_preprocessor.num_classes', cfg.get('data_preprocessor')),
+        )
+        if isinstance(part, dict) and part.get('num_classes') is not None
+    }
+    for name, number in found.items():
+        if not isinstance(number, int) or number < 1:
+            raise UserError(
+                f'{name} must be an integer of at least 1, got {number!r}'
+            )
+    if len(set(found.values())) > 1:
+        told = ', '.join(f'{name}={n}' for name, n in found.items())
+        raise UserError(f'numbers of classes differ: {told}; set all to one')
+
+
+@contextmanager
+def named_downloads(cfg: Config) -> Iterator[None]:
+    """Say what to do without a network where CIFAR would be downloaded.
+
+    Args:
+        cfg (Config): The config.
+
+    Yields:
+        None: The context.
+
+    Raises:
+        UserError: In place of the failed download.
+    """
+    try:
+        yield
+    except URLError as error:
+        dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+        while 'dataset' in dataset:
+            dataset = dataset['dataset']
+        name = dataset.get('type')
+        if name not in ('CIFAR10', 'CIFAR100'):
+            raise
+        raise UserError(
+            f'cannot download {name} ({error.reason}); put the official files '
+            f'into {dataset["data_root"]}, or set {name}_FOLDER to a folder '
+            'with the images as train/<class>/* and test/<class>/*'
+        ) from error
+
+
+def is_rank_zero() -> bool:
+    """Whether this process is the first of all, before there is a group.
+
+    Returns:
+        bool: By the variables that torchrun, Slurm and Open MPI set.
+    """
+    names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    ranks = [os.environ[name] for name in names if name in os.environ]
+    return not ranks or ranks[0] == '0'
 
 
 def set_dataloader_defaults(cfg: Config, field: str, **defaults: Any) -> None:
@@ -168,6 +196,8 @@ def build_runner(cfg: Config) -> Runner:
         cfg (Config): The complete config.
 
     Returns:
-        Runner: MMEngine's, or the one of ``runner_type``.
+        Runner: MMEngine's with a short console, or the one of ``runner_type``.
     """
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return ConciseRunner.from_cfg(cfg)

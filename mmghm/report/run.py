@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmghm.engine.hooks.run_record_hook import RECORD
+from mmghm.engine.work_dir import RECORD, RUN_FILE
 
 Curve = Tuple[List[float], List[float]]
 
@@ -75,12 +75,12 @@ def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
         raise FileNotFoundError(
             f'{work_dir} is no work dir of a run: it holds neither '
             '*/vis_data/config.py nor a config. Give the folder that '
-            'tools/train.py wrote (--work-dir, or work_dirs/CONFIG)'
+            'tools/train.py wrote (--work-dir, or work_dirs/METHOD/TASK)'
         )
     config = Config.fromfile(str(configs[-1]), import_custom_modules=False)
     train, validation = _read_scalars(work_dir)
     record = work_dir / RECORD
-    facts = record / 'run.json'
+    facts = record / RUN_FILE
     return Run(
         name or work_dir.resolve().name,
         config,

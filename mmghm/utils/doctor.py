@@ -14,7 +14,7 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from .stack import OPTIONAL, REMEDIES, missing_modules
+from .stack import OPTIONAL, REMEDIES, hidden_by, missing_modules
 
 PYTHON_RANGE = ((3, 9), (3, 13))
 SHOWN = (
@@ -81,12 +81,23 @@ def examine() -> List[Finding]:
     Returns:
         List[Finding]: Problems first. Empty if all is well.
     """
-    findings = [*_python(), *_missing(), *_twice(), *_pairs()]
+    findings = [*_hidden(), *_python(), *_missing(), *_twice(), *_pairs()]
     if not any(finding.problem for finding in findings):
         findings += [*_imports()]
     if not any(finding.problem for finding in findings):
         findings += [*_accelerator()]
     return sorted(findings, key=lambda finding: not finding.problem)
+
+
+def _hidden() -> Iterator[Finding]:
+    folder = hidden_by()
+    if folder:
+        yield Finding(
+            True,
+            f'the folder {folder} hides the installed package here: `import '
+            'mmghm` finds an empty one',
+            f'cd {folder}',
+        )
 
 
 def _python() -> Iterator[Finding]:

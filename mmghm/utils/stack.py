@@ -1,7 +1,10 @@
 """Checks of the installed OpenMMLab stack."""
 
+import importlib
+import sys
+import warnings
 from importlib.util import find_spec
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 # What to run for a package that is missing. mmcv is no dependency in the
 # package metadata: mmcv and mmcv-lite own the same folder, so that pip would
@@ -45,3 +48,40 @@ def check_stack() -> None:
             f'mmghm needs packages that are missing:\n{lines}\n'
             '`python -m mmghm doctor` examines the whole installation.'
         )
+    with warnings.catch_warnings():
+        # An operator of detectors that mmcv-lite does not have.
+        warnings.filterwarnings('ignore', '.*MultiScaleDeformableAttention')
+        importlib.import_module('mmpretrain.models')
+
+
+def hidden_by() -> Optional[str]:
+    """Find a folder that is imported in place of the installed package.
+
+    In the folder above a clone named mmghm, Python takes the clone's folder
+    for a package without content, before it asks an editable installation.
+
+    Returns:
+        Optional[str]: The folder; None if all is well.
+    """
+    package = importlib.import_module(__name__.partition('.')[0])
+    if getattr(package, '__file__', None):
+        return None
+    return next(iter(package.__path__), 'a folder')
+
+
+def runs_as_module() -> bool:
+    """Whether Python is looking for ``python -m mmghm``.
+
+    It imports the package first, with ``'-m'`` in place of the program's name.
+
+    Returns:
+        bool: True while it does.
+    """
+    if sys.argv[:1] != ['-m']:
+        return False
+    if not hasattr(sys, 'orig_argv'):
+        # Python 3.9 does not tell which module.
+        return sys.argv[1:2] == ['doctor']
+    words = sys.orig_argv
+    module = words[words.index('-m') + 1] if '-m' in words else ''
+    return module.partition('.')[0] == 'mmghm'

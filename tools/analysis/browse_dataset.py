@@ -11,22 +11,6 @@ Example:
 
 import argparse
 from pathlib import Path
-from typing import List
-
-import numpy as np
-from matplotlib.figure import Figure
-from mmengine.config import DictAction
-from mmengine.registry import DATASETS, init_default_scope
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-
-from mmghm.cells import load_config
-from mmghm.datasets import dataset_class_counts, dataset_labels
-from mmghm.datasets.statistics import gini, imbalance_factor
-from mmghm.datasets.transforms import LoadCheckedImage
-from mmghm.evaluation import group_classes
-from mmghm.visualization.distribution import draw_class_distribution
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,8 +29,35 @@ def parse_args() -> argparse.Namespace:
         '--images', type=int, default=8, help='sample images per group'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the samples')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE')
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
     return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+from typing import List
+
+import numpy as np
+from matplotlib.figure import Figure
+from mmengine.registry import DATASETS, init_default_scope
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from mmghm.cells import load_config
+from mmghm.datasets import dataset_class_counts, dataset_labels
+from mmghm.datasets.statistics import gini, imbalance_factor
+from mmghm.datasets.transforms import LoadCheckedImage
+from mmghm.evaluation import group_classes
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.utils.options import merge_options
+from mmghm.visualization.distribution import draw_class_distribution
 
 
 def statistics_table(counts: np.ndarray, rule: str) -> Table:
@@ -124,18 +135,14 @@ def draw_samples(
     return figure
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     if args.images < 1:
-        raise SystemExit(
-            f'browse_dataset.py: --images must be at least 1, got {args.images}'
-        )
+        raise UserError(f'--images must be at least 1, got {args.images}')
     try:
         cfg = load_config(args.config)
     except FileNotFoundError as error:
-        raise SystemExit(f'browse_dataset.py: {error}') from error
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+        raise UserError(f'{error}') from error
+    merge_options(cfg, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     console = Console(highlight=False)
     with console.status('Reading the train set'):
@@ -166,4 +173,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors('browse_dataset.py', ARGS.debug):
+        main(ARGS)

@@ -10,21 +10,7 @@ Example:
 """
 
 import argparse
-import json
 from pathlib import Path
-from typing import Dict, List, Sequence
-
-import numpy as np
-from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
-
-from mmghm.report.page import read_runs
-from mmghm.report.run import Run
-from mmghm.visualization.distribution import GROUP_COLORS
-
-# Settings that do not change what is trained.
-IGNORED = ('work_dir', 'experiment_name', 'randomness', 'resume')
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,7 +25,32 @@ def parse_args() -> argparse.Namespace:
         '--groups', default='quartile', help='rule of the groups'
     )
     parser.add_argument('--out', type=Path, help='file for a picture')
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
     return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import json
+from typing import Dict, List, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from mmghm.report.page import read_runs
+from mmghm.report.run import Run
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.visualization.distribution import GROUP_COLORS
+
+# Settings that do not change what is trained.
+IGNORED = ('work_dir', 'experiment_name', 'randomness', 'resume')
 
 
 def same_settings(runs: Sequence[Run]) -> Dict[str, List[Run]]:
@@ -67,8 +78,8 @@ def last_accuracy(run: Run, rule: str) -> Dict[str, float]:
         if parts[-1] == 'top1' and (rule in parts or parts[-2] == 'overall'):
             found[parts[-2]] = values[-1]
     if not found:
-        raise SystemExit(
-            f'compare_runs.py: {run.name} logged no accuracy by groups '
+        raise UserError(
+            f'{run.name} logged no accuracy by groups '
             f'{rule!r}; its val_evaluator needs a GroupAccuracy with them, and '
             'its visualizer a LocalVisBackend'
         )
@@ -111,14 +122,13 @@ def draw(rows: Dict[str, Dict[str, np.ndarray]]) -> Figure:
     return figure
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     console = Console(highlight=False)
     try:
         with console.status('Reading the runs'):
             runs = read_runs(args.work_dirs)
     except FileNotFoundError as error:
-        raise SystemExit(f'compare_runs.py: {error}') from error
+        raise UserError(f'{error}') from error
     accuracy: Dict[str, Dict[str, np.ndarray]] = {}
     for name, members in same_settings(runs).items():
         figures = [last_accuracy(run, args.groups) for run in members]
@@ -144,4 +154,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors('compare_runs.py', ARGS.debug):
+        main(ARGS)

@@ -4,20 +4,12 @@
 Also draws S and W of every category, next to it.
 
 Example:
-    python -m mmghm plot_histograms work_dirs/resnet8_digits_lt/epoch_40.pth \
+    python -m mmghm plot_histograms work_dirs/ghm_cwap/resnet8_digits_lt/epoch_40.pth \
         --out histograms.png --classes 0 4 9
 """
 
 import argparse
 from pathlib import Path
-
-import matplotlib
-import numpy as np
-
-from mmghm.engine.launch import add_trust_argument
-from mmghm.visualization.distribution import draw_category_terms
-from mmghm.visualization.histograms import draw_histograms
-from mmghm.visualization.saved import load_loss
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,21 +28,40 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--max-classes', type=int, default=6, help='how many by default'
     )
-    add_trust_argument(parser)
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read the given checkpoint even if it could run code',
+    )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import matplotlib
+import numpy as np
+
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.visualization.distribution import draw_category_terms
+from mmghm.visualization.histograms import draw_histograms
+from mmghm.visualization.saved import load_loss
+
+
+def main(args: argparse.Namespace) -> None:
     try:
         loss, meta = load_loss(args.checkpoint, args.trust_checkpoint)
     except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f'plot_histograms.py: {error}') from error
+        raise UserError(f'{error}') from error
     outside = [c for c in args.classes or () if not 0 <= c < loss.num_classes]
     if outside:
-        raise SystemExit(
-            f'plot_histograms.py: --classes must be 0 to '
-            f'{loss.num_classes - 1}, got {outside}'
+        raise UserError(
+            f'--classes must be 0 to {loss.num_classes - 1}, got {outside}'
         )
     names = (meta.get('dataset_meta') or {}).get('classes')
     epoch = meta.get('epoch')
@@ -69,4 +80,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors('plot_histograms.py', ARGS.debug):
+        main(ARGS)

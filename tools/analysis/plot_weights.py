@@ -5,22 +5,12 @@ Reads the histograms in a run's checkpoints (of any setting of GHMCWAPLoss, also
 of the margin alone) and works out W under the scales asked for.
 
 Example:
-    python tools/analysis/plot_weights.py work_dirs/resnet8_digits_lt \
+    python tools/analysis/plot_weights.py work_dirs/ghm_cwap/resnet8_digits_lt \
         --out weights.png --json weights.json
 """
 
 import argparse
-import json
 from pathlib import Path
-from typing import Dict
-
-import matplotlib
-from torch import Tensor
-
-from mmghm.engine.launch import add_trust_argument
-from mmghm.models.losses.gradient_histogram import NORMALIZATIONS
-from mmghm.visualization.saved import load_loss_state
-from mmghm.visualization.weights import RANGES, draw_weights, weights_by_group
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,12 +24,35 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--scales',
         nargs='+',
-        choices=NORMALIZATIONS,
+        choices=['none', 'regions', 'mean', 'gradient'],
         default=['none', 'mean', 'gradient'],
     )
     parser.add_argument('--alpha', type=float, default=0.9)
-    add_trust_argument(parser)
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read the given checkpoint even if it could run code',
+    )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
     return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import json
+from typing import Dict
+
+import matplotlib
+from torch import Tensor
+
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.visualization.saved import load_loss_state
+from mmghm.visualization.weights import RANGES, draw_weights, weights_by_group
 
 
 def epoch_states(work_dir: Path, trust: bool) -> Dict[int, Dict[str, Tensor]]:
@@ -49,15 +62,14 @@ def epoch_states(work_dir: Path, trust: bool) -> Dict[int, Dict[str, Tensor]]:
         try:
             state, meta = load_loss_state(path, trust)
         except ValueError as error:
-            raise SystemExit(f'plot_weights.py: {error}') from error
+            raise UserError(f'{error}') from error
         states[meta['epoch']] = state
     if not states:
-        raise SystemExit(f'plot_weights.py: no epoch_*.pth in {work_dir}')
+        raise UserError(f'no epoch_*.pth in {work_dir}')
     return dict(sorted(states.items()))
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     epochs = {
         epoch: weights_by_group(state, args.alpha, args.scales)
         for epoch, state in epoch_states(
@@ -73,4 +85,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors('plot_weights.py', ARGS.debug):
+        main(ARGS)

@@ -11,8 +11,42 @@ Example:
 """
 
 import argparse
+
+DATASETS = ('imagenet_lt', 'inat2017', 'inat2018', 'places_lt', 'tinyimagenet')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('dataset', choices=DATASETS)
+    parser.add_argument('--data-root', default='data')
+    parser.add_argument(
+        '--keep', action='store_true', help='keep unpacked archives'
+    )
+    parser.add_argument(
+        '--verify',
+        action='store_true',
+        help='download nothing, compare what is there with what is known',
+    )
+    parser.add_argument(
+        '--lists-only',
+        action='store_true',
+        help='do not look for the files of the images',
+    )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
+    return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
 import os.path as osp
-import sys
 from typing import List
 
 from rich.console import Console
@@ -20,6 +54,7 @@ from rich.table import Table
 
 from mmghm.datasets.archives import Archive, prepare
 from mmghm.datasets.official import OFFICIAL, Verdict, verify
+from mmghm.utils.errors import UserError, one_line_errors
 
 _INAT = 'https://ml-inat-competition-datasets.s3.amazonaws.com'
 # Lists of Kang et al. 2020 in the state of one commit.
@@ -92,29 +127,6 @@ NOTES = {
 }
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('dataset', choices=sorted(ARCHIVES))
-    parser.add_argument('--data-root', default='data')
-    parser.add_argument(
-        '--keep', action='store_true', help='keep unpacked archives'
-    )
-    parser.add_argument(
-        '--verify',
-        action='store_true',
-        help='download nothing, compare what is there with what is known',
-    )
-    parser.add_argument(
-        '--lists-only',
-        action='store_true',
-        help='do not look for the files of the images',
-    )
-    return parser.parse_args()
-
-
 def show(verdicts: List[Verdict]) -> None:
     """Print a table, with the faults below it."""
     table = Table('part', 'images', 'classes', 'largest', 'smallest', 'sha256')
@@ -135,8 +147,7 @@ def show(verdicts: List[Verdict]) -> None:
             console.print(f'{verdict.part}: {fault}', style='red')
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     official = OFFICIAL[args.dataset]
     folder = osp.join(args.data_root, official.folder)
     if not args.verify:
@@ -149,15 +160,17 @@ def main() -> None:
     try:
         verdicts = verify(official, folder, not args.lists_only)
     except OSError as error:
-        sys.exit(f'{args.dataset} is not complete in {folder}: {error}')
+        raise UserError(
+            f'{args.dataset} is not complete in {folder}: {error}'
+        ) from error
     show(verdicts)
     if any(verdict.faults for verdict in verdicts):
-        sys.exit(f'{args.dataset} in {folder} is not the set that is known')
+        raise UserError(
+            f'{args.dataset} in {folder} is not the set that is known'
+        )
     print(f'{args.dataset} in {folder} is as it is known')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f'{error}')
+    with one_line_errors('download.py', ARGS.debug):
+        main(ARGS)

@@ -10,18 +10,7 @@ Example:
 """
 
 import argparse
-import json
-import os.path as osp
-import sys
 from pathlib import Path
-from typing import Any
-
-import mmpretrain.datasets  # noqa: F401
-from mmengine.registry import DATASETS, DefaultScope
-from mmpretrain.datasets import CustomDataset
-
-from mmghm.cells import load_config
-from mmghm.datasets import LongTailDataset
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,7 +27,28 @@ def parse_args() -> argparse.Namespace:
         default='train_dataloader',
         help='of the config, whose dataset is listed',
     )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
     return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import json
+import os.path as osp
+from typing import Any
+
+import mmpretrain.datasets  # noqa: F401
+from mmengine.registry import DATASETS, DefaultScope
+from mmpretrain.datasets import CustomDataset
+
+from mmghm.cells import load_config
+from mmghm.datasets import LongTailDataset
+from mmghm.utils.errors import UserError, one_line_errors
 
 
 def find_dataset(source: str, loader: str) -> Any:
@@ -49,14 +59,13 @@ def find_dataset(source: str, loader: str) -> Any:
         return DATASETS.build(cfg[loader].dataset)
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     dataset = find_dataset(args.source, args.loader)
     if not isinstance(dataset, LongTailDataset):
         dataset = LongTailDataset(dataset, profile='none')
     manifest = dataset.manifest()
     if not all(isinstance(i, str) for i in manifest['ids']):
-        sys.exit(
+        raise UserError(
             f'the images of {args.source} are no files, so that no list '
             'can name them'
         )
@@ -80,7 +89,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f'{error}')
+    with one_line_errors('make_list.py', ARGS.debug):
+        main(ARGS)

@@ -10,13 +10,7 @@ Example:
 """
 
 import argparse
-import os.path as osp
-import sys
 from pathlib import Path
-from typing import Any
-
-from mmghm.datasets import ImageList, ImageTable
-from mmghm.datasets.sharding import index_shards, write_shards
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,14 +42,29 @@ def parse_args() -> argparse.Namespace:
         help='key of the label in the .json beside each image; by default the '
         '.cls beside it is read',
     )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
     args = parser.parse_args()
     if args.action == 'make' and args.shard_mb <= 0:
         parser.error(f'--shard-mb must be above 0, got {args.shard_mb}')
     return args
 
 
-def main() -> None:
-    args = parse_args()
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import os.path as osp
+from typing import Any
+
+from mmghm.datasets import ImageList, ImageTable
+from mmghm.datasets.sharding import index_shards, write_shards
+from mmghm.utils.errors import one_line_errors
+
+
+def main(args: argparse.Namespace) -> None:
     if args.action == 'make':
         name = Path(args.ann_file).stem
         table = Path(args.ann_file).suffix in ('.csv', '.parquet', '.pq')
@@ -80,7 +89,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f'{error}')
+    with one_line_errors('shards.py', ARGS.debug):
+        main(ARGS)

@@ -5,3 +5,4 @@ train_dataloader = dict(
     batch_size=32, num_workers=4, dataset=dict(_delete_=True)
 )
 val_dataloader = dict(batch_size=32, num_workers=4, dataset=dict(_delete_=True))
+test_dataloader = val_dataloader

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 import numpy as np
 import torch
@@ -84,12 +84,14 @@ def _seed_each(batches: Iterator, seed: int) -> Iterator:
 
 
 @FUNCTIONS.register_module()
-def seed_worker(worker_id: int) -> None:
+def seed_worker(worker_id: int, _scope_: Optional[str] = None) -> None:
     """Seed a dataloader worker from the main process and the rank.
 
     Args:
         worker_id (int): Number of the worker; torch has mixed it into the
             worker's initial seed already.
+        _scope_ (Optional[str]): What MMEngine adds to every setting of a config
+            that was inherited from another package; not used.
     """
     info = get_worker_info()
     assert info is not None, 'called by torch in a worker'

@@ -20,9 +20,8 @@ from mmghm.evaluation import GroupAccuracy
 from mmghm.models.losses import histogram_losses
 from mmghm.models.losses.gradient_histogram import region_weight
 
+from ..work_dir import RECORD, RUN_FILE
 from .class_counts_hook import CLASS_COUNTS_KEY
-
-RECORD = 'record'
 
 
 @HOOKS.register_module()
@@ -83,7 +82,7 @@ class RunRecordHook(Hook):
         )
         folder = Path(runner.work_dir) / RECORD
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / 'run.json').write_text(json.dumps(record, indent=1))
+        (folder / RUN_FILE).write_text(json.dumps(record, indent=1))
 
     @master_only
     def after_train_epoch(self, runner: Any) -> None:

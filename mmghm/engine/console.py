@@ -1,0 +1,189 @@
+"""What a person sees of a run: less than the log file holds."""
+
+import logging
+import re
+import sys
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.file_proxy import FileProxy
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+# Beginnings of what MMEngine logs before the first epoch, and with each line.
+_FOR_THE_FILE = (
+    '\n' + '-' * 60 + '\nSystem environment:',
+    'Config:\n',
+    'Hooks will be executed in the following order:',
+    'Distributed training is not used, all SyncBatchNorm',
+    '"FileClient" will be deprecated in future.',
+    '"HardDiskBackend" is the alias of "LocalBackend"',
+    'Exp name: ',
+)
+
+
+def shorten(text: str) -> str:
+    """Make a line of a validation or test readable without scrolling.
+
+    Args:
+        text (str): A line of the log.
+
+    Returns:
+        str: Overall, macro and worst-class accuracy and the groups of the
+        first rule, in percent; other lines as they are.
+    """
+    match = re.match(r'(.*(?:Epoch|Iter)\((?:val|test)\) [^ ]*) +(.*)', text)
+    if not match or 'group/' not in match[2]:
+        return text
+    shown, rule = [], None
+    for key, value in re.findall(r'(\S+): (\S+)', match[2]):
+        parts = key.split('/')
+        if parts[0] != 'group':
+            continue
+        _, *names, kind = parts
+        if len(names) == 2:
+            rule = rule or names[0]
+            if names[0] != rule:
+                continue
+        name = names[-1].replace('_', ' ')
+        if kind != 'top1':
+            name += f' {kind}'
+        shown.append(f'{name} {float(value):.1f}')
+    return f'{match[1]}  {"  ".join(shown)}'
+
+
+class ConsoleFormatter(logging.Formatter):
+    """MMEngine's format, with lines by :func:`shorten`.
+
+    Args:
+        inner (logging.Formatter): MMEngine's.
+    """
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record.
+
+        Args:
+            record (logging.LogRecord): The record.
+
+        Returns:
+            str: Its text.
+        """
+        return shorten(self.inner.format(record))
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_FOR_THE_FILE)
+
+
+class ConciseRunner(Runner):
+    """MMEngine's runner; the console shows what a person reads.
+
+    The log file in the work dir has everything.
+    """
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger.
+
+        Args:
+            *args (Any): Arguments of MMEngine's method.
+            **kwargs (Any): Arguments of MMEngine's method.
+
+        Returns:
+            MMLogger: The logger.
+        """
+        logger = super().build_logger(*args, **kwargs)
+        for handler in _console_handlers(logger):
+            if not isinstance(handler.formatter, ConsoleFormatter):
+                handler.addFilter(_is_for_people)
+                assert handler.formatter is not None, 'MMEngine sets one'
+                handler.setFormatter(ConsoleFormatter(handler.formatter))
+        return logger
+
+
+def _console_handlers(logger: logging.Logger) -> Iterator[Any]:
+    for handler in logger.handlers:
+        # A FileHandler is a StreamHandler too.
+        if type(handler) is logging.StreamHandler:
+            yield handler
+
+
+class _ProgressHook(Hook):
+    """Move the bar by each iteration."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def before_train(self, runner: Any) -> None:
+        self.bar = self.progress.add_task(
+            '', total=runner.max_iters, completed=runner.iter
+        )
+        # What is logged goes above the bar.
+        for handler in _console_handlers(runner.logger):
+            if not isinstance(handler.stream, FileProxy):
+                handler.setStream(
+                    FileProxy(self.progress.console, handler.stream)
+                )
+        self.progress.start()
+
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        done = runner.iter + 1
+        place = f'iteration {done}/{runner.max_iters}'
+        if runner.train_loop.__class__.__name__ == 'EpochBasedTrainLoop':
+            place = f'epoch {runner.epoch + 1}/{runner.max_epochs}'
+        self.progress.update(self.bar, completed=done, description=place)
+
+
+@contextmanager
+def progress_bar(runner: Any) -> Iterator[None]:
+    """Show a bar with the time left while training, in a terminal.
+
+    Args:
+        runner (Any): The runner, before it trains.
+
+    Yields:
+        None: The context.
+    """
+    if not (sys.stdout.isatty() and is_main_process()):
+        yield
+        return
+    progress = Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn('left'),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stdout),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    runner.register_hook(_ProgressHook(progress))
+    try:
+        yield
+    finally:
+        progress.stop()
+        for handler in _console_handlers(runner.logger):
+            if isinstance(handler.stream, FileProxy):
+                handler.setStream(handler.stream.rich_proxied_file)

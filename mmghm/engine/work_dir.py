@@ -1,0 +1,96 @@
+"""One run in a folder at a time, and none over another."""
+
+import os
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, Union
+
+from filelock import FileLock, Timeout
+
+from mmghm.utils.errors import UserError
+
+# What RunRecordHook writes as training begins.
+RECORD = 'record'
+RUN_FILE = 'run.json'
+
+
+def default_work_dir(config: str, file: str, configs: Path) -> str:
+    """Name the folder of a run that was given none.
+
+    Args:
+        config (str): What the user called the config.
+        file (str): Its file; cells of the grid have one in name alone.
+        configs (Path): The folder of the package's configs.
+
+    Returns:
+        str: ``work_dirs/METHOD/TASK`` for the package's configs, so that two
+        methods on one task do not share a folder; else ``work_dirs/NAME``.
+    """
+    path = Path(file or config).resolve().with_suffix('')
+    if configs.resolve() in path.parents:
+        return str(Path('work_dirs') / path.relative_to(configs.resolve()))
+    return str(Path('work_dirs') / path.stem)
+
+
+@contextmanager
+def own_work_dir(
+    folder: Union[str, os.PathLike], resume: bool, is_main: bool = True
+) -> Iterator[None]:
+    """Keep a folder to this run for as long as it lives.
+
+    The lock belongs to the process, so that a killed run leaves none behind
+    and workers that outlive their launcher keep theirs.
+
+    Args:
+        folder (Union[str, os.PathLike]): Work dir, made if it is missing.
+        resume (bool): Whether the run goes on from what is there.
+        is_main (bool): Whether this is rank 0, which alone writes.
+
+    Yields:
+        None: The context.
+
+    Raises:
+        UserError: If the folder cannot be written, belongs to a run that
+            lives, or holds the record of another run and this one would start
+            anew.
+    """
+    if not is_main:
+        yield
+        return
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        owner = folder / '.lock'
+        lock = FileLock(owner, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f'{folder} belongs to a run that is still alive '
+            f'({_owner(folder)}): end it, wait for it, or choose another '
+            'folder with --work-dir'
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f'cannot write into the work dir {folder} '
+            f'({error.strerror or error}); choose another with --work-dir'
+        ) from error
+    try:
+        if (folder / RECORD / RUN_FILE).exists() and not resume:
+            raise UserError(
+                f'{folder} holds another run: go on with it by --resume, or '
+                'choose another folder with --work-dir'
+            )
+        (folder / '.owner').write_text(
+            f'process {os.getpid()} on {socket.gethostname()}'
+        )
+        yield
+    finally:
+        lock.release()
+
+
+def _owner(folder: Path) -> str:
+    try:
+        return (folder / '.owner').read_text() or 'unknown process'
+    except OSError:
+        return 'unknown process'

@@ -1,0 +1,95 @@
+"""Options that tools share; the standard library alone, so that --help is fast."""
+
+import argparse
+from typing import Any, List
+
+
+class KeyValues(argparse.Action):
+    """Collect ``key=value`` as text; ``mmghm.utils.options`` parses it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: Any = None,
+    ) -> None:
+        for text in values:
+            if not text.partition('=')[1] or not text.partition('=')[0]:
+                parser.error(f'{option_string} takes key=value, got {text!r}')
+        before: List[str] = getattr(namespace, self.dest) or []
+        setattr(namespace, self.dest, [*before, *values])
+
+
+def make_parser(doc: str) -> argparse.ArgumentParser:
+    """Make a parser with a tool's docstring as its help."""
+    return argparse.ArgumentParser(
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the config and ``--cfg-options``."""
+    parser.add_argument('config', help='config file, or cell METHOD/TASK[_ifN]')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=KeyValues,
+        metavar='KEY=VALUE',
+        help='override settings of the config, as key=value; lists as '
+        'key="[a,b]" or key=a,b, without blanks',
+    )
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``, for tools that read checkpoints."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read the given checkpoint even if it could run code',
+    )
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add ``--debug``."""
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
+
+
+def add_launch(parser: argparse.ArgumentParser) -> None:
+    """Add what mmpretrain's train and test tools have in common."""
+    parser.add_argument(
+        '--work-dir',
+        help='folder of logs and checkpoints; by default '
+        'work_dirs/METHOD/TASK, or work_dirs/NAME of a config of your own',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision (bfloat16 on a machine without a GPU)',
+    )
+    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument(
+        '--no-pin-memory',
+        action='store_true',
+        help='disable pin_memory in the dataloaders',
+    )
+    add_trust(parser)
+    add_debug(parser)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by some launchers',
+    )
