@@ -12,6 +12,7 @@ extensions = [
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
     'sphinx.ext.intersphinx',
+    'sphinx.ext.mathjax',
 ]
 exclude_patterns = ['_build']
 html_theme = 'furo'
@@ -21,7 +22,8 @@ myst_enable_extensions = ['dollarmath', 'colon_fence']
 myst_heading_anchors = 3
 # The notebook is trained anew with each build.
 nb_execution_mode = 'force'
-nb_execution_timeout = 300
+# Seconds a cell; a machine that does other things may be slow.
+nb_execution_timeout = 1800
 nb_execution_raise_on_error = True
 
 autodoc_member_order = 'bysource'

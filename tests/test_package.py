@@ -247,3 +247,44 @@ def test_an_editable_install_serves_its_configs(tmp_path):
     path = tmp_path / 'mine.py'
     path.write_text("_base_ = 'mmghm::ghm_cwap/resnet50_imagenet_lt.py'\n")
     assert Config.fromfile(str(path)).model.head.loss.type == 'GHMCWAPLoss'
+
+
+def test_a_clone_in_the_folder_is_told(installed, tmp_path):
+    """Above a clone an editable install is hidden by the clone's folder."""
+    (tmp_path / 'mmghm').mkdir()
+    # An editable install is found after what lies in the folder.
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import sys\n'
+        'from importlib.machinery import PathFinder\n'
+        'class Editable:\n'
+        '    @staticmethod\n'
+        '    def find_spec(name, path=None, target=None):\n'
+        "        if name.partition('.')[0] == 'mmghm':\n"
+        f'            inside = [{str(installed / "mmghm")!r}]\n'
+        f'            top = [{str(installed)!r}]\n'
+        "            place = inside if '.' in name else top\n"
+        '            if path is not None and len(list(path)) > 1:\n'
+        '                return None\n'
+        '            return PathFinder.find_spec(name, place)\n'
+        'sys.meta_path.append(Editable)\n'
+    )
+
+    def module(*args):
+        return subprocess.run(
+            [sys.executable, '-m', 'mmghm', *args],
+            cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+
+    told = module('train', 'ghm_cwap/resnet8_digits_lt')
+    assert told.returncode == 2
+    assert f'{tmp_path}/mmghm hides the installed package' in told.stdout
+    examined = module('doctor')
+    assert examined.returncode == 1
+    assert f'{tmp_path}/mmghm hides the installed package' in ' '.join(
+        examined.stdout.split()
+    )

@@ -8,6 +8,12 @@ from mmpretrain.registry import DATASETS
 
 from .transforms import LoadCheckedImage
 
+# What OpenCV reads; mmpretrain's CustomDataset leaves .webp out.
+IMAGE_EXTENSIONS = (
+    *('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff'),
+    '.webp',
+)
+
 
 @DATASETS.register_module()
 class InMemoryImageFolder(CustomDataset):
@@ -28,14 +34,7 @@ class InMemoryImageFolder(CustomDataset):
     def __init__(
         self,
         data_root: str,
-        extensions: Sequence[str] = (
-            '.webp',
-            '.png',
-            '.jpg',
-            '.jpeg',
-            '.bmp',
-            '.ppm',
-        ),
+        extensions: Sequence[str] = IMAGE_EXTENSIONS,
         **kwargs: Any,
     ) -> None:
         super().__init__(data_root=data_root, extensions=extensions, **kwargs)

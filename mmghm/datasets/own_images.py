@@ -6,6 +6,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 
 from mmengine.fileio import get
 
+from .image_folder import IMAGE_EXTENSIONS
 from .image_table import table_classes
 from .lines import parse_lines
 from .records import RecordError
@@ -96,7 +97,11 @@ def _list(root: Path, train: str, val: str, shards: str) -> OwnImages:
 
 def _folders(root: Path, train: str, val: str) -> OwnImages:
     classes = sorted(p.name for p in (root / train).iterdir() if p.is_dir())
-    shared = dict(type='CustomDataset', metainfo=dict(classes=classes))
+    shared = dict(
+        type='CustomDataset',
+        metainfo=dict(classes=classes),
+        extensions=IMAGE_EXTENSIONS,
+    )
     return OwnImages(
         classes,
         dict(data_root=str(root / train), **shared),

@@ -39,6 +39,7 @@ def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
         config=run.config.pretty_text,
         train={k: _thin(*curve) for k, curve in run.train.items()},
         validation={k: _thin(*curve) for k, curve in run.validation.items()},
+        started=run.facts.get('started'),
         classes=run.class_names,
         counts=None if counts is None else counts.tolist(),
     )
@@ -108,14 +109,23 @@ def _call(part: Mapping[str, Any], leave_out: Sequence[str] = ()) -> str:
     """A config as Python would build it."""
     if not part.get('type'):
         return ''
+    hidden = ('type', 'class_counts', 'metainfo', 'classes', '_scope_')
     arguments = [
-        f'{key}={value!r}'
+        f'{key}={_brief(value)}'
         for key, value in part.items()
-        if key not in ('type', 'class_counts', *leave_out)
+        if key not in (*hidden, *leave_out)
     ]
     name = part['type']
     name = name if isinstance(name, str) else name.__name__
     return f'{name}({", ".join(arguments)})'
+
+
+def _brief(value: Any, most: int = 8) -> str:
+    """A value as Python writes it; of a long list the beginning."""
+    if isinstance(value, (list, tuple)) and len(value) > most:
+        first = ', '.join(map(repr, value[:3]))
+        return f'[{first}, … {len(value)} in all]'
+    return repr(value)
 
 
 def evaluation(

@@ -118,25 +118,50 @@
   const run = () => report.runs[state.run];
   const against = () => report.runs[state.against];
 
+  // Of the whole, that the text of a figure has room for.
+  const short = (name, length = isNarrow() ? 12 : 20) => (
+    name.length > length
+      ? `${name.slice(0, length / 2)}…${name.slice(1 - length / 2)}` : name);
+
+  function worstClass(r) {
+    const accuracy = classAccuracy(r);
+    if (!accuracy) return null;
+    const tested = accuracy.map((a, c) => [a, c]).filter(([a]) => a != null);
+    tested.sort(([a, c], [b, d]) => a - b || r.counts[d] - r.counts[c]);
+    return tested.length ? { value: tested[0][0], label: tested[0][1] } : null;
+  }
+
   function cards() {
     const mine = groupAccuracy(run(), state.rule);
     const other = against() && groupAccuracy(against(), state.rule);
-    const all = run().calibration?.[state.rule]?.all;
-    const made = Object.entries(mine ?? {}).map(([name, value]) => {
+    const ece = (r) => r?.calibration?.[state.rule]?.all?.ece;
+    const made = [];
+    const add = (title, value, theirs, note) => {
+      if (value == null) return;
       const card = element('div', undefined, { class: 'card' });
-      card.append(element('span', name), element('b', `${value.toFixed(1)} %`));
-      if (other?.[name] != null) {
-        card.append(element('em', `${signed(value - other[name])} points`));
+      card.append(element('span', title), element('b', `${value.toFixed(1)} %`));
+      if (note) card.append(element('em', note));
+      if (theirs != null) {
+        card.append(element('em', `${signed(value - theirs)} points against ${against().name}`));
       }
-      return card;
-    });
-    if (all) {
-      const card = element('div', undefined, { class: 'card' });
-      card.append(element('span', 'calibration error'), element('b', percent(all.ece)));
       made.push(card);
+    };
+    add('overall accuracy', mine?.overall, other?.overall, 'of all images');
+    add('macro accuracy', mine?.macro, other?.macro, 'mean over the classes');
+    const worst = worstClass(run());
+    if (worst) {
+      add('worst class', worst.value, other && worstClass(against())?.value,
+        `${run().classes[worst.label] ?? worst.label}: ${(run().counts[worst.label] ?? 0).toLocaleString('en')} training images`);
     }
+    const scaled = (x) => (x == null ? null : 100 * x);
+    add('calibration error', scaled(ece(run())), scaled(ece(against())), 'score minus share of right answers');
     $('cards').replaceChildren(...(made.length ? made
       : [element('p', NO_RECORD, { class: 'missing' })]));
+    const facts = [];
+    const steps = Object.values(run().validation)[0]?.[0];
+    if (steps?.length) facts.push(`Last validation: epoch ${steps[steps.length - 1]}.`);
+    if (run().started) facts.push(`Training began on ${run().started}.`);
+    $('when').textContent = facts.join(' ');
   }
 
   function groups() {
@@ -148,8 +173,19 @@
     present('groups');
     const other = against() && groupAccuracy(against(), state.rule);
     const names = Object.keys(mine);
+    const total = (list) => list.reduce((a, b) => a + b, 0);
+    // How many classes and training images a group has.
+    const size = (n) => {
+      const members = run().groups[state.rule][n] ?? run().counts.map((_, c) => c);
+      const images = total(members.map((c) => run().counts[c] ?? 0));
+      return [members.length, images].map((x) => x.toLocaleString('en'));
+    };
+    const label = (n) => {
+      const [classesOf, images] = size(n);
+      return isNarrow() ? n : `${n}<br>${classesOf} classes<br>${images} images`;
+    };
     const bars = (values, name, color) => ({
-      type: 'bar', name, x: names, y: values, marker: { color },
+      type: 'bar', name: short(name, 40), x: names.map(label), y: values, marker: { color },
       texttemplate: '%{y:.1f}', cliponaxis: false,
       textposition: other && isNarrow() ? 'none' : 'outside',
       hovertemplate: '%{x}: %{y:.2f} %<extra></extra>',
@@ -161,9 +197,9 @@
       showlegend: Boolean(other), bargap: 0.35,
     });
     $('groups-table').replaceChildren(table(
-      ['group', run().name, ...(other ? [against().name, 'difference'] : [])],
-      names.map((n) => [n, mine[n].toFixed(2), ...(other
-        ? [other[n]?.toFixed(2) ?? '–', signed(other[n] == null ? null : mine[n] - other[n])]
+      ['group', 'classes', 'training images', run().name, ...(other ? [against().name, 'difference'] : [])],
+      names.map((n) => [n, ...size(n), mine[n]?.toFixed(2) ?? '–', ...(other
+        ? [other[n]?.toFixed(2) ?? '–', signed(other[n] == null || mine[n] == null ? null : mine[n] - other[n])]
         : [])])));
     return undefined;
   }
@@ -198,7 +234,7 @@
     };
     const traces = [];
     if (order.length <= CLASS_BARS) {
-      traces.push({ type: 'bar', marker: { color: COLORS[0] }, ...shared });
+      traces.push({ type: 'bar', marker: { color: '#9dbcd8' }, ...shared });
     } else {
       traces.push({ mode: 'markers', marker: { color: COLORS[0], size: 3, opacity: 0.35 }, ...shared });
       const reach = Math.max(Math.round(order.length / 60), 3);
@@ -211,14 +247,14 @@
     }
     traces.push({
       mode: 'lines', name: 'training images', x: ranks, y: order.map((c) => r.counts[c]),
-      yaxis: 'y2', line: { color: '#5a6675', width: 1.5, shape: 'hv', dash: 'dot' },
+      yaxis: 'y2', line: { color: COLORS[3], width: 2.5, shape: 'hvh' },
       hoverinfo: 'skip',
     });
     const few = order.length <= 30;
     draw('classes', traces, {
       xaxis: {
         title: { text: few ? '' : 'class by rank of train count' },
-        ...(few ? { tickvals: ranks, ticktext: order.map((c) => r.classes[c] ?? c) } : {}),
+        ...(few ? { tickvals: ranks, ticktext: order.map((c) => short(String(r.classes[c] ?? c))) } : {}),
       },
       yaxis: { title: { text: compares ? 'difference (points)' : 'accuracy (%)' },
         ...(compares ? { zeroline: true, zerolinecolor: '#1d2733' } : { range: [0, 102] }) },
@@ -462,12 +498,16 @@
 
   const names = report.runs.map((r) => r.name);
   $('run').replaceChildren(...names.map((n, i) => element('option', n, { value: i })));
-  $('against').replaceChildren(element('option', 'none', { value: -1 }),
-    ...names.map((n, i) => element('option', n, { value: i })));
+  function others() {
+    if (state.against === state.run) state.against = -1;
+    $('against').replaceChildren(element('option', 'none', { value: -1 }),
+      ...names.map((n, i) => element('option', n, { value: i })).filter((_, i) => i !== state.run));
+    $('against').value = state.against;
+  }
   $('against-label').hidden = names.length < 2;
   if (names.length < 2) $('against-label').style.display = 'none';
 
-  $('run').addEventListener('change', (e) => { state.run = Number(e.target.value); options(); show(); });
+  $('run').addEventListener('change', (e) => { state.run = Number(e.target.value); others(); options(); show(); });
   $('against').addEventListener('change', (e) => {
     state.against = Number(e.target.value); show();
   });
@@ -490,6 +530,7 @@
     $('class-error').hidden = false;
   });
 
+  others();
   options();
   await show();
   $('status').remove();

@@ -344,6 +344,15 @@ tr.ours td { background: #eef4fa; font-weight: 600; }
        text-align: left; line-height: 0; background: #e6ebf0; }
 .bar span { display: inline-block; height: 100%; background: #4878a8; }
 code { font-size: .85rem; }
+@media (max-width: 600px) {
+  body { margin: 1rem auto; padding: 0 .6rem; }
+  th, td { padding: .3rem .45rem; }
+  /* Method and accuracy fit; the rest is to the right. */
+  .bar, th:nth-child(1), td:nth-child(1), th:nth-child(3), td:nth-child(3) {
+    display: none;
+  }
+  td:nth-child(2) { max-width: 11rem; overflow-wrap: anywhere; white-space: normal; }
+}
 </style></head><body>
 <h1>Measured results</h1>
 <p>{{ note }}</p>

@@ -148,7 +148,11 @@ def summary_table(columns: Dict[Column, Runs]) -> str:
     """
     pairs = [(DEFAULT, rival) for rival in RIVALS]
     pairs.append((f'late_{MARGIN[len("margin_") :]}', MARGIN))
-    header = ['regime', DEFAULT, *(f'{a} - {b}' for a, b in pairs)]
+    header = [
+        *('regime', 'default', 'W adds'),
+        *(f'- {rival}' for _, rival in pairs[1:-1]),
+        "W adds to the paper's margin",
+    ]
     lines = [header, ['---'] * len(header)]
     for (regime, validation), runs in columns.items():
         if validation or DEFAULT not in runs:

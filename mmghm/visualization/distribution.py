@@ -10,6 +10,8 @@ from mmghm.datasets.statistics import gini, imbalance_factor
 from mmghm.evaluation.groups import group_classes
 from mmghm.models.losses.gradient_histogram import region_weight
 
+from .names import abbreviate
+
 # Head to tail; told apart by colour-blind readers too.
 GROUP_COLORS = ('#1f5f99', '#3b9a8f', '#d98e04', '#b3402a')
 # Up to so many classes each has its name.
@@ -174,7 +176,10 @@ def _name_classes(
 ) -> None:
     """Label the axis of the classes."""
     if len(order) <= NAMED_CLASSES:
-        names = [str(class_names[i]) if class_names else str(i) for i in order]
+        names = [
+            abbreviate(str(class_names[i]) if class_names else str(i), 24)
+            for i in order
+        ]
         longest = max(map(len, names))
         axes.set_xticks(
             range(len(order)), names, rotation=60 if longest > 5 else 0

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from mmghm.models.losses.gradient_histogram import region_weight
 
+from .names import abbreviate
+
 HISTOGRAM_COLOR = '#4878a8'
 WEIGHT_COLOR = '#c44e30'
 
@@ -77,6 +79,7 @@ def draw_histograms(
     limits = np.nanmin(shown.numpy()) / 2, np.nanmax(shown.numpy()) * 2
     for place, (label, axes) in enumerate(zip(chosen, panels)):
         name = class_names[label] if class_names else str(label)
+        name = abbreviate(name, 30)
         axes.set_title(f'{name} ({int(counts[label])} images)', fontsize=10)
         axes.stairs(
             examples[label].numpy().clip(0.5),
@@ -116,6 +119,17 @@ def draw_histograms(
         twin.axhline(1, color=WEIGHT_COLOR, linewidth=0.7, linestyle=':')
         twin.set_yscale('log')
         twin.set_ylim(*limits)
+        if place == 0:
+            twin.annotate(
+                'W = 1: as without weights',
+                (0.98, 1),
+                xycoords=('axes fraction', 'data'),
+                xytext=(0, 2),
+                textcoords='offset points',
+                ha='right',
+                fontsize=7,
+                color=WEIGHT_COLOR,
+            )
         last = place % columns == columns - 1 or place == len(chosen) - 1
         twin.tick_params(
             axis='y', which='both', colors=WEIGHT_COLOR, labelright=last
@@ -129,6 +143,14 @@ def draw_histograms(
     for axes in list(panels)[len(chosen) :]:
         axes.set_axis_off()
     figure.suptitle(title or 'Gradient-norm histograms, head to tail')
+    figure.supxlabel(
+        'Bars at the left: examples that are learned, where a well-fitted '
+        'class has nearly all. Bars at the right: examples that are not.\n'
+        'Points above the dotted line count more than one example, points '
+        'below it less.',
+        fontsize=8,
+        color='#555555',
+    )
     return figure
 
 

@@ -8,10 +8,13 @@ import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
 
+import cv2
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from mmengine.registry import DATASETS, DefaultScope
 
 from mmghm.datasets import ImageTable, find_own_images, table_classes
 
@@ -233,3 +236,13 @@ def test_an_unknown_class_is_named(tmp_path):
         ImageTable(
             'val.csv', str(tmp_path), classes_from='train.csv', pipeline=[]
         )
+
+
+def test_class_folders_of_webp_images(tmp_path):
+    image = np.zeros((8, 8, 3), np.uint8)
+    for name in ('a', 'b'):
+        (tmp_path / 'train' / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / f'train/{name}/0.webp'), image)
+    found = find_own_images(str(tmp_path))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        assert len(DATASETS.build(dict(found.train, pipeline=[]))) == 2

@@ -88,6 +88,33 @@ def test_a_killed_worker_restarts_all_from_the_last_checkpoint(
     assert_same(tmp_path, two_processes)
 
 
+def test_workers_that_outlive_torchrun_keep_their_folder(
+    tmp_path, two_processes
+):
+    process = launch(tmp_path, 2)
+    deadline = time.time() + 200
+    while not (tmp_path / 'epoch_1.pth').exists():
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.001)
+    workers = workers_of(process.pid)
+    assert len(workers) == 2
+    for worker in workers:
+        # Slow ones, which would write again later.
+        os.kill(worker, signal.SIGSTOP)
+    process.kill()
+    process.wait()
+    try:
+        again = launch(tmp_path, 2, '--resume')
+        assert again.wait(200) != 0
+        log = Path(f'{tmp_path}.log').read_text()
+        assert f'{tmp_path} belongs to a run that is still alive' in log
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+    finish(launch(tmp_path, 2, '--resume'), tmp_path)
+    assert_same(tmp_path, two_processes)
+
+
 def test_two_hosts_with_one_process_each(tmp_path, two_processes):
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))

@@ -58,6 +58,7 @@ from mmghm.evaluation import group_classes
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.utils.options import merge_options
 from mmghm.visualization.distribution import draw_class_distribution
+from mmghm.visualization.names import abbreviate
 
 
 def statistics_table(counts: np.ndarray, rule: str) -> Table:
@@ -100,7 +101,7 @@ def draw_samples(
     }
     groups = {name: members for name, members in groups.items() if len(members)}
     figure = Figure(
-        figsize=(1.3 * args.images + 0.8, 1.6 * len(groups)),
+        figsize=(1.3 * args.images + 0.8, 1.75 * len(groups) + 0.3),
         layout='constrained',
     )
     panels = figure.subplots(len(groups), args.images, squeeze=False)
@@ -121,7 +122,8 @@ def draw_samples(
                 continue
             image = raw_image(dataset, int(index))
             axes.imshow(image, cmap='gray' if image.ndim == 2 else None)
-            axes.set_title(f'{names[label]} ({counts[label]})', fontsize=7)
+            name = abbreviate(names[label], 16)
+            axes.set_title(f'{name}\n{counts[label]:,} images', fontsize=7)
             if column == 0:
                 axes.text(
                     *(-0.12, 0.5, group),

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Optional
@@ -28,7 +29,8 @@ from .class_counts_hook import CLASS_COUNTS_KEY
 class RunRecordHook(Hook):
     """Write ``record/`` in the work dir, a few files that stay small.
 
-    - ``run.json``: class names and train counts, versions, device, ranks.
+    - ``run.json``: class names and train counts, versions, device, ranks,
+      when training began.
     - ``histograms_{step}.npz``: of each ``GHMCWAPLoss`` the examples per
       region (C, N), their edges (C, N+1) and the weights of eq. (1) (C, N),
       float32, after an epoch; under an iteration-based loop at validations,
@@ -77,6 +79,7 @@ class RunRecordHook(Hook):
             device=torch.cuda.get_device_name(device)
             if device.type == 'cuda'
             else f'{platform.machine()}, {os.cpu_count()} cores',
+            started=datetime.now().astimezone().strftime('%Y-%m-%d %H:%M %Z'),
             world_size=runner.world_size,
             seed=runner.seed,
         )

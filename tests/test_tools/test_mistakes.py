@@ -1,0 +1,276 @@
+"""What users get wrong is answered by one line and exit code 2."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ..conftest import ROOT
+
+DIGITS = 'ghm_cwap/resnet8_digits_lt'
+LOSS = 'model.head.loss'
+NO_NETWORK = dict(
+    http_proxy='http://127.0.0.1:9', https_proxy='http://127.0.0.1:9'
+)
+
+
+def call(tool, *args, cwd, **env):
+    return subprocess.run(
+        [sys.executable, str(ROOT / f'tools/{tool}'), *map(str, args)],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def options(*pairs):
+    return ('--cfg-options', *pairs)
+
+
+MISTAKES = {
+    'misspelt cell': (
+        ['ghm_cwpa/resnet8_digits_lt'],
+        'no config ghm_cwpa/resnet8_digits_lt; did you mean '
+        'ghm_cwap/resnet8_digits_lt?',
+    ),
+    'misspelt file': (
+        ['configs/ghm_cwap/resnet8_digit_lt.py'],
+        'did you mean ghm_cwap/resnet8_digits_lt?',
+    ),
+    'missing file': (['nowhere.py'], 'no config nowhere.py'),
+    'broken file': (['broken.py'], 'cannot read the config broken.py: '),
+    'class counts': (
+        [DIGITS, *options('train_dataloader.dataset.class_counts=[9000,1]')],
+        'class_counts',
+    ),
+    'different numbers': (
+        [DIGITS, *options(f'{LOSS}.num_classes=12')],
+        'numbers of classes differ: model.head.num_classes=10, '
+        'model.head.loss.num_classes=12',
+    ),
+    'no classes': (
+        [DIGITS, *options('model.head.num_classes=0')],
+        'model.head.num_classes must be an integer of at least 1, got 0',
+    ),
+    'a word for a number': (
+        [DIGITS, *options(f'{LOSS}.num_classes=ten')],
+        "model.head.loss.num_classes must be an integer of at least 1, got 'ten'",
+    ),
+    'a wrong number in the loss': (
+        [DIGITS, *options(f'{LOSS}.alpha=-1')],
+        'alpha',
+    ),
+    'unknown loss': (
+        [DIGITS, *options(f'{LOSS}.type=GHMCWAPLos')],
+        'GHMCWAPLos is not in the',
+    ),
+    'unknown argument': (
+        [DIGITS, *options('model.backbone.dpeth=8')],
+        "unexpected keyword argument 'dpeth'; is it misspelt",
+    ),
+    'work dir': (
+        [DIGITS, '--work-dir', 'file/run'],
+        'cannot write into the work dir file/run (Not a directory); choose '
+        'another with --work-dir',
+    ),
+    'damaged checkpoint': (
+        [DIGITS, '--resume', 'broken.pth'],
+        'broken.pth is no complete checkpoint',
+    ),
+    'missing checkpoint': (
+        [DIGITS, '--resume', 'none.pth'],
+        'no checkpoint none.pth',
+    ),
+    'option without =': (
+        [DIGITS, *options('train_cfg.max_epochs')],
+        "--cfg-options takes key=value, got 'train_cfg.max_epochs'",
+    ),
+    'unknown top-level key': (
+        [DIGITS, *options('trian_cfg.max_epochs=2')],
+        "--cfg-options trian_cfg.max_epochs: no config has 'trian_cfg' at its "
+        'top; did you mean train_cfg?',
+    ),
+    'CIFAR without a network': (
+        ['ghm_cwap/resnet8_cifar10_lt'],
+        'cannot download CIFAR10',
+    ),
+    'weights without a network': (
+        ['own_data/resnet50', *options('train_dataloader.num_workers=0')],
+        'PRETRAINED=none begins with random weights',
+    ),
+}
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory, class_folders):
+    folder = tmp_path_factory.mktemp('mistakes')
+    (folder / 'file').write_text('')
+    (folder / 'broken.py').write_text('model = dict(\n')
+    (folder / 'broken.pth').write_bytes(b'PK\x03\x04' + bytes(100))
+    (folder / 'data').mkdir()
+    (folder / 'data/own').symlink_to(class_folders)
+    return folder
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_line_and_exit_code_2(mistake, place, tmp_path):
+    args, message = MISTAKES[mistake]
+    env = {k: '' for k in ('CIFAR10_FOLDER', 'PRETRAINED', 'DATA_ROOT')}
+    env = {**NO_NETWORK, 'TORCH_HOME': str(tmp_path)}
+    if '--work-dir' not in args:
+        args = [*args, '--work-dir', str(tmp_path / 'run')]
+    done = call('train.py', *args, cwd=place, **env)
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert message in lines[-1], done.stderr
+    assert 'Traceback' not in done.stdout + done.stderr
+    # argparse puts the usage first; downloads and loaders may warn.
+    if 'usage:' not in done.stderr:
+        assert lines[-1].startswith('train.py: ')
+
+
+def test_a_traceback_where_it_is_asked_for(tmp_path):
+    done = call('train.py', 'nothing/nowhere', '--debug', cwd=tmp_path)
+    assert done.returncode == 1 and 'Traceback' in done.stderr
+
+
+def test_what_is_no_mistake_shows_where_it_came_from(tmp_path):
+    (tmp_path / 'defect.py').write_text(
+        'from mmengine.hooks import Hook\n'
+        'from mmengine.registry import HOOKS\n\n\n'
+        '@HOOKS.register_module()\n'
+        'class Defect(Hook):\n'
+        '    def before_train(self, runner):\n'
+        '        return [][0]\n'
+    )
+    (tmp_path / 'mine.py').write_text(
+        f"_base_ = 'mmghm::{DIGITS}.py'\n"
+        "custom_imports = dict(imports=['mmghm', 'defect'])\n"
+        "custom_hooks = [*_base_.custom_hooks, dict(type='Defect')]\n"
+    )
+    done = call('train.py', 'mine.py', cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert 'Traceback' in done.stderr and 'return [][0]' in done.stderr
+
+
+def test_a_refused_checkpoint_when_testing(tmp_path):
+    (tmp_path / 'broken.pth').write_bytes(b'PK\x03\x04' + bytes(100))
+    done = call('test.py', DIGITS, 'broken.pth', cwd=tmp_path)
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith('test.py: broken.pth is no complete checkpoint')
+    )
+
+
+def test_a_setting_that_nothing_reads_is_told(tmp_path):
+    done = call(
+        'train.py',
+        DIGITS,
+        *options('train_cfg.max_epochs=1', 'env_cfg.cudnn_bench=True'),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        '--cfg-options env_cfg.cudnn_bench: the config has no such setting, '
+        'and perhaps nothing reads it; did you mean cudnn_benchmark?'
+    ) in done.stderr
+
+
+def test_the_console_is_short_and_the_file_is_whole(tmp_path):
+    done = call(
+        'train.py', DIGITS, *options('train_cfg.max_epochs=2'), cwd=tmp_path
+    )
+    shown = done.stdout + done.stderr
+    assert done.returncode == 0, shown
+    before = shown[: shown.index('Epoch(train)')]
+    assert before.count('\n') < 24, before
+    for absent in ('MultiScale', 'NormalInit', 'Hooks will', 'FileClient'):
+        assert absent not in shown
+    validation = re.search(r'Epoch\(val\).*', shown)[0]
+    assert re.fullmatch(
+        r'Epoch\(val\) \[2\]\[3/3\]  overall [\d.]+  macro [\d.]+  worst class '
+        r'[\d.]+  many [\d.]+  medium [\d.]+  few [\d.]+  rare [\d.]+',
+        validation,
+    )
+    (log,) = (tmp_path / f'work_dirs/{DIGITS}').glob('*/*.log')
+    whole = log.read_text()
+    for part in ('System environment', 'Hooks will', 'group/kang/few/top1'):
+        assert part in whole
+
+
+def test_a_terminal_shows_the_time_left(tmp_path):
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / 'tools/train.py'), DIGITS]
+        + [
+            *options(
+                'train_cfg.max_epochs=3', 'default_hooks.logger.interval=9'
+            )
+        ],
+        cwd=tmp_path,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, 'TERM': 'xterm', 'COLUMNS': '120'},
+    )
+    os.close(slave)
+    shown, deadline = b'', time.time() + 200
+    while time.time() < deadline:
+        if select.select([master], [], [], 1)[0]:
+            try:
+                shown += os.read(master, 65536)
+            except OSError:
+                break
+    assert process.wait(60) == 0
+    text = re.sub(r'\x1b\[[\d;?]*[a-zA-Z]', '', shown.decode())
+    assert re.search(r'epoch 3/3 .* left \d+:\d+:\d+', text), text[-3000:]
+    assert 'overall' in text and 'Traceback' not in text
+
+
+TOOLS = sorted(
+    path.relative_to(ROOT / 'tools').as_posix()
+    for folder in ('', 'analysis', 'dataset_converters')
+    for path in (ROOT / 'tools' / folder).glob('[!_]*.py')
+)
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help_does_not_wait_for_torch(tool, tmp_path):
+    # A torch that cannot be imported, in place of a clock.
+    (tmp_path / 'torch.py').write_text('raise RuntimeError("imported")')
+    done = call(tool, '--help', cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert 'Example' in done.stdout
+
+
+def test_the_package_names_its_tools(tmp_path):
+    (tmp_path / 'torch.py').write_text('raise RuntimeError("imported")')
+
+    def module(*args):
+        return subprocess.run(
+            [sys.executable, '-m', 'mmghm', *args],
+            cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': f'{tmp_path}:{ROOT}'},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    shown = module('--help').stdout
+    for line in (
+        r'train +Train a model\.',
+        r'doctor +Say what is wrong with an installation\.',
+    ):
+        assert re.search(line, shown)
+    assert re.fullmatch(r'mmghm \d+\.\d+\.\d+\n', module('--version').stdout)
+    assert '--resume' in module('train', '--help').stdout
+    wrong = module('trian')
+    assert wrong.returncode == 2 and 'train' in wrong.stderr
