@@ -351,7 +351,7 @@ code { font-size: .85rem; }
   .bar, th:nth-child(1), td:nth-child(1), th:nth-child(3), td:nth-child(3) {
     display: none;
   }
-  td:nth-child(2) { max-width: 11rem; overflow-wrap: anywhere; white-space: normal; }
+  table { font-size: .82rem; }
 }
 </style></head><body>
 <h1>Measured results</h1>

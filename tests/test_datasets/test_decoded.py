@@ -140,12 +140,12 @@ def weights(runner):
 @pytest.mark.parametrize('augments', [None, dict(type='Mixup', alpha=0.8)])
 def test_trains_and_resumes(tmp_path, augments):
     mixed = {'model.train_cfg': dict(augments=augments)} if augments else {}
-    whole = Runner.from_cfg(decoded_cfg(tmp_path / 'whole', 4, **mixed))
+    cfg = decoded_cfg(tmp_path / 'whole', 4, **mixed)
+    cfg.default_hooks.checkpoint.max_keep_ckpts = -1
+    whole = Runner.from_cfg(cfg)
     whole.train()
-    runner = Runner.from_cfg(decoded_cfg(tmp_path / 'part', 2, **mixed))
-    runner.train()
     cfg = decoded_cfg(tmp_path / 'part', 4, resume=True, **mixed)
-    cfg.load_from = str(tmp_path / 'part/epoch_2.pth')
+    cfg.load_from = str(tmp_path / 'whole/epoch_2.pth')
     resumed = Runner.from_cfg(cfg)
     with safe_checkpoints():
         resumed.train()

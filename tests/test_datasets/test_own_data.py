@@ -21,10 +21,17 @@ from mmghm.datasets import ImageTable, find_own_images, table_classes
 from ..conftest import ROOT
 
 
-def train(folder, data_root, *options, pretrained='none', **variables):
+def train(
+    folder, data_root, *options, pretrained='none', work_dir='run', **variables
+):
     """Call the tool as docs/own_data.md says, for a short training."""
     command = [sys.executable, '-m', 'mmghm', 'train', 'own_data/resnet50']
-    command += ['--work-dir', 'run', '--cfg-options', 'train_cfg.max_epochs=1']
+    command += [
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+    ]
     command += ['model.backbone.depth=18', 'model.head.in_channels=512']
     command += ['param_scheduler=None', 'val_dataloader.num_workers=1']
     command += ['train_dataloader.num_workers=1', *options]
@@ -148,7 +155,9 @@ def test_begins_with_a_checkpoint(class_folders, tmp_path):
         if key.startswith('backbone.')
     }
     torch.save(backbone, tmp_path / 'backbone.pth')
-    done = train(tmp_path, class_folders, pretrained='backbone.pth')
+    done = train(
+        tmp_path, class_folders, pretrained='backbone.pth', work_dir='second'
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert 'load model from: backbone.pth' in done.stdout + done.stderr
     assert 'The model and loaded state dict' not in done.stdout + done.stderr
@@ -156,7 +165,7 @@ def test_begins_with_a_checkpoint(class_folders, tmp_path):
 
 def test_says_what_it_looks_for(tmp_path):
     done = train(tmp_path, 'nowhere')
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert 'nowhere holds neither train.csv, train.parquet' in done.stderr
 
 

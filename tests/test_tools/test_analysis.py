@@ -109,7 +109,7 @@ def test_plot_histograms(trained, tmp_path):
 def test_plot_histograms_names_what_is_wrong(trained, run, options, error):
     checkpoint = trained / run / 'epoch_2.pth'
     done = call('plot_histograms', checkpoint, '--out', 'x.png', *options)
-    assert done.returncode == 1 and error in done.stderr
+    assert done.returncode == 2 and error in done.stderr
 
 
 def test_compare_runs(trained, tmp_path):

@@ -99,7 +99,7 @@ def download(tool, mini, tmp_path, monkeypatch):
         data_root = str(tmp_path / 'data')
         args = ['download.py', 'places_lt', '--data-root', data_root, *options]
         monkeypatch.setattr(sys, 'argv', args)
-        tool.main()
+        tool.main(tool.parse_args())
 
     return main
 
@@ -272,4 +272,4 @@ def test_lists_of_class_folders(tmp_path):
 
 def test_images_without_files_make_no_list(tmp_path):
     done = make_list('ghm_cwap/resnet8_digits_lt', tmp_path / 'a.txt')
-    assert done.returncode == 1 and 'are no files' in done.stderr
+    assert done.returncode == 2 and 'are no files' in done.stderr

@@ -120,7 +120,7 @@ def test_two_at_a_time_by_whole_batches(tmp_path):
         os.stat(end).st_mtime for end in ends
     )
     code, output = finish(tmp_path, '--jobs', '0')
-    assert code == 1 and '--jobs must be at least 1' in output
+    assert code == 2 and '--jobs must be at least 1' in output
 
 
 def test_runs_on_a_cluster(tmp_path):
@@ -135,7 +135,7 @@ def test_dry_run_and_bad_names(tmp_path):
     assert code == 0 and '2 to run' in output
     assert not (tmp_path / 'results').exists()
     code, output = finish(tmp_path, '--datasets', 'cifar10')
-    assert code == 1 and 'has the datasets digits' in output
+    assert code == 2 and 'has the datasets digits' in output
 
 
 def test_identity_follows_settings_and_seed():
