@@ -124,9 +124,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
         return doctor()
     path = found[tool]
     sys.argv = [str(path), *arguments[1:]]
-    # Imported so far without what takes seconds: now in full.
-    for name in [n for n in sys.modules if n.partition('.')[0] == 'mmghm']:
-        del sys.modules[name]
+    if 'mmghm.registry' not in sys.modules:
+        # Imported so far without what takes seconds: now in full.
+        for name in [n for n in sys.modules if n.partition('.')[0] == 'mmghm']:
+            del sys.modules[name]
     # As a script finds the modules beside it.
     sys.path.insert(0, str(path.parent))
     runpy.run_path(str(path), run_name='__main__')

@@ -79,6 +79,9 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
         Args:
             step (int): Steps done.
             base (float): Initial learning rate of the parameter group.
+
+        Returns:
+            float: In [0, 1].
         """
         raise NotImplementedError
 

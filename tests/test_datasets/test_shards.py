@@ -98,7 +98,7 @@ def test_the_list_can_be_made_again(folder, tmp_path):
     printed = run(
         *('make', folder / 'train.txt', tmp_path / 'again'),
         *('--data-root', folder),
-        code=1,
+        code=2,
     )
     assert 'exists already' in printed
 
@@ -283,7 +283,7 @@ def test_other_files_are_not_packed(tmp_path):
     printed = run(
         *('make', tmp_path / 'a.txt', tmp_path / 'out'),
         *('--data-root', tmp_path),
-        code=1,
+        code=2,
     )
     assert 'scan.tiff is none of .jpg' in printed
 

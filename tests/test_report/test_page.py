@@ -67,7 +67,9 @@ def test_draws_every_figure(view, small):
     ):
         assert page.locator(f'#{figure} svg.main-svg').count() > 0, figure
     assert 'GHMCWAPLoss' in page.locator('#settings').inner_text()
-    assert page.locator('#cards .card').count() == 7
+    # Overall, macro, worst class, calibration; the groups have a chart.
+    assert page.locator('#cards .card').count() == 4
+    assert 'epoch' in page.locator('#when').inner_text()
 
 
 def test_the_slider_answers_to_keys(view, small):
@@ -104,7 +106,10 @@ def test_compares_two_runs(view, small):
     page.select_option('#against', label='theirs')
     page.wait_for_function("document.getElementById('groups').data.length == 2")
     assert title_of(page, 'groups') == ['ours', 'theirs']
-    assert 'points' in page.locator('#cards').inner_text()
+    assert 'points against theirs' in page.locator('#cards').inner_text()
+    # A run is not compared with itself.
+    shown = page.locator('#against option').all_inner_texts()
+    assert sorted(shown) == ['none', 'theirs']
     assert 'difference' in title_of(page, 'classes')
     page.click('summary >> nth=0')
     assert 'difference' in page.locator('#groups-table').inner_text()

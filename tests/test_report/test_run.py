@@ -10,14 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmghm.engine import RunRecordHook
 from mmghm.evaluation import reliability
 from mmghm.report.page import read_runs
-from mmghm.report.payload import EXAMPLES_RANGE, evaluation, histograms
-from mmghm.report.run import read_run
+from mmghm.report.payload import (
+    EXAMPLES_RANGE,
+    evaluation,
+    histograms,
+    settings,
+)
+from mmghm.report.run import Run, read_run
+from mmghm.visualization.names import abbreviate
 
 from ..conftest import ROOT
 
@@ -54,7 +61,7 @@ def test_runs_of_one_name_are_told_apart(make_run):
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     command = [sys.executable, str(ROOT / 'tools/report.py'), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f'{tmp_path} is no work dir of a run' in done.stderr
 
 
@@ -162,3 +169,28 @@ def test_an_iteration_based_run_is_recorded(digits_cfg):
 def test_max_records_is_checked():
     with pytest.raises(ValueError, match='max_records must be at least 1'):
         RunRecordHook(max_records=0)
+
+
+def test_settings_are_brief():
+    dataset = dict(
+        type='CustomDataset',
+        _scope_='mmghm',
+        metainfo=dict(classes=['a'] * 121),
+        supercategories=list('abcdefghijk'),
+    )
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    rows = dict(settings(Run('run', cfg)))
+    assert rows['dataset'] == (
+        "CustomDataset(supercategories=['a', 'b', 'c', … 11 in all])"
+    )
+
+
+def test_names_that_fit():
+    assert abbreviate('short') == 'short'
+    assert abbreviate('Acartia_clausi_copepodite_4') == 'Acartia_c…podite_4'
+    assert len(abbreviate('x' * 100, 18)) == 18
+    # No formula for matplotlib.
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set_title(abbreviate('price_$5_to_$10', 30))
+    figure.canvas.draw()

@@ -23,6 +23,7 @@ from mmghm.datasets.official import (
     counts_hash,
     verify,
 )
+from mmghm.utils.errors import UserError
 
 from ..conftest import ROOT, load_tool
 
@@ -105,7 +106,7 @@ def download(tool, mini, tmp_path, monkeypatch):
 
 
 def test_downloads_and_verifies(download, mini, capsys):
-    with pytest.raises(SystemExit, match=r'not complete in .*Places_LT_train'):
+    with pytest.raises(UserError, match=r'not complete in .*Places_LT_train'):
         download('--verify')
     download()
     printed = capsys.readouterr().out
@@ -125,7 +126,7 @@ def test_what_differs_is_named(download, tmp_path, capsys):
     (folder / 'val/a/3.jpg').unlink()
     (folder / 'Places_LT_train.txt').write_text(lines(TRAIN[1:]))
     capsys.readouterr()
-    with pytest.raises(SystemExit, match='is not the set that is known'):
+    with pytest.raises(UserError, match='is not the set that is known'):
         download('--verify')
     printed = ' '.join(capsys.readouterr().out.split())
     for fault in (
