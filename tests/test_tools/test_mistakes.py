@@ -239,7 +239,7 @@ TOOLS = sorted(
     path.relative_to(ROOT / 'tools').as_posix()
     for folder in ('', 'analysis', 'dataset_converters')
     for path in (ROOT / 'tools' / folder).glob('[!_]*.py')
-)
+) + ['benchmarks/render.py', 'benchmarks/run.py']
 
 
 @pytest.mark.parametrize('tool', TOOLS)

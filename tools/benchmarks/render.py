@@ -6,6 +6,14 @@ Example:
 """
 
 import argparse
+
+if __name__ == '__main__':
+    # Before the imports that take seconds, so that --help answers at once.
+    argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+
 import csv
 import json
 import re
@@ -244,10 +252,6 @@ def fill(text: str, name: str, content: str) -> str:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
     pages = {page: page.read_text() for page in PAGES}
     for name, content in blocks().items():
         if not any(f'<!-- begin: {name} -->' in t for t in pages.values()):

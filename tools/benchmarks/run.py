@@ -11,11 +11,7 @@ Examples:
 """
 
 import argparse
-from importlib import import_module
 from pathlib import Path
-
-import torch
-from harness import RESULTS, write
 
 BENCHMARKS = (
     'losses',
@@ -46,10 +42,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--device',
         choices=['cpu', 'cuda'],
-        default='cuda' if torch.cuda.is_available() else 'cpu',
         help='default: the GPU if there is one',
     )
-    parser.add_argument('--out', type=Path, default=RESULTS)
+    parser.add_argument(
+        '--out', type=Path, help='folder; default: results/performance'
+    )
     parser.add_argument(
         '--quick',
         action='store_true',
@@ -59,20 +56,33 @@ def parse_args() -> argparse.Namespace:
     unknown = set(args.benchmarks) - set(BENCHMARKS)
     if unknown:
         parser.error(f'unknown: {", ".join(sorted(unknown))}')
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error('--device cuda: torch finds no GPU')
     return args
 
 
-def main() -> None:
-    args = parse_args()
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+from importlib import import_module
+
+import torch
+from harness import RESULTS, write
+
+from mmghm.utils.errors import UserError, one_line_errors
+
+
+def main(args: argparse.Namespace) -> None:
+    has_gpu = torch.cuda.is_available()
+    args.device = args.device or ('cuda' if has_gpu else 'cpu')
+    if args.device == 'cuda' and not has_gpu:
+        raise UserError('--device cuda: torch finds no GPU')
     for name in args.benchmarks:
         if name in CPU_ONLY and args.device != 'cpu':
             continue
         found = import_module(name).main(args.device, args.quick)
         for table, rows in found.items():
-            write(f'{table}_{args.device}', rows, args.out)
+            write(f'{table}_{args.device}', rows, args.out or RESULTS)
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors('run.py', debug=False):
+        main(ARGS)
