@@ -1,10 +1,12 @@
 """Checkpoint files: written whole or not at all, checked, read without risk."""
 
+import hashlib
 import os
 import os.path as osp
 import pickle
 import re
 import struct
+import uuid
 import warnings
 import zipfile
 from contextlib import contextmanager
@@ -61,14 +63,17 @@ class AtomicLocalBackend(LocalBackend):
             OSError: If it cannot be written (a full disk); what was there
                 before is left as it was.
         """
-        mkdir_or_exist(osp.dirname(filepath))
-        partial = f'{filepath}.partial'
+        folder = osp.dirname(osp.abspath(filepath))
+        mkdir_or_exist(folder)
+        # A name of its own, lest two writers share one.
+        partial = f'{filepath}.{uuid.uuid4().hex}.partial'
         try:
             with open(partial, 'wb') as file:
                 file.write(obj)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, filepath)
+            _sync_folder(folder)
         except OSError as error:
             if osp.exists(partial):
                 os.remove(partial)
@@ -81,6 +86,15 @@ class AtomicLocalBackend(LocalBackend):
 
 
 register_backend(ATOMIC, AtomicLocalBackend)
+
+
+def _sync_folder(folder: str) -> None:
+    """Let the new name survive a power cut, too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_complete(path: str) -> None:
@@ -117,25 +131,34 @@ def check_complete(path: str) -> None:
         raise CheckpointError(f'{path} is damaged: wrong checksum of {damaged}')
 
 
-def complete_checkpoints(folder: Union[str, os.PathLike]) -> Iterator[str]:
+def complete_checkpoints(
+    folder: Union[str, os.PathLike], template: Optional[str] = None
+) -> Iterator[str]:
     """Go through a run's complete checkpoints, the newest first.
 
     Damaged ones are left out with a warning.
 
     Args:
-        folder (Union[str, os.PathLike]): Work dir of the run.
+        folder (Union[str, os.PathLike]): Where the run saves.
+        template (Optional[str]): ``filename_tmpl`` of the run's
+            ``CheckpointHook``, if it has one.
 
     Yields:
-        str: Path of ``epoch_N.pth`` or ``iter_N.pth``.
+        str: Path of ``epoch_N.pth`` or ``iter_N.pth``, or by the template.
     """
+    pattern = r'(?:epoch|iter)_(\d+)\.pth'
+    if template is not None:
+        before, _, after = template.partition('{}')
+        pattern = rf'{re.escape(before)}(\d+){re.escape(after)}'
     names = os.listdir(folder) if osp.isdir(folder) else []
-    found = [re.fullmatch(r'(epoch|iter)_(\d+)\.pth', name) for name in names]
-    paths = [osp.join(folder, match.string) for match in found if match]
-    paths = [path for path in paths if osp.isfile(path)]
-    # By time: a folder may hold both kinds.
+    found = [re.fullmatch(pattern, name) for name in names]
     number = {
-        path: int(re.findall(r'\d+', osp.basename(path))[0]) for path in paths
+        osp.join(folder, match.string): int(match[1])
+        for match in found
+        if match
     }
+    paths = [path for path in number if osp.isfile(path)]
+    # By time: a folder may hold both kinds.
     for path in sorted(
         paths, key=lambda p: (osp.getmtime(p), number[p]), reverse=True
     ):
@@ -147,13 +170,16 @@ def complete_checkpoints(folder: Union[str, os.PathLike]) -> Iterator[str]:
             yield path
 
 
-def checkpoint_to_resume(folder: str, path: Optional[str]) -> Optional[str]:
+def checkpoint_to_resume(
+    folder: str, path: Optional[str], template: Optional[str] = None
+) -> Optional[str]:
     """Choose the checkpoint that a run goes on from.
 
     Args:
-        folder (str): Work dir of the run.
+        folder (str): Where the run saves.
         path (Optional[str]): Checkpoint that was asked for, or None for the
             newest complete one.
+        template (Optional[str]): See :func:`complete_checkpoints`.
 
     Returns:
         Optional[str]: Its path; None if the folder has none.
@@ -164,7 +190,7 @@ def checkpoint_to_resume(folder: str, path: Optional[str]) -> Optional[str]:
         FileNotFoundError: If it does not exist.
     """
     if path is None:
-        return next(complete_checkpoints(folder), None)
+        return next(complete_checkpoints(folder, template), None)
     # Other schemes (https, s3) are up to their backends.
     if '://' in path:
         return path
@@ -202,19 +228,29 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
                 filename, map_location=map_location, weights_only=False
             )
         try:
-            return torch.load(
+            checkpoint = torch.load(
                 filename, map_location=map_location, weights_only=True
             )
         except pickle.UnpicklingError as error:
             raise CheckpointError(_distrust(filename, error)) from error
+        if isinstance(checkpoint, dict) and isinstance(
+            checkpoint.get('meta'), dict
+        ):
+            # A config's text, which Runner.resume would run as Python.
+            checkpoint['meta'].pop('config', None)
+        return checkpoint
 
     def load_url(filename: str, map_location: Any = None, **_: Any) -> Any:
-        folder = osp.join(torch.hub.get_dir(), 'checkpoints')
-        path = osp.join(folder, osp.basename(filename.partition('?')[0]))
+        path = osp.join(torch.hub.get_dir(), 'checkpoints', _cached(filename))
         if get_local_rank() == 0 and not osp.exists(path):
-            mkdir_or_exist(folder)
+            mkdir_or_exist(osp.dirname(path))
+            content = _content_hash(path)
             try:
-                torch.hub.download_url_to_file(filename, path)
+                torch.hub.download_url_to_file(filename, path, content)
+            except RuntimeError as error:
+                raise CheckpointError(
+                    f'{filename} is not what its name promises: {error}'
+                ) from error
             except OSError as error:
                 raise UserError(
                     f'cannot download {filename} ({error}); give a file or '
@@ -244,6 +280,25 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
     finally:
         for prefix, loader in before.items():
             register(prefixes=prefix, loader=loader, force=True)
+
+
+def _content_hash(path: str) -> Optional[str]:
+    """What torch's and OpenMMLab's names promise of the content's SHA-256."""
+    found = re.search(r'-([0-9a-f]{8})\.(?:pth|pt)$', path)
+    return found[1] if found else None
+
+
+def _cached(address: str) -> str:
+    """Where a download is kept, below the folder of all.
+
+    Two addresses may end in one name. One that has the content's hash in it
+    stays what PyTorch itself calls it.
+    """
+    name = osp.basename(address.partition('?')[0])
+    if _content_hash(name):
+        return name
+    whole = hashlib.sha256(address.encode()).hexdigest()[:16]
+    return osp.join(whole, name)
 
 
 def _distrust(filename: str, error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import os.path as osp
 from contextlib import contextmanager
 from typing import Any, Iterator
 from urllib.error import URLError
@@ -144,13 +145,26 @@ def resume_from_complete_checkpoint(cfg: Config) -> None:
 
     Raises:
         CheckpointError: If the one that ``load_from`` names is damaged.
+        UserError: If the run saves where no list of files can be had.
     """
     if not cfg.get('resume'):
         return
-    cfg.load_from = checkpoint_to_resume(cfg.work_dir, cfg.get('load_from'))
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    folder, out_dir = cfg.work_dir, saving.get('out_dir')
+    if out_dir:
+        # Where CheckpointHook saves then.
+        folder = osp.join(out_dir, osp.basename(cfg.work_dir.rstrip('/')))
+        if '://' in str(out_dir) and not cfg.get('load_from'):
+            raise UserError(
+                f'--resume cannot look for checkpoints in {folder}; name one: '
+                '--resume ADDRESS'
+            )
+    cfg.load_from = checkpoint_to_resume(
+        folder, cfg.get('load_from'), saving.get('filename_tmpl')
+    )
     if cfg.load_from is None:
         cfg.resume = False
-        print_log(f'Nothing to resume in {cfg.work_dir}: starting anew')
+        print_log(f'Nothing to resume in {folder}: starting anew')
 
 
 def prepare_cpu(cfg: Config) -> None:

@@ -60,7 +60,9 @@ def render(runs: Sequence[Run]) -> str:
         style=(folder / 'report.css').read_text(encoding='utf-8'),
         script=(folder / 'report.js').read_text(encoding='utf-8'),
         plotly=_packed(get_plotlyjs()),
-        payload=_packed(json.dumps(payload, separators=(',', ':'))),
+        payload=_packed(
+            json.dumps(payload, separators=(',', ':'), allow_nan=False)
+        ),
     )
     for name, text in parts.items():
         page = page.replace(f'/*{name}*/', text)

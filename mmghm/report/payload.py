@@ -252,14 +252,18 @@ def _byte(numbers: np.ndarray, limits: Sequence[float]) -> np.ndarray:
     return 1 + np.clip(place * 254, 0, 254).round()
 
 
-def _thin(steps: List[float], values: List[float]) -> List[List[float]]:
+def _thin(steps: List[float], values: List[float]) -> List[list]:
     """At most MAX_POINTS points of a curve, the last one among them."""
     if len(steps) > MAX_POINTS:
         places = np.linspace(0, len(steps) - 1, MAX_POINTS).round()
         chosen = places.astype(int).tolist()
         steps = [steps[i] for i in chosen]
         values = [values[i] for i in chosen]
-    return [steps, [float(f'{v:.5g}') for v in values]]
+    # JSON has neither NaN nor infinity; a gap says as much.
+    return [
+        steps,
+        [float(f'{v:.5g}') if math.isfinite(v) else None for v in values],
+    ]
 
 
 def _finite(numbers: np.ndarray) -> list:

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmghm.engine.work_dir import RECORD, RUN_FILE
+from mmghm.utils.literals import read_settings
 
 Curve = Tuple[List[float], List[float]]
 
@@ -21,7 +22,7 @@ class Run:
 
     Args:
         name (str): Shown name.
-        config (Config): Its settings.
+        config (Config): Its settings, as far as they are plain values.
         facts (Dict[str, Any]): Of ``record/run.json``; empty without it.
         train (Dict[str, Curve]): Logged figures of training by name, against
             the epoch (the iteration if epochs are not logged).
@@ -77,7 +78,9 @@ def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
             '*/vis_data/config.py nor a config. Give the folder that '
             'tools/train.py wrote (--work-dir, or work_dirs/METHOD/TASK)'
         )
-    config = Config.fromfile(str(configs[-1]), import_custom_modules=False)
+    # Written by MMEngine, or by whoever gave the folder away: not to be run.
+    text = configs[-1].read_text(encoding='utf-8', errors='replace')
+    config = Config(read_settings(text))
     train, validation = _read_scalars(work_dir)
     record = work_dir / RECORD
     facts = record / RUN_FILE

@@ -79,7 +79,7 @@ def draw_histograms(
     limits = np.nanmin(shown.numpy()) / 2, np.nanmax(shown.numpy()) * 2
     for place, (label, axes) in enumerate(zip(chosen, panels)):
         name = class_names[label] if class_names else str(label)
-        name = abbreviate(name, 30)
+        name = abbreviate(str(name), 30)
         axes.set_title(f'{name} ({int(counts[label])} images)', fontsize=10)
         axes.stairs(
             examples[label].numpy().clip(0.5),

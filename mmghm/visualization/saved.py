@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
-from mmengine.config import Config
+from mmengine.config import ConfigDict
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
 from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.models import GHMCWAPLoss
+from mmghm.utils.literals import read_settings
 
 
 def load_loss_state(
@@ -61,8 +62,8 @@ def load_loss(
         ValueError: If it was trained with another loss.
     """
     state, meta = load_loss_state(path, trust)
-    cfg = Config.fromstring(meta.get('cfg', ''), '.py')
-    settings = cfg.get('model', {}).get('head', {}).get('loss', {})
+    cfg = read_settings(str(meta.get('cfg', '')))
+    settings = ConfigDict(cfg).get('model', {}).get('head', {}).get('loss', {})
     num_classes, num_regions = state['values'].shape
     kept = {
         name: settings[name]

@@ -1,5 +1,8 @@
 """The page in a browser: it draws, answers to keys, fits a phone."""
 
+import json
+
+import numpy as np
 import pytest
 
 from mmghm.report.page import read_runs, render
@@ -153,3 +156,26 @@ def test_says_what_was_not_recorded(view, tmp_path):
     page = view(path)
     text = page.inner_text('main')
     assert 'RunRecordHook' in text and 'No validation was logged' in text
+
+
+def test_draws_what_is_there(view, make_run, tmp_path):
+    """A loss that became NaN, and a group without validation images."""
+    run = make_run('broken', 10, 4)
+    (logs,) = run.glob('*/vis_data/scalars.json')
+    text = logs.read_text().replace('"loss": 0.5', '"loss": NaN')
+    logs.write_text(text.replace('"group/overall/top1": 53.0', '"x": Infinity'))
+    assert 'NaN' in logs.read_text() and 'Infinity' in logs.read_text()
+    path = run / 'record/predictions.npz'
+    arrays = dict(np.load(path))
+    facts = json.loads((run / 'record/run.json').read_text())
+    rare = np.argsort(facts['class_counts'])[:3]
+    kept = ~np.isin(arrays['label'], rare)
+    np.savez_compressed(path, **{k: v[kept] for k, v in arrays.items()})
+    page = tmp_path / 'report.html'
+    page.write_text(render(read_runs([run])), encoding='utf-8')
+    shown = view(page)
+    for figure in ('groups', 'classes', 'train', 'validation', 'calibration'):
+        assert shown.locator(f'#{figure} svg.main-svg').count() > 0, figure
+    assert shown.locator('#cards .card').count() == 4
+    shown.locator('summary', has_text='As a table').click()
+    assert '–' in shown.locator('#groups-table').inner_text()

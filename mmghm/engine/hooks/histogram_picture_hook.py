@@ -36,11 +36,16 @@ class HistogramPictureHook(Hook):
         meta = getattr(runner.train_dataloader.dataset, 'metainfo', {})
         for number, loss in enumerate(histogram_losses(runner.model)):
             path = osp.join(runner.work_dir, f'histograms{number or ""}.png')
-            save_histograms(
-                loss,
-                path,
-                class_names=meta.get('classes'),
-                max_classes=self.max_classes,
-                title=f'Gradient-norm histograms after epoch {runner.epoch}',
-            )
+            try:
+                save_histograms(
+                    loss,
+                    path,
+                    class_names=meta.get('classes'),
+                    max_classes=self.max_classes,
+                    title=f'Gradient-norm histograms after epoch {runner.epoch}',
+                )
+            except Exception as error:
+                # The run is worth more than its picture.
+                runner.logger.warning(f'No picture {path}: {error!r}')
+                continue
             runner.logger.info(f'Saved the learned histograms to {path}')

@@ -1,0 +1,152 @@
+"""No file runs code, and none is taken for another."""
+
+import hashlib
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader, Runner
+
+from mmghm.engine.checkpoints import AtomicLocalBackend, safe_checkpoints
+from mmghm.engine.launch import build_runner, resume_from_complete_checkpoint
+from mmghm.report.page import read_runs, render
+from mmghm.utils.literals import read_settings
+from mmghm.visualization.saved import load_loss
+
+
+def code(path):
+    """Python that would leave a trace if it were run."""
+    return f"open({str(path)!r}, 'w').write('ran')\nmodel = dict(type='A')\n"
+
+
+@pytest.fixture
+def trained(digits_cfg):
+    cfg = digits_cfg(max_epochs=1)
+    Runner.from_cfg(cfg).train()
+    return cfg
+
+
+@pytest.mark.parametrize('key', ['config', 'cfg'])
+def test_a_checkpoints_config_is_not_run(trained, tmp_path, key):
+    trace = tmp_path / 'trace'
+    path = f'{trained.work_dir}/epoch_1.pth'
+    with safe_checkpoints():
+        checkpoint = torch.load(path)
+    checkpoint['meta'][key] = code(trace)
+    torch.save(checkpoint, path)
+    # As `train --resume` and `plot_histograms` read it.
+    again = Config(trained.to_dict())
+    again.update(resume=True, experiment_name=f'{trained.experiment_name}_2')
+    again.train_cfg.max_epochs = 2
+    resume_from_complete_checkpoint(again)
+    with safe_checkpoints():
+        build_runner(again).train()
+    load_loss(Path(path))
+    assert not trace.exists()
+
+
+def test_a_runs_config_is_not_run(trained, tmp_path):
+    trace = tmp_path / 'trace'
+    config = Path(trained.work_dir) / 'config.py'
+    config.write_text(trained.pretty_text + code(trace))
+    (run,) = read_runs([Path(trained.work_dir)])
+    assert run.config.train_cfg.max_epochs == 1
+    assert render([run]) and not trace.exists()
+
+
+def test_plain_settings_are_read():
+    text = Config(
+        dict(
+            model=dict(head=dict(loss=dict(type='A', alpha=-0.5, p=(1, 2)))),
+            names=['a', None, True],
+            table={1: 'x'},
+        )
+    ).pretty_text
+    read = read_settings(text + 'x = __import__("os").getpid()\ny = 1 + z\n')
+    assert read == dict(
+        model=dict(head=dict(loss=dict(type='A', alpha=-0.5, p=(1, 2)))),
+        names=['a', None, True],
+        table={1: 'x'},
+    )
+    assert read_settings('a = 1\nb = (') == {}
+    assert read_settings('a = ' + '[' * 5000) == {}
+    assert read_settings("a = dict(**{'b': 1})\nc = dict([])") == {}
+
+
+class Files(BaseHTTPRequestHandler):
+    """Other weights at each address."""
+
+    content = {}
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(self.content[self.path])))
+        self.end_headers()
+        self.wfile.write(self.content[self.path])
+
+    def log_message(self, *_):
+        pass
+
+
+def test_addresses_of_one_name_are_told_apart(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    address = serve(Files)
+    for number, place in enumerate(('/a/best.pth', '/b/best.pth')):
+        torch.save(dict(x=torch.tensor(number)), tmp_path / 'file')
+        Files.content[place] = (tmp_path / 'file').read_bytes()
+    with safe_checkpoints():
+        read = [
+            int(CheckpointLoader.load_checkpoint(f'{address}{place}')['x'])
+            for place in ('/a/best.pth', '/b/best.pth', '/a/best.pth')
+        ]
+    assert read == [0, 1, 0]
+
+
+def test_a_name_with_a_hash_is_held_to_it(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    address = serve(Files)
+    torch.save(dict(x=torch.tensor(5)), tmp_path / 'file')
+    content = (tmp_path / 'file').read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    Files.content[f'/net-{digest}.pth'] = content
+    Files.content['/net-00000000.pth'] = content
+    with safe_checkpoints():
+        good = CheckpointLoader.load_checkpoint(f'{address}/net-{digest}.pth')
+        assert int(good['x']) == 5
+        # Where PyTorch itself keeps it.
+        assert (tmp_path / f'hub/checkpoints/net-{digest}.pth').exists()
+        with pytest.raises(ValueError, match='not what its name promises'):
+            CheckpointLoader.load_checkpoint(f'{address}/net-00000000.pth')
+
+
+def test_two_writers_do_not_share_a_temporary_file(tmp_path, monkeypatch):
+    backend, seen = AtomicLocalBackend(), []
+    monkeypatch.setattr(
+        'os.replace', lambda partial, path: seen.append(partial)
+    )
+    for _ in range(2):
+        backend.put(b'content', str(tmp_path / 'file'))
+    assert len(set(seen)) == 2
+    assert all(Path(partial).parent == tmp_path for partial in seen)
+
+
+@pytest.mark.parametrize(
+    'saving',
+    [dict(filename_tmpl='net_{}.pth'), dict(out_dir='elsewhere')],
+)
+def test_resumes_where_the_run_saves(digits_cfg, tmp_path, saving):
+    if 'out_dir' in saving:
+        saving = dict(out_dir=str(tmp_path / 'elsewhere'))
+    cfg = digits_cfg(max_epochs=2)
+    cfg.default_hooks.checkpoint.update(saving)
+    Runner.from_cfg(Config(cfg.to_dict())).train()
+    cfg.resume = True
+    resume_from_complete_checkpoint(cfg)
+    name = saving.get('filename_tmpl', 'epoch_{}.pth').format(2)
+    assert Path(cfg.load_from).name == name and cfg.resume
+    cfg.load_from = None
+    cfg.default_hooks.checkpoint.out_dir = 's3://bucket'
+    with pytest.raises(ValueError, match='cannot look for checkpoints'):
+        resume_from_complete_checkpoint(cfg)
