@@ -1,6 +1,8 @@
 """Archives from elsewhere: downloaded in parts, verified, unpacked safely."""
 
+import gzip
 import hashlib
+import lzma
 import os
 import os.path as osp
 import shutil
@@ -8,8 +10,10 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from dataclasses import dataclass
 
+from filelock import FileLock
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,6 +21,16 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
+)
+
+# What reading a damaged archive may raise.
+_DAMAGES = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
 )
 
 
@@ -135,17 +149,19 @@ def _verify(path: str, archive: Archive) -> None:
         )
 
 
-def unpack(path: str, folder: str) -> None:
+def unpack(path: str, folder: str, last: str = '') -> None:
     """Unpack a zip or tar archive, all of it or nothing.
 
     Args:
         path (str): The archive.
         folder (str): Where to.
+        last (str): What others take as the sign that all is there; it is put
+            in its place last.
 
     Raises:
         ArchiveError: If a member would land outside of the folder, is a link
-            that leads out of it or a device, or the archive is damaged.
-            Nothing is left behind.
+            or a device, is there already, or the archive is damaged. Nothing
+            is left behind.
     """
     os.makedirs(folder, exist_ok=True)
     # Beside the final place, so that moving takes no copy.
@@ -156,14 +172,16 @@ def unpack(path: str, folder: str) -> None:
             _unpack_zip(path, scratch)
         else:
             _unpack_tar(path, scratch)
-        for name in os.listdir(scratch):
-            target = osp.join(folder, name)
-            if osp.lexists(target):
+        names = os.listdir(scratch)
+        for name in names:
+            if osp.lexists(osp.join(folder, name)):
                 raise ArchiveError(
-                    f'{target} exists already; move it away to unpack {path}'
+                    f'{osp.join(folder, name)} exists already; move it away to '
+                    f'unpack {path}'
                 )
-            os.rename(osp.join(scratch, name), target)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        for name in sorted(names, key=lambda name: name == last.split('/')[0]):
+            os.rename(osp.join(scratch, name), osp.join(folder, name))
+    except _DAMAGES as error:
         raise ArchiveError(f'cannot unpack {path}: {error}') from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -185,7 +203,18 @@ def _unpack_tar(path: str, folder: str) -> None:
             '3.10.12, 3.11.4, 3.12 or newer'
         )
     with tarfile.open(path) as archive:
-        archive.extractall(folder, filter='data')
+        for member in archive:
+            # Links can be chained so that none of them seems to lead out
+            # (CVE-2025-4517); sets of images need none.
+            if not (member.isreg() or member.isdir()):
+                raise ArchiveError(
+                    f'{path}: {member.name!r} is neither a file nor a folder'
+                )
+            archive.extract(member, folder, filter='data')
+        # Checksums of the compression come after the last member.
+        assert archive.fileobj is not None, 'open'
+        while archive.fileobj.read(1 << 20):
+            pass
 
 
 def prepare(archive: Archive, folder: str, keep: bool = False) -> None:
@@ -196,13 +225,16 @@ def prepare(archive: Archive, folder: str, keep: bool = False) -> None:
         folder (str): Where to.
         keep (bool): Whether the archive is kept once it is unpacked.
     """
-    if osp.exists(osp.join(folder, archive.creates)):
-        return
-    path = download(archive, folder)
-    if archive.name == archive.creates:
-        return
-    unpack(path, folder)
-    if not osp.exists(osp.join(folder, archive.creates)):
-        raise ArchiveError(f'{path} does not hold {archive.creates}')
-    if not keep:
-        os.remove(path)
+    os.makedirs(folder, exist_ok=True)
+    # A second process waits, and finds it done.
+    with FileLock(osp.join(folder, f'.{archive.name}.lock')):
+        if osp.exists(osp.join(folder, archive.creates)):
+            return
+        path = download(archive, folder)
+        if archive.name == archive.creates:
+            return
+        unpack(path, folder, archive.creates)
+        if not osp.exists(osp.join(folder, archive.creates)):
+            raise ArchiveError(f'{path} does not hold {archive.creates}')
+        if not keep:
+            os.remove(path)

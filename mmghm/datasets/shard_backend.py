@@ -1,7 +1,9 @@
 """Files inside tar archives, here or on object storage."""
 
+import hashlib
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Optional, Tuple
 
@@ -9,6 +11,8 @@ import fsspec
 from filelock import FileLock
 from mmengine.fileio import BaseStorageBackend, register_backend
 from mmengine.logging import print_log
+
+from .cache import own_folder
 
 # What fsspec reads; most of these need a package of their own.
 PROTOCOLS = (
@@ -167,8 +171,10 @@ class ShardBackend(BaseStorageBackend):
     ) -> bytes:
         assert self.cache_dir is not None
         # One name for each address, and no folders.
-        name = storage.unstrip_protocol(path).replace('/', '_')
-        copy = self.cache_dir / name
+        address = storage.unstrip_protocol(path)
+        digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+        name = f'{digest}-{address.rpartition("/")[2]}'
+        copy = own_folder(self.cache_dir, 'shards') / name
         while True:
             try:
                 with open(copy, 'rb') as file:
@@ -183,7 +189,6 @@ class ShardBackend(BaseStorageBackend):
         self, storage: fsspec.AbstractFileSystem, path: str, copy: Path
     ) -> None:
         """Download a shard unless another process does."""
-        copy.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f'{copy}.lock'):
             if copy.exists():
                 return
@@ -211,7 +216,13 @@ class ShardBackend(BaseStorageBackend):
         with FileLock(folder / 'shards.lock'):
             kept = {}
             for path in folder.iterdir():
-                if path.suffix not in ('.lock', '.partial'):
+                ours = re.match(r'[0-9a-f]{16}-', path.name)
+                if (
+                    ours
+                    and path.suffix not in ('.lock', '.partial')
+                    and path.is_file()
+                    and not path.is_symlink()
+                ):
                     kept[path] = path.stat()
             total = sum(stat.st_size for stat in kept.values())
             for path in sorted(kept, key=lambda path: kept[path].st_mtime):

@@ -3,11 +3,13 @@
 import hashlib
 import logging
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Callable, Dict, Sequence, Tuple, Union
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from filelock import FileLock
 from mmengine.logging import print_log
 
 from ..version import __version__
+from .cache import own_folder
 
 # Files that nobody has read for so long are deleted, in seconds.
 _UNUSED = 30 * 24 * 3600
@@ -24,9 +27,9 @@ def cache_folder() -> Path:
     """Folder of the shared files, of the machine and the user.
 
     Returns:
-        Path: What the environment variable ``MMGHM_CACHE`` names, else a
-        folder among the temporary files. Its content can be deleted at any
-        time between runs.
+        Path: Below what the environment variable ``MMGHM_CACHE`` names, else
+        below a folder among the temporary files. Its content can be deleted at
+        any time between runs.
 
     Raises:
         PermissionError: If it belongs to somebody else, who could put other
@@ -34,17 +37,14 @@ def cache_folder() -> Path:
     """
     # Windows gives each user a folder for temporary files.
     user = os.getuid() if hasattr(os, 'getuid') else 'user'
-    folder = Path(
-        os.environ.get('MMGHM_CACHE')
-        or Path(tempfile.gettempdir()) / f'mmghm-{user}'
-    )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if hasattr(os, 'getuid') and folder.stat().st_uid != os.getuid():
+    try:
+        if 'MMGHM_CACHE' in os.environ:
+            return own_folder(os.environ['MMGHM_CACHE'], 'annotations')
+        return own_folder(tempfile.gettempdir(), f'mmghm-annotations-{user}')
+    except PermissionError as error:
         raise PermissionError(
-            f'{folder} belongs to another user; set MMGHM_CACHE to a folder '
-            'of your own'
-        )
-    return folder
+            f'{error}; set MMGHM_CACHE to a folder of your own'
+        ) from error
 
 
 def share(
@@ -80,9 +80,10 @@ def share(
         path = cache_folder() / f'{key.hexdigest()[:32]}.pt'
         with FileLock(f'{path}.lock'):
             try:
+                _verify(path)
                 return read_shared(str(path)), str(path)
-            # Absent, or cut off when the machine went down.
-            except (OSError, RuntimeError, UnpicklingError):
+            # Absent, cut off when the machine went down, or damaged.
+            except (OSError, RuntimeError, UnpicklingError, BadZipFile):
                 _write(make(), path)
                 return read_shared(str(path)), str(path)
     except OSError as error:
@@ -105,27 +106,52 @@ def read_shared(path: str) -> Dict[str, Any]:
         Dict[str, Any]: What was made.
     """
     found = torch.load(path, mmap=True, weights_only=True)
-    os.utime(path)
     return {
         name: value.numpy() if isinstance(value, torch.Tensor) else value
         for name, value in found.items()
     }
 
 
+def _verify(path: Path) -> None:
+    """Compare the checksums in a file, once unless it is written again.
+
+    A map of it would be used without a look at them.
+    """
+    stat, note = path.stat(), path.with_suffix('.verified')
+    state = f'{stat.st_size} {stat.st_mtime_ns}'
+    if not note.exists() or note.read_text() != state:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise BadZipFile(f'{path}: wrong checksum of {damaged}')
+        note.write_text(state)
+    # When it was used last.
+    os.utime(note)
+
+
 def _write(made: Dict[str, Any], path: Path) -> None:
     """Write a file, all of it or nothing, and delete those out of use."""
-    for old in path.parent.glob('*.pt'):
-        if time.time() - old.stat().st_mtime > _UNUSED:
+    for old in path.parent.iterdir():
+        if not re.fullmatch(r'[0-9a-f]{32}\.pt', old.name) or old.is_symlink():
+            continue
+        used = old.with_suffix('.verified')
+        used = used if used.exists() else old
+        if time.time() - used.stat().st_mtime > _UNUSED:
             old.unlink()
+            old.with_suffix('.verified').unlink(missing_ok=True)
     # The lock keeps others away from this name.
     partial = path.with_suffix('.partial')
-    torch.save(
-        {
-            name: torch.tensor(value)
-            if isinstance(value, np.ndarray)
-            else value
-            for name, value in made.items()
-        },
-        partial,
-    )
+    with open(partial, 'wb') as file:
+        torch.save(
+            {
+                name: torch.tensor(value)
+                if isinstance(value, np.ndarray)
+                else value
+                for name, value in made.items()
+            },
+            file,
+        )
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
+    _verify(path)

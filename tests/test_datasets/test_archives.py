@@ -6,6 +6,7 @@ import os
 import re
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def member(name, kind=tarfile.REGTYPE, link=''):
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, link
     return info
+
+
+def shown(folder):
+    """What is there besides locks."""
+    return [name for name in os.listdir(folder) if not name.startswith('.')]
 
 
 GOOD = zip_of({'set/a.txt': 'a' * 5000, 'set/b.txt': 'b' * 5000})
@@ -108,13 +114,13 @@ def test_a_wrong_checksum_is_refused_before_unpacking(tmp_path, server):
     server.content = GOOD[:-1] + b'!'
     with pytest.raises(ArchiveError, match=r'md5 \w+, but \w+ is published'):
         prepare(archive_of(server), str(tmp_path))
-    assert os.listdir(tmp_path) == []
+    assert shown(tmp_path) == []
 
 
 def test_prepares_once(tmp_path, server):
     for _ in range(2):
         prepare(archive_of(server), str(tmp_path))
-    assert os.listdir(tmp_path) == ['set']
+    assert shown(tmp_path) == ['set']
     assert (tmp_path / 'set/b.txt').read_text() == 'b' * 5000
     assert len(server.requested) == 1
 
@@ -137,11 +143,19 @@ def test_no_connection_is_explained(tmp_path):
         tar_of((member('link', tarfile.SYMTYPE, '../..'), b'')),
         tar_of((member('link', tarfile.LNKTYPE, '../evil'), b'')),
         tar_of((member('device', tarfile.CHRTYPE), b'')),
+        # Links that lead nowhere bad by themselves, but can be chained.
+        tar_of(
+            (member('d', tarfile.DIRTYPE), b''),
+            (member('d/link', tarfile.SYMTYPE, '.'), b''),
+        ),
+        tar_of((member('a'), b'x'), (member('b', tarfile.LNKTYPE, 'a'), b'')),
+        # The last bytes of gzip: checksum and length.
+        tar_of((member('a'), b'x'))[:-8] + bytes(8),
         GOOD[:3000],
         b'<html>404</html>',
         b'',
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_a_hostile_or_broken_archive_leaves_nothing(tmp_path, content):
     path = tmp_path / 'archive'
@@ -163,3 +177,39 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(ArchiveError, match='exists already'):
         unpack(str(path), str(tmp_path))
     assert os.listdir(tmp_path / 'set') == ['mine']
+
+
+def test_all_folders_or_none(tmp_path):
+    path = tmp_path / 'archive'
+    path.write_bytes(zip_of({f'part{i:02}/a.txt': 'a' for i in range(20)}))
+    folder = tmp_path / 'data'
+    (folder / 'part13').mkdir(parents=True)
+    with pytest.raises(ArchiveError, match='part13 exists already'):
+        unpack(str(path), str(folder))
+    assert os.listdir(folder) == ['part13']
+
+
+def test_the_sign_that_all_is_there_comes_last(tmp_path, monkeypatch):
+    path = tmp_path / 'archive'
+    path.write_bytes(zip_of({f'part{i}/a.txt': 'a' for i in range(5)}))
+    moved, rename = [], os.rename
+
+    def spy(source, target):
+        moved.append(os.path.basename(target))
+        rename(source, target)
+
+    monkeypatch.setattr(os, 'rename', spy)
+    unpack(str(path), str(tmp_path / 'data'), last='part2/a.txt')
+    assert len(moved) == 5 and moved[-1] == 'part2'
+
+
+def test_two_at_once_prepare_one_set(tmp_path, server):
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(prepare, archive_of(server), str(tmp_path))
+            for _ in range(2)
+        ]
+        for job in jobs:
+            job.result()
+    assert len(server.requested) == 1
+    assert sorted(os.listdir(tmp_path / 'set')) == ['a.txt', 'b.txt']

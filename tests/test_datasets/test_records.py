@@ -211,12 +211,16 @@ def test_old_and_damaged_files_are_replaced(large, end):
     (path,) = cache_folder().glob('*.pt')
     whole = path.read_bytes()
     path.write_bytes(whole[:end])
-    stale = path.with_name('stale.pt')
-    stale.write_bytes(b'')
-    os.utime(stale, (0, 0))
+    stale = path.with_name(f'{0:032x}.pt')
+    # The user's own, where it does not belong.
+    model = path.with_name('best.pt')
+    for old in (stale, model, path.parents[1] / f'{1:032x}.pt'):
+        old.write_bytes(b'')
+        os.utime(old, (0, 0))
     data = ImageList('train.txt', str(large), pipeline=[])
     assert data[7]['img_path'].endswith('00000007.jpg')
-    assert list(cache_folder().glob('*.pt')) == [path]
+    assert set(cache_folder().glob('*.pt')) == {path, model}
+    assert (path.parents[1] / f'{1:032x}.pt').exists()
     assert path.stat().st_size == len(whole)
 
 
@@ -233,6 +237,32 @@ def test_a_small_damaged_file_is_replaced(monkeypatch, tmp_path, end):
     made, again = share([b'content'], 'settings', make)
     assert (made['numbers'].sum(), again) == (499_500, path)
     assert Path(path).read_bytes() == whole
+
+
+def test_a_damaged_file_is_not_used(large):
+    ImageList('train.txt', str(large), pipeline=[])
+    (path,) = cache_folder().glob('*.pt')
+    whole = path.read_bytes()
+    place = len(whole) // 2
+    path.write_bytes(whole[:place] + bytes(8192) + whole[place + 8192 :])
+    data = ImageList('train.txt', str(large), pipeline=[])
+    assert data.get_gt_labels().tolist() == [i % 7 for i in range(200_000)]
+    assert path.read_bytes() == whole
+
+
+def test_a_cache_that_others_could_write_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMGHM_CACHE', str(tmp_path))
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'annotations').symlink_to(tmp_path / 'elsewhere')
+    with pytest.raises(PermissionError, match=r'is a link.*MMGHM_CACHE'):
+        cache_folder()
+    (tmp_path / 'annotations').unlink()
+    (tmp_path / 'annotations').mkdir(mode=0o777)
+    (tmp_path / 'annotations/mine.txt').write_text('')
+    with pytest.raises(FileExistsError, match='did not write'):
+        cache_folder()
+    (tmp_path / 'annotations/mine.txt').unlink()
+    assert oct(cache_folder().stat().st_mode)[-3:] == '700'
 
 
 def test_a_cache_that_cannot_be_written_is_named(large, monkeypatch):

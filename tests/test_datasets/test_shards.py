@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -152,6 +153,9 @@ def test_single_images_are_read_over_http(folder, server):
 
 def test_archives_are_cached_and_make_room(folder, server, tmp_path):
     size = max(p.stat().st_size for p in (folder / 'out').glob('*.tar'))
+    # The user's own are older, and larger than the cache may be.
+    (tmp_path / 'cache/shards').mkdir(parents=True)
+    foreign = [tmp_path / 'cache/thesis.tar', tmp_path / 'cache/shards/b.tar']
     load = dict(
         LOAD,
         backend_args=dict(
@@ -169,10 +173,20 @@ def test_archives_are_cached_and_make_room(folder, server, tmp_path):
         )
     number = data.shard_numbers().max() + 1
     assert number > 3
+    assert data[0]
+    for path in foreign:
+        path.write_bytes(bytes(3 * size))
+        os.utime(path, (0, 0))
+    (tmp_path / 'cache/shards/folder').mkdir()
     assert pixels(data) == list(enumerate(LABELS))
+    assert all(path.exists() for path in foreign)
     assert len({path for path, *_ in server.requested}) == number
     assert len(server.requested) == number
-    kept = [p for p in (tmp_path / 'cache').iterdir() if p.suffix == '.tar']
+    kept = [
+        p
+        for p in (tmp_path / 'cache/shards').iterdir()
+        if p.suffix == '.tar' and p not in foreign
+    ]
     assert len(kept) < number
     assert sum(p.stat().st_size for p in kept) <= 2.5 * size
     # The last ones are there, the first is downloaded anew.
@@ -190,7 +204,7 @@ def test_a_cut_off_download_is_no_shard(folder, server, tmp_path):
     server.cut = 600
     with pytest.raises(OSError, match=r'ended|Payload'):
         ShardBackend(str(tmp_path), 1).get(path)
-    assert not list(tmp_path.glob('*.tar'))
+    assert not list(tmp_path.rglob('*.tar'))
     server.cut = None
     assert ShardBackend(str(tmp_path), 1).get(path).startswith(b'\x89PNG')
     with pytest.raises(OSError, match=r'does not fit .* raise cache_gb'):
