@@ -4,7 +4,9 @@ import os.path as osp
 
 
 def leads_out(path: str) -> bool:
-    """Say whether a relative path is none, or leaves its folder.
+    """Say whether a relative path is none, leaves its folder or is an address.
+
+    An address would be asked for in a folder that is not set.
 
     Args:
         path (str): From a file that one need not trust.
@@ -12,7 +14,9 @@ def leads_out(path: str) -> bool:
     Returns:
         bool: Whether to refuse it.
     """
-    return not path or osp.isabs(path) or '..' in path.split('/')
+    return (
+        not path or osp.isabs(path) or '..' in path.split('/') or '://' in path
+    )
 
 
 def join_inside(folder: str, path: str) -> str:

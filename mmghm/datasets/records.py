@@ -237,17 +237,18 @@ def narrow(places: np.ndarray, size: int) -> np.ndarray:
 def _suspects(
     text: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> List[int]:
-    """Rising paths of which one may lead out: few have two dots in a row."""
-    dots = text == ord('.')
-    dots[:-1] &= dots[1:]
-    dots[-1:] = False
-    holders = np.searchsorted(ends, np.flatnonzero(dots), 'right')
+    """Rising paths of which one may lead out: few have ``..`` or ``:/``."""
     filled = np.flatnonzero(starts < ends)
     suspects = [
         np.flatnonzero(starts >= ends),
         filled[text[starts[filled]] == ord('/')],
-        holders[holders < len(ends)],
     ]
+    for first, second in ('..', ':/'):
+        found = text == ord(first)
+        found[:-1] &= text[1:] == ord(second)
+        found[-1:] = False
+        holders = np.searchsorted(ends, np.flatnonzero(found), 'right')
+        suspects.append(holders[holders < len(ends)])
     return np.unique(np.concatenate(suspects)).tolist()
 
 

@@ -74,6 +74,8 @@ def test_reads_names_that_are_not_utf8(folder):
         ('../secret.png 0', "'../secret.png' leads out of"),
         ('images/../../secret.png 0', 'leads out of'),
         ('/etc/passwd 0', "'/etc/passwd' leads out of"),
+        ('http://127.0.0.1:9/a.png 0', 'leads out of'),
+        ('shard:///etc/passwd#0+50 0', 'leads out of'),
     ],
 )
 def test_a_bad_line_is_named(folder, line, match):

@@ -40,6 +40,8 @@ def parse_slowly(text, num_classes):
     for path, _, number in found:
         if path.startswith(b'/') or b'..' in path.split(b'/'):
             return number
+        if b'://' in path:
+            return number
     for path, _, number in found:
         if line_of.setdefault(path, number) != number:
             return number
@@ -57,6 +59,8 @@ PIECES = [
     b'\r',
     b'.',
     b'long' * 9,
+    b'x://',
+    b':',
 ]
 LINES = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=4).map(b''.join),
