@@ -53,8 +53,8 @@ class INaturalist(ListedImages):
 
         Raises:
             RecordError: If the file is no such annotation, an annotation
-                names an unknown image or category, an image lies outside of
-                the folder or comes twice, or a super-category is unknown.
+                names an unknown image or category, an image has several, lies
+                outside of the folder or comes twice, an id is no integer, or a super-category is unknown.
         """
         try:
             content = json.loads(contents[0])
@@ -83,6 +83,13 @@ class INaturalist(ListedImages):
                 f'annotation of image {image_ids[first]} with category '
                 f'{category_ids[first]}, one of which the file does not list'
             )
+        seen = np.bincount(image, minlength=1)
+        if seen.max() > 1:
+            twice = int(seen.argmax())
+            raise RecordError(
+                f'image {ids[twice]} has {seen[twice]} annotations, of which '
+                'each would be an example'
+            )
         labels = np.array([label_of.get(c, -1) for c in known.tolist()])[
             category
         ]
@@ -109,7 +116,13 @@ class INaturalist(ListedImages):
 
 
 def _column(entries: List[dict], key: str) -> np.ndarray:
-    return np.fromiter(map(itemgetter(key), entries), np.int64, len(entries))
+    values = np.array(list(map(itemgetter(key), entries)))
+    if len(values) and values.dtype.kind != 'i':
+        wrong = next(
+            v for v in map(itemgetter(key), entries) if type(v) is not int
+        )
+        raise RecordError(f'{key} must be an integer, got {wrong!r}')
+    return values.astype(np.int64)
 
 
 def _find(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:

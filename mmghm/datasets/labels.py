@@ -3,7 +3,11 @@
 from typing import Any
 
 import numpy as np
-from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.dataset import (
+    ClassBalancedDataset,
+    ConcatDataset,
+    RepeatDataset,
+)
 
 
 def dataset_labels(dataset: Any) -> np.ndarray:
@@ -63,7 +67,10 @@ def num_dataset_classes(dataset: Any, labels: np.ndarray) -> int:
 
 
 def dataset_class_counts(dataset: Any, num_classes: int = 0) -> np.ndarray:
-    """Count the samples of each class.
+    """Count the images that there are of each class.
+
+    What MMEngine's wrappers repeat counts once: a class is not better known by
+    showing its images more often.
 
     Args:
         dataset (Any): A dataset, see :func:`dataset_labels`.
@@ -76,8 +83,14 @@ def dataset_class_counts(dataset: Any, num_classes: int = 0) -> np.ndarray:
     Raises:
         ValueError: If a label is not below C.
     """
+    if isinstance(dataset, (RepeatDataset, ClassBalancedDataset)):
+        return dataset_class_counts(dataset.dataset, num_classes)
     counts = getattr(dataset, 'class_counts', None)
-    if counts is None:
+    if isinstance(dataset, ConcatDataset):
+        parts = [dataset_class_counts(d, num_classes) for d in dataset.datasets]
+        longest = max(map(len, parts))
+        counts = sum(np.pad(p, (0, longest - len(p))) for p in parts)
+    elif counts is None:
         labels = dataset_labels(dataset)
         num_classes = num_classes or num_dataset_classes(dataset, labels)
         counts = np.bincount(labels, minlength=num_classes)

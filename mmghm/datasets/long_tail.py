@@ -344,6 +344,11 @@ class LongTailDataset:
                         f'class_counts names an unknown class {name!r}; the '
                         f'dataset has {", ".join(map(str, names)) or "none"}'
                     )
+                if not isinstance(count, (int, np.integer)):
+                    raise ValueError(
+                        'class_counts must be integers of at least 0, '
+                        f'got {count!r} for {name!r}'
+                    )
                 counts[names.index(name)] = count
         else:
             counts = np.asarray(requested)

@@ -105,6 +105,31 @@ def test_inaturalist_names_a_bad_annotation(inat):
         INaturalist('train.json', data_root=str(root))
 
 
+@pytest.mark.parametrize(
+    'spoil, match',
+    [
+        (
+            lambda c: c['annotations'].append(dict(c['annotations'][0])),
+            'image 7 has 2 annotations',
+        ),
+        (
+            lambda c: c['images'][0].update(id=7.5),
+            'id must be an integer, got 7.5',
+        ),
+        (
+            lambda c: c['annotations'][0].update(category_id=2.0),
+            'category_id must be an integer, got 2.0',
+        ),
+    ],
+)
+def test_inaturalist_refuses_what_it_would_misread(inat, spoil, match):
+    root, content = inat
+    spoil(content)
+    (root / 'train.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=match):
+        INaturalist('train.json', data_root=str(root))
+
+
 def test_inaturalist_by_super_category(inat):
     root, content = inat
     content['categories'][0]['supercategory'] = 'Aves'

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.dataset import (
+    ClassBalancedDataset,
+    ConcatDataset,
+    RepeatDataset,
+)
 from mmengine.registry import DATASETS
 from mmpretrain.datasets import CustomDataset
 
@@ -96,7 +100,9 @@ def test_behaves_like_a_dataset(tmp_path):
 @pytest.mark.parametrize(
     'wrap, factor',
     [
-        (lambda d: RepeatDataset(d, times=2), 2),
+        # Images that are shown more often are no more images.
+        (lambda d: RepeatDataset(d, times=2), 1),
+        (lambda d: ClassBalancedDataset(d, oversample_thr=0.2), 1),
         (lambda d: ConcatDataset([d, d]), 2),
     ],
 )
@@ -129,6 +135,7 @@ def test_absent_last_class_does_not_shorten_the_counts():
         (dict(class_counts=[1, 2]), 'one entry for each of the 10'),
         (dict(class_counts={'cat': 3}), "unknown class 'cat'"),
         (dict(class_counts=[-1] + [1] * 9), 'integers of at least 0'),
+        (dict(class_counts={'0': 2.7}), "got 2.7 for '0'"),
         (dict(seed=-1), 'seed'),
     ],
 )

@@ -406,3 +406,10 @@ def test_ce_drw_is_torchs_weighted_cross_entropy():
     value = loss(logits, target)
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(torch.autograd.grad(value, logits)[0], gradient)
+
+
+def test_shares_that_would_overflow_counts_are_refused():
+    loss = GHMCWAPLoss(3, class_counts=[3, 2, 1])
+    with pytest.raises(ValueError, match=r'below 2\*\*20, got 9'):
+        loss(torch.zeros(2, 3), torch.full((2, 3), 1e13))
+    assert not loss.counts.any()

@@ -87,6 +87,17 @@ class ClassCountsHook(Hook):
             f'(imbalance factor {imbalance_factor(counts):.4g}).'
         )
 
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Save the counts: a wrapper's metainfo is that of its first part.
+
+        Args:
+            runner (Any): The runner.
+            checkpoint (dict): Changed in place.
+        """
+        counts = runner.message_hub.get_info(CLASS_COUNTS_KEY)
+        if counts is not None:
+            checkpoint.setdefault('meta', {})[CLASS_COUNTS_KEY] = counts
+
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Take the counts of the train set that a checkpoint was made on.
 
@@ -94,9 +105,12 @@ class ClassCountsHook(Hook):
             runner (Any): The runner.
             checkpoint (dict): The loaded checkpoint.
         """
-        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
-        if CLASS_COUNTS_KEY in meta:
-            self._share(runner, np.asarray(meta[CLASS_COUNTS_KEY]))
+        meta = checkpoint.get('meta') or {}
+        # Before version 0.2 only the dataset's metainfo had them.
+        for part in (meta, meta.get('dataset_meta') or {}):
+            if CLASS_COUNTS_KEY in part:
+                self._share(runner, np.asarray(part[CLASS_COUNTS_KEY]))
+                return
 
     def before_val(self, runner: Any) -> None:
         """Make sure that metrics find counts.

@@ -342,7 +342,9 @@ def check_labels(target: Tensor, num_classes: int, owner: str) -> None:
 
 
 def check_shares(target: Tensor, owner: str) -> None:
-    """Refuse shares of classes that are negative or not finite.
+    """Refuse shares of classes that are negative, not finite or no shares.
+
+    Counts of 2**43 examples are exact; shares of 2**20 and more are a mistake.
 
     Args:
         target (Tensor): Shares, shape (B, C).
@@ -352,9 +354,9 @@ def check_shares(target: Tensor, owner: str) -> None:
         ValueError: If a share on the CPU is out of range.
     """
     require(
-        (target >= 0) & (target < float('inf')),
+        (target >= 0) & (target < 2**20),
         target,
-        f'{owner}: shares in target must be finite and at least 0',
+        f'{owner}: shares in target must be finite and at least 0, and below 2**20',
     )
 
 

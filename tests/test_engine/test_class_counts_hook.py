@@ -1,0 +1,64 @@
+"""Groups of classes are the same while training and when testing."""
+
+import os
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmghm.engine.checkpoints import safe_checkpoints
+
+
+def balanced(dataset):
+    return dict(
+        type='ClassBalancedDataset', oversample_thr=0.3, dataset=dataset
+    )
+
+
+def repeated(dataset):
+    return dict(type='RepeatDataset', times=3, dataset=dataset)
+
+
+def concatenated(dataset):
+    """Another long tail, the last class the largest, before the first."""
+    other = dict(
+        dataset,
+        class_counts=[7, 10, 14, 19, 27, 37, 52, 73, 102, 143],
+        imbalance_factor=1,
+    )
+    return dict(
+        type='ConcatDataset',
+        datasets=[other, dataset],
+        ignore_keys='class_counts',
+    )
+
+
+@pytest.mark.parametrize('wrap', [balanced, repeated, concatenated])
+def test_groups_by_the_images_that_there_are(digits_cfg, wrap):
+    cfg = digits_cfg(max_epochs=2)
+    cfg.train_dataloader.dataset = wrap(cfg.train_dataloader.dataset.to_dict())
+    runner = Runner.from_cfg(Config(cfg.to_dict()))
+    with safe_checkpoints():
+        runner.train()
+    trained = {
+        key: runner.message_hub.get_scalar(f'val/{key}').current()
+        for key in ('group/quartile/rare/top1', 'group/kang/few/top1')
+        if f'val/{key}' in runner.message_hub.log_scalars
+    }
+    counts = runner.message_hub.get_info('class_counts')
+    expected = [143, 102, 73, 52, 37, 27, 19, 14, 10, 7]
+    if wrap is concatenated:
+        expected = [a + b for a, b in zip(expected, expected[::-1])]
+    assert counts == pytest.approx(expected, abs=4)
+
+    cfg.experiment_name += '_test'
+    cfg.load_from = f'{cfg.work_dir}/epoch_2.pth'
+    # Not from the config: from what was saved with the run.
+    cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = None
+    cfg.param_scheduler = None
+    tester = Runner.from_cfg(cfg)
+    with safe_checkpoints():
+        tested = tester.test()
+    assert tester.message_hub.get_info('class_counts') == counts
+    assert trained and os.path.exists(cfg.load_from)
+    assert {key: tested[key] for key in trained} == pytest.approx(trained)
