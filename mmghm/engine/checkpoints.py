@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from contextlib import contextmanager
 from typing import Any, Iterator, List, Optional, Sequence, Union
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -273,9 +274,12 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
     before = dict(CheckpointLoader._schemes)
     register(prefixes='', loader=load_file, force=True)
     register(prefixes=['http://', 'https://'], loader=load_url, force=True)
-    register(prefixes='torchvision://', loader=load_torchvision, force=True)
+    zoo = ['torchvision://', 'modelzoo://']
+    register(prefixes=zoo, loader=load_torchvision, force=True)
     try:
-        with _mmengine_globals():
+        # Further model zoos (open-mmlab://, mmcls://) download by this one.
+        http = patch('mmengine.runner.checkpoint.load_from_http', load_url)
+        with _mmengine_globals(), http:
             yield
     finally:
         for prefix, loader in before.items():

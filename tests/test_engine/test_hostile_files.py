@@ -150,3 +150,30 @@ def test_resumes_where_the_run_saves(digits_cfg, tmp_path, saving):
     cfg.default_hooks.checkpoint.out_dir = 's3://bucket'
     with pytest.raises(ValueError, match='cannot look for checkpoints'):
         resume_from_complete_checkpoint(cfg)
+
+
+def test_model_zoos_are_read_safely(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    address = serve(Files)
+    trace = tmp_path / 'trace'
+
+    class Evil:
+        def __reduce__(self):
+            return open, (str(trace), 'w')
+
+    torch.save(dict(state_dict=Evil()), tmp_path / 'file')
+    Files.content['/evil.pth'] = (tmp_path / 'file').read_bytes()
+    for place in (
+        'mmengine.runner.checkpoint.get_mmcls_models',
+        'mmghm.engine.checkpoints.get_torchvision_models',
+    ):
+        monkeypatch.setattr(place, lambda: dict(net=f'{address}/evil.pth'))
+    for zoo in ('mmcls', 'torchvision', 'modelzoo'):
+        with safe_checkpoints(), pytest.raises(ValueError, match='run code'):
+            CheckpointLoader.load_checkpoint(f'{zoo}://net')
+    assert not trace.exists()
+    with (
+        safe_checkpoints(),
+        pytest.raises(ValueError, match='did you mean net'),
+    ):
+        CheckpointLoader.load_checkpoint('torchvision://nett')
