@@ -57,4 +57,6 @@ class ImageList(ListedImages):
                 leads out of the folder or comes twice.
         """
         (content,) = contents
+        # Some editors begin files with a byte order mark.
+        content = content[3:] if content[:3] == b'\xef\xbb\xbf' else content
         return parse_lines(content, **self.settings()).check(), ()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -35,8 +36,62 @@ class Table(NamedTuple):
         """
         if all(name.isascii() and name.isdigit() for name in self.names):
             largest = max(map(int, self.names), default=-1)
+            check_numbers(largest, len(self.names))
             return [str(i) for i in range(largest + 1)]
         return sorted(self.names)
+
+
+# What stands where a label is missing.
+_MISSING = ('nan', 'none', 'null', 'na', 'n/a')
+
+
+def canonical_names(
+    names: Sequence[str], lines: Optional[Sequence[int]] = None
+) -> List[str]:
+    """Labels as they are meant: 1.0 is 1, and no label is none.
+
+    Args:
+        names (Sequence[str]): What stands in the column of labels.
+        lines (Optional[Sequence[int]]): Where, if the file has lines.
+
+    Returns:
+        List[str]: For each its name; several may have one.
+
+    Raises:
+        RecordError: If one is blank, or among integers one is negative or says
+            that it is missing: as a name it would change every class's
+            number.
+    """
+    whole = [re.fullmatch(r'([0-9]+)(?:\.0+)?', name) for name in names]
+    if all(whole):
+        return [match[1] for match in whole if match]
+    for place, name in enumerate(names):
+        line = lines[place] if lines else 0
+        if not name:
+            raise RecordError('a label is blank', line)
+        wrong = name.lower() in _MISSING or re.fullmatch(r'-[0-9.]+', name)
+        if wrong and any(whole):
+            raise RecordError(f'{name!r} among labels that are integers', line)
+    return list(names)
+
+
+def check_numbers(largest: int, different: int) -> None:
+    """Refuse integer labels that are ids and no numbers of classes.
+
+    Args:
+        largest (int): The largest label.
+        different (int): How many different ones there are.
+
+    Raises:
+        RecordError: If there would be a hundred classes to each that occurs,
+            and more than 100,000.
+    """
+    if largest >= max(100_000, 100 * different):
+        raise RecordError(
+            f'labels go up to {largest:,}, but only {different:,} are '
+            'different: they look like ids. Classes are numbered from 0; use '
+            'names, or a table, whose labels may be names'
+        )
 
 
 def read_csv(
@@ -55,8 +110,8 @@ def read_csv(
         Table: The columns.
 
     Raises:
-        RecordError: If a column is missing, or a line is shorter or longer
-            than the header.
+        RecordError: If a column is missing, a line is shorter or longer than
+            the header or is no CSV, or a label is missing.
     """
     # Excel begins its files with a byte order mark.
     try:
@@ -64,26 +119,37 @@ def read_csv(
     except UnicodeDecodeError as error:
         raise RecordError(f'save it as UTF-8: {error}') from error
     # Names may hold what str.splitlines() takes for an end of line.
-    reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
-    header = [name.strip() for name in next(reader, [])]
-    places = _places(header, path_column, label_column)
+    # strict: a quote that nothing closes would swallow the rest.
+    reader = csv.reader(
+        io.StringIO(text, newline=''), delimiter=delimiter, strict=True
+    )
     paths, labels, lines = [], [], []
-    for row in reader:
-        if not ''.join(row).strip():
-            continue
-        if len(row) != len(header):
-            raise RecordError(
-                f'expected {len(header)} fields, got {len(row)}: {row}',
-                reader.line_num,
-            )
-        path, label = (row[place].strip() for place in places)
-        paths.append(path)
-        labels.append(label)
-        lines.append(reader.line_num)
-    place_of = {name: i for i, name in enumerate(dict.fromkeys(labels))}
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        places = _places(header, path_column, label_column)
+        for row in reader:
+            if not ''.join(row).strip():
+                continue
+            if len(row) != len(header):
+                raise RecordError(
+                    f'expected {len(header)} fields, got {len(row)}: {row}',
+                    reader.line_num,
+                )
+            path, label = (row[place].strip() for place in places)
+            paths.append(path)
+            labels.append(label)
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise RecordError(f'no CSV: {error}', reader.line_num) from error
+    first_line: Dict[str, int] = {}
+    for label, line in zip(labels, lines):
+        first_line.setdefault(label, line)
+    names = canonical_names(list(first_line), list(first_line.values()))
+    name_of = dict(zip(first_line, names))
+    place_of = {name: i for i, name in enumerate(dict.fromkeys(names))}
     records = Records.from_paths(
         paths,
-        np.array([place_of[label] for label in labels]),
+        np.array([place_of[name_of[label]] for label in labels]),
         lines=np.array(lines, dtype=np.int32),
     )
     return Table(records, list(place_of))
@@ -123,6 +189,9 @@ def read_parquet(content: bytes, path_column: str, label_column: str) -> Table:
         labels = table[label_column]
         if pa.types.is_dictionary(labels.type):
             labels = labels.cast(labels.type.value_type)
+        if pa.types.is_floating(labels.type):
+            # Refuses what has a fraction, and NaN.
+            labels = labels.cast(pa.int64())
         if not pa.types.is_integer(labels.type):
             labels = labels.cast(pa.string())
         encoded = labels.combine_chunks().dictionary_encode()
@@ -139,9 +208,14 @@ def read_parquet(content: bytes, path_column: str, label_column: str) -> Table:
         narrow(ends[1:], len(text)),
         encoded.indices.to_numpy().astype(np.int32),
     )
-    return Table(
-        records, [str(name) for name in encoded.dictionary.to_pylist()]
+    names = canonical_names(
+        [str(name).strip() for name in encoded.dictionary.to_pylist()]
     )
+    place_of = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    if len(place_of) < len(names):
+        merged = np.array([place_of[name] for name in names], dtype=np.int32)
+        records = records._replace(labels=merged[records.labels])
+    return Table(records, list(place_of))
 
 
 def _places(
@@ -204,7 +278,10 @@ def table_classes(path: str, **kwargs: str) -> List[str]:
         raise error.inside(path) from error
     if not table.names:
         raise ValueError(f'{path} lists no image')
-    return table.classes()
+    try:
+        return table.classes()
+    except RecordError as error:
+        raise error.inside(path) from error
 
 
 @DATASETS.register_module()

@@ -4,10 +4,11 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional
 
+import numpy as np
 from mmengine.fileio import get
 
 from .image_folder import IMAGE_EXTENSIONS
-from .image_table import table_classes
+from .image_table import check_numbers, table_classes
 from .lines import parse_lines
 from .records import RecordError
 
@@ -85,6 +86,10 @@ def _list(root: Path, train: str, val: str, shards: str) -> OwnImages:
     number = int(records.labels.max(initial=-1)) + 1
     if not number:
         raise ValueError(f'{path} lists no image')
+    try:
+        check_numbers(number - 1, len(np.unique(records.labels)))
+    except RecordError as error:
+        raise error.inside(path) from error
     listed = dict(type='ImageList', data_root=str(root), num_classes=number)
     if '.tar#' in records.path(0):
         listed.update(type='ImageShards', shards=shards or str(root))

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Optional
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from rich.console import Console
 from rich.file_proxy import FileProxy
 from rich.progress import (
@@ -149,8 +149,9 @@ class _ProgressHook(Hook):
         outputs: Optional[dict] = None,
     ) -> None:
         done = runner.iter + 1
-        place = f'iteration {done}/{runner.max_iters}'
-        if runner.train_loop.__class__.__name__ == 'EpochBasedTrainLoop':
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            place = f'iteration {done}/{runner.max_iters}'
+        else:
             place = f'epoch {runner.epoch + 1}/{runner.max_epochs}'
         self.progress.update(self.bar, completed=done, description=place)
 

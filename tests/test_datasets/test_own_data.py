@@ -222,12 +222,37 @@ def test_other_columns_separators_and_excel(tmp_path):
         ('path,label\na,x\na,y\n', "line 3: 'a' is listed in line 2 too"),
         ('path,label\n../a,x\n', "line 2: '../a' leads out"),
         ('path,label\n,x\n', "line 2: '' leads out"),
+        ('path,label\na,x\nb,\n', 'line 3: a label is blank'),
+        ('path,label\na,1\nb,-1\n', "line 3: '-1' among labels that are int"),
+        ('path,label\na,1\nb,nan\n', "line 3: 'nan' among labels that"),
+        ('path,label\na,"x\nb,y\n', 'no CSV: unexpected end of data'),
+        ('path,label\n' + 'a' * 140_000 + ',x\n', 'no CSV: field larger'),
+        ('path,label\na,20230101\nb,1\n', 'only 2 are different: .*ids'),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, match):
     (tmp_path / 'a.csv').write_text(text)
     with pytest.raises(ValueError, match=match):
         ImageTable('a.csv', str(tmp_path), pipeline=[])
+
+
+def test_integers_written_as_fractions_are_integers(tmp_path):
+    (tmp_path / 'a.csv').write_text('path,label\na,1.0\nb,0\nc,1\n')
+    data = ImageTable('a.csv', str(tmp_path), pipeline=[])
+    assert data.metainfo['classes'] == ('0', '1')
+    assert data.get_gt_labels().tolist() == [1, 0, 1]
+
+
+def test_digits_and_letters_are_names(tmp_path):
+    (tmp_path / 'a.csv').write_text('path,label\na,B\nb,7\n')
+    data = ImageTable('a.csv', str(tmp_path), pipeline=[])
+    assert data.metainfo['classes'] == ('7', 'B')
+
+
+def test_ids_in_a_list_are_refused(tmp_path):
+    (tmp_path / 'train.txt').write_text('a 20230101\nb 20230102\n')
+    with pytest.raises(ValueError, match=r'train\.txt.*look like ids'):
+        find_own_images(str(tmp_path))
 
 
 def test_another_encoding_is_named(tmp_path):

@@ -52,6 +52,14 @@ def test_integers_and_other_columns(tmp_path):
     assert data.get_gt_labels().tolist() == [4, 0, 4]
 
 
+def test_integers_written_as_fractions_are_integers(tmp_path):
+    for label in ([1.0, 0.0, 1.0], ['1.0', '0', '1']):
+        path = write(tmp_path, path=['a', 'b', 'c'], label=label)
+        data = ImageTable(path.name, str(tmp_path), pipeline=[])
+        assert data.metainfo['classes'] == ('0', '1')
+        assert data.get_gt_labels().tolist() == [1, 0, 1]
+
+
 @pytest.mark.parametrize(
     'columns, match',
     [
@@ -61,6 +69,11 @@ def test_integers_and_other_columns(tmp_path):
         (dict(path=['a', '../b'], label=[0, 1]), r"'\.\./b' leads out"),
         (dict(path=['', 'b'], label=[0, 1]), "'' leads out"),
         (dict(path=[], label=[]), 'lists no image'),
+        (dict(path=['a', 'b'], label=['x', '']), 'a label is blank'),
+        (dict(path=['a', 'b'], label=['1', 'nan']), "'nan' among labels"),
+        (dict(path=['a', 'b'], label=[1, -1]), "'-1' among labels"),
+        (dict(path=['a', 'b'], label=[1.0, 0.5]), 'train.parquet: '),
+        (dict(path=['a', 'b'], label=[1.0, float('nan')]), 'train.parquet: '),
         (dict(path=[['a']], label=[0]), 'train.parquet: '),
     ],
 )
