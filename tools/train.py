@@ -57,7 +57,7 @@ from mmghm.engine.launch import (
     set_dataloader_defaults,
 )
 from mmghm.engine.work_dir import own_work_dir
-from mmghm.utils.errors import one_line_errors
+from mmghm.utils.errors import UserError, one_line_errors
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
@@ -91,7 +91,13 @@ def main(args: argparse.Namespace) -> None:
     with own_work_dir(cfg.work_dir, resume, is_rank_zero()):
         prepare_cpu(cfg)
         resume_from_complete_checkpoint(cfg)
-        trusted = [cfg.load_from] if args.trust_checkpoint else []
+        trusted = [cfg.load_from] if cfg.load_from else []
+        if args.trust_checkpoint and not trusted and args.resume is None:
+            raise UserError(
+                '--trust-checkpoint trusts the one that --resume FILE or '
+                'load_from names, and there is none'
+            )
+        trusted = trusted if args.trust_checkpoint else []
         with safe_checkpoints(trusted), named_downloads(cfg):
             runner = build_runner(cfg)
             runner.logger.info(

@@ -175,15 +175,22 @@ class ShardBackend(BaseStorageBackend):
         digest = hashlib.sha256(address.encode()).hexdigest()[:16]
         name = f'{digest}-{address.rpartition("/")[2]}'
         copy = own_folder(self.cache_dir, 'shards') / name
+        fetched = False
         while True:
             try:
                 with open(copy, 'rb') as file:
                     # What the least recently used one is told by.
                     os.utime(copy)
                     file.seek(offset)
-                    return file.read(size)
+                    content = file.read(size)
             except FileNotFoundError:
                 self._fetch(storage, path, copy)
+                fetched = True
+                continue
+            if len(content) == size or fetched:
+                return content
+            # Cut off when the machine went down, or another shard by now.
+            copy.unlink(missing_ok=True)
 
     def _fetch(
         self, storage: fsspec.AbstractFileSystem, path: str, copy: Path

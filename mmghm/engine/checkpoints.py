@@ -214,17 +214,19 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
     tensors, numpy arrays and the log history, a container of numbers.
 
     Args:
-        trusted (Sequence[str]): Files that may hold anything.
+        trusted (Sequence[str]): Files or addresses that may hold anything.
 
     Yields:
         None: The context.
     """
     trusted_files = {osp.realpath(path) for path in trusted}
 
-    def load_file(filename: str, map_location: Any = None) -> Any:
+    def load_file(
+        filename: str, map_location: Any = None, trust: bool = False
+    ) -> Any:
         filename = osp.expanduser(filename)
         check_complete(filename)
-        if osp.realpath(filename) in trusted_files:
+        if trust or osp.realpath(filename) in trusted_files:
             return torch.load(
                 filename, map_location=map_location, weights_only=False
             )
@@ -234,6 +236,9 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
             )
         except pickle.UnpicklingError as error:
             raise CheckpointError(_distrust(filename, error)) from error
+        except UnicodeDecodeError as error:
+            # torch names a damaged record by bytes that are no text.
+            raise CheckpointError(f'{filename} is damaged: {error}') from error
         if isinstance(checkpoint, dict) and isinstance(
             checkpoint.get('meta'), dict
         ):
@@ -260,7 +265,7 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
                     'PRETRAINED; PRETRAINED=none begins with random weights'
                 ) from error
         barrier()
-        return load_file(path, map_location)
+        return load_file(path, map_location, trust=filename in trusted)
 
     def load_torchvision(filename: str, map_location: Any = None) -> Any:
         name, models = filename.partition('://')[2], get_torchvision_models()

@@ -211,6 +211,18 @@ def test_a_cut_off_download_is_no_shard(folder, server, tmp_path):
         ShardBackend(str(tmp_path / 'small'), 1e-7).get(path)
 
 
+def test_a_cut_off_copy_is_fetched_anew(folder, server, tmp_path):
+    data = build(folder / 'out')
+    path = data[0]['img_path'].replace(
+        f'shard://{folder / "out"}', server.url.replace('http', 'shard+http')
+    )
+    backend = ShardBackend(str(tmp_path), 1)
+    image = backend.get(path)
+    (copy,) = (tmp_path / 'shards').glob('*.tar')
+    copy.write_bytes(copy.read_bytes()[:100])
+    assert backend.get(path) == image
+
+
 def test_a_server_without_ranges_needs_a_cache(folder, server, tmp_path):
     server.ranges = False
     with pytest.raises(ValueError, match='sends whole archives'):

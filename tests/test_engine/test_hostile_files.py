@@ -104,6 +104,19 @@ def test_addresses_of_one_name_are_told_apart(serve, tmp_path, monkeypatch):
     assert read == [0, 1, 0]
 
 
+def test_trust_is_given_to_an_address(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    address = f'{serve(Files)}/own.pth'
+    # More than tensors, and harmless.
+    torch.save(dict(x=Path('a')), tmp_path / 'file')
+    Files.content['/own.pth'] = (tmp_path / 'file').read_bytes()
+    with safe_checkpoints(), pytest.raises(ValueError, match='run code'):
+        CheckpointLoader.load_checkpoint(address)
+    with safe_checkpoints([address]):
+        read = CheckpointLoader.load_checkpoint(address)
+    assert read['x'] == Path('a')
+
+
 def test_a_name_with_a_hash_is_held_to_it(serve, tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     address = serve(Files)

@@ -88,6 +88,10 @@ MISTAKES = {
         [DIGITS, '--resume', 'none.pth'],
         'no checkpoint none.pth',
     ),
+    'trust in nothing': (
+        [DIGITS, '--trust-checkpoint'],
+        '--trust-checkpoint trusts the one that --resume FILE or load_from',
+    ),
     'option without =': (
         [DIGITS, *options('train_cfg.max_epochs')],
         "--cfg-options takes key=value, got 'train_cfg.max_epochs'",
