@@ -140,7 +140,7 @@ def test_archives(table, tmp_path, serve):
     assert done.returncode == 0, done.stderr[-3000:]
     assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
     assert 'ShardSampler' in (tmp_path / 'run/resnet50.py').read_text()
-    cached = {p.name[-16:] for p in (tmp_path / 'cache').glob('*.tar')}
+    cached = {p.name[-16:] for p in (tmp_path / 'cache/shards').glob('*.tar')}
     made = {p.name[-16:] for p in (tmp_path / 'out').glob('*.tar')}
     assert cached == made and len(made) > 1
 
