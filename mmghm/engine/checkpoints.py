@@ -12,6 +12,7 @@ import zipfile
 from contextlib import contextmanager
 from typing import Any, Iterator, List, Optional, Sequence, Union
 from unittest.mock import patch
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -250,7 +251,7 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
         path = osp.join(torch.hub.get_dir(), 'checkpoints', _cached(filename))
         if get_local_rank() == 0 and not osp.exists(path):
             mkdir_or_exist(osp.dirname(path))
-            content = _content_hash(path)
+            content = _content_hash(filename)
             try:
                 torch.hub.download_url_to_file(filename, path, content)
             except RuntimeError as error:
@@ -291,10 +292,16 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
             register(prefixes=prefix, loader=loader, force=True)
 
 
-def _content_hash(path: str) -> Optional[str]:
-    """What torch's and OpenMMLab's names promise of the content's SHA-256."""
-    found = re.search(r'-([0-9a-f]{8})\.(?:pth|pt)$', path)
-    return found[1] if found else None
+# Whose names end in the first digits of the content's SHA-256. Elsewhere it may
+# be a date.
+_HASHED_HOSTS = ('download.pytorch.org', 'download.openmmlab.com')
+
+
+def _content_hash(address: str) -> Optional[str]:
+    """What a name promises of the content's SHA-256."""
+    parts = urlparse(address)
+    found = re.search(r'-([0-9a-f]{8})\.(?:pth|pt)$', parts.path)
+    return found[1] if found and parts.hostname in _HASHED_HOSTS else None
 
 
 def _cached(address: str) -> str:
@@ -304,7 +311,7 @@ def _cached(address: str) -> str:
     stays what PyTorch itself calls it.
     """
     name = osp.basename(address.partition('?')[0])
-    if _content_hash(name):
+    if _content_hash(address):
         return name
     whole = hashlib.sha256(address.encode()).hexdigest()[:16]
     return osp.join(whole, name)

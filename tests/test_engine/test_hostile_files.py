@@ -121,6 +121,14 @@ def test_a_name_with_a_hash_is_held_to_it(serve, tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     address = serve(Files)
     torch.save(dict(x=torch.tensor(5)), tmp_path / 'file')
+    # Elsewhere the digits may be a date.
+    Files.content['/net-20230101.pth'] = (tmp_path / 'file').read_bytes()
+    with safe_checkpoints():
+        dated = CheckpointLoader.load_checkpoint(f'{address}/net-20230101.pth')
+    assert int(dated['x']) == 5
+    monkeypatch.setattr(
+        'mmghm.engine.checkpoints._HASHED_HOSTS', ('127.0.0.1',)
+    )
     content = (tmp_path / 'file').read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:8]
     Files.content[f'/net-{digest}.pth'] = content
