@@ -18,7 +18,7 @@ class ImageShards(ImageList):
 
     The list, which ``tools/dataset_converters/shards.py`` makes or takes from
     shards that are there, says where each image lies: lines of
-    ``SHARD.tar#OFFSET+SIZE label``. So any image can be read at any time, and
+    ``SHARD.tar#OFFSET+SIZE-CRC label``. So any image can be read at any time, and
     subsets, samplers, evaluation and resume work as they do on files. See
     :class:`ShardBackend` for caching.
 
@@ -63,7 +63,7 @@ class ImageShards(ImageList):
         if wrong.any():
             record = int(np.argmax(wrong))
             raise RecordError(
-                f'expected "SHARD#OFFSET+SIZE label", got '
+                f'expected "SHARD#OFFSET+SIZE-CRC label", got '
                 f'{records.path(record)!r}; '
                 'tools/dataset_converters/shards.py makes such lists',
                 records.line(record),

@@ -4,8 +4,9 @@ import hashlib
 import logging
 import os
 import re
+import zlib
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Dict, NamedTuple, Optional
 
 import fsspec
 from filelock import FileLock
@@ -43,34 +44,48 @@ def shard_address(folder: str) -> str:
     return f'shard+{protocol}://{rest}'
 
 
-def split_address(address: str) -> Tuple[str, int, int]:
+class Place(NamedTuple):
+    """Where a file lies inside a shard.
+
+    Args:
+        shard (str): The shard as fsspec names it.
+        offset (int): Its first byte.
+        size (int): Number of bytes.
+        crc (int): CRC-32 of its content.
+    """
+
+    shard: str
+    offset: int
+    size: int
+    crc: int
+
+
+def split_address(address: str) -> Place:
     """Take the address of a file in a shard apart.
 
     Args:
-        address (str): ``shard[+PROTOCOL]://SHARD#OFFSET+SIZE``, in bytes.
+        address (str): ``shard[+PROTOCOL]://SHARD#OFFSET+SIZE-CRC``, in bytes
+            and eight hexadecimal digits.
 
     Returns:
-        Tuple[str, int, int]: The shard as fsspec names it, the first byte and
-        the number of bytes.
+        Place: Its parts.
 
     Raises:
         ValueError: If it is no such address.
     """
-    shard, separator, place = address.rpartition('#')
-    offset, _, size = place.partition('+')
-    if not (
-        separator
-        and shard.startswith('shard')
-        and offset.isdecimal()
-        and size.isdecimal()
-    ):
+    found = re.fullmatch(
+        r'shard(?:\+(\w+))?://(.+)#(\d+)\+(\d+)-([0-9a-f]{8})',
+        address,
+        re.ASCII | re.DOTALL,
+    )
+    if found is None:
         raise ValueError(
-            'expected shard://SHARD#OFFSET+SIZE as '
+            'expected shard://SHARD#OFFSET+SIZE-CRC as '
             f'tools/dataset_converters/shards.py lists it, got {address!r}'
         )
-    protocol, _, path = shard.partition('://')
-    protocol = protocol.partition('+')[2]
-    return f'{protocol}://{path}' if protocol else path, int(offset), int(size)
+    protocol, path, offset, size, crc = found.groups()
+    shard = f'{protocol}://{path}' if protocol else path
+    return Place(shard, int(offset), int(size), int(crc, 16))
 
 
 @register_backend(
@@ -86,7 +101,9 @@ class ShardBackend(BaseStorageBackend):
     Without ``cache_dir`` each image is one read of its bytes, for which object
     storage makes one wait. With it a shard is downloaded whole when its first
     image is wanted, and those that were not used for the longest time make
-    room: then use ``ShardSampler``, which stays with some shards at a time.
+    room: then use ``ShardSampler``, which stays with some shards at a time. A
+    process asks once whether a shard is still the one that was downloaded (by
+    its size, ETag and time of modification).
 
     Args:
         cache_dir (Optional[str]): Folder for downloaded shards, shared by the
@@ -112,6 +129,7 @@ class ShardBackend(BaseStorageBackend):
         cache_dir = cache_dir or os.environ.get('MMGHM_SHARD_CACHE')
         self.cache_dir = Path(cache_dir) if cache_dir else None
         self.cache_bytes = int(1e9 * cache_gb)
+        self._copies: Dict[str, Path] = {}
 
     def get(self, filepath: str) -> bytes:
         """Read a file.
@@ -123,9 +141,10 @@ class ShardBackend(BaseStorageBackend):
             bytes: Its content.
 
         Raises:
-            OSError: If the shard is absent, unreachable or too short.
+            OSError: If the shard is absent, unreachable, too short, or holds
+                something else there than when it was listed.
         """
-        url, offset, size = split_address(str(filepath))
+        url, offset, size, crc = split_address(str(filepath))
         storage, path = fsspec.core.url_to_fs(url)
         local = 'file' in storage.protocol
         try:
@@ -148,6 +167,12 @@ class ShardBackend(BaseStorageBackend):
                 f'{url} ends after {len(content)} of the {size} bytes at '
                 f'{offset}: the shard was cut off or is another one'
             )
+        if zlib.crc32(content) != crc:
+            raise OSError(
+                f'{url} holds other bytes at {offset} than when it was listed: '
+                'it is damaged, or was packed anew; list it again by '
+                'tools/dataset_converters/shards.py index'
+            )
         return content
 
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
@@ -169,12 +194,11 @@ class ShardBackend(BaseStorageBackend):
         offset: int,
         size: int,
     ) -> bytes:
-        assert self.cache_dir is not None
-        # One name for each address, and no folders.
-        address = storage.unstrip_protocol(path)
-        digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-        name = f'{digest}-{address.rpartition("/")[2]}'
-        copy = own_folder(self.cache_dir, 'shards') / name
+        copy = self._copies.get(path)
+        if copy is None:
+            assert self.cache_dir is not None
+            folder = own_folder(self.cache_dir, 'shards')
+            copy = self._copies[path] = folder / _name_copy(storage, path)
         fetched = False
         while True:
             try:
@@ -239,3 +263,18 @@ class ShardBackend(BaseStorageBackend):
                 path.unlink()
                 total -= kept[path].st_size
                 print_log(f'Dropped {path} for room', 'current', logging.DEBUG)
+
+
+def _name_copy(storage: fsspec.AbstractFileSystem, path: str) -> str:
+    """Name a copy by the address and by what tells versions of it apart."""
+    address = storage.unstrip_protocol(path)
+    info = storage.info(path)
+    # Each storage has its own words.
+    kinds = ('size', 'etag', 'lastmodified', 'mtime', 'updated', 'md5hash')
+    version = {
+        key: str(value)
+        for key, value in sorted(info.items())
+        if re.sub('[-_ ]', '', key.lower()) in kinds
+    }
+    digest = hashlib.sha256(f'{address} {version}'.encode()).hexdigest()[:16]
+    return f'{digest}-{address.rpartition("/")[2]}'

@@ -5,6 +5,7 @@ import json
 import os
 import os.path as osp
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
@@ -86,13 +87,13 @@ def index_shards(shards: Sequence[str], label_key: str = '') -> Iterator[str]:
 
     Args:
         shards (Sequence[str]): Paths or addresses that fsspec knows. They are
-            read but for the images.
+            read whole, once, for the images' checksums.
         label_key (str): Where to find a label in the ``.json`` beside an image;
             by default the ``.cls`` beside it holds it.
 
     Yields:
-        str: Lines of ``SHARD.tar#OFFSET+SIZE label``, as ``ImageShards`` reads
-        them, shards by their names without folders.
+        str: Lines of ``SHARD.tar#OFFSET+SIZE-CRC label``, as ``ImageShards``
+        reads them, shards by their names without folders.
 
     Raises:
         ValueError: If an archive is damaged or holds no image, an image has no
@@ -112,29 +113,25 @@ def index_shards(shards: Sequence[str], label_key: str = '') -> Iterator[str]:
             try:
                 with tarfile.open(fileobj=file, mode='r:') as archive:
                     places, labels = _read_members(shard, archive, label_key)
-                size = file.seek(0, os.SEEK_END)
             except (tarfile.TarError, EOFError) as error:
                 raise ValueError(f'{shard}: {error}') from error
         if not places:
             raise ValueError(
                 f'{shard} holds no image ({", ".join(EXTENSIONS)})'
             )
-        for key, (offset, length) in places.items():
-            if offset + length > size:
-                raise ValueError(
-                    f'{shard}: {key!r} is cut off, the file ends at {size:,}'
-                )
+        for key, place in places.items():
             if key not in labels:
                 missing = f'{key}.json' if label_key else f'{key}.cls'
                 raise ValueError(f'{shard}: there is no {missing!r}')
-            yield f'{osp.basename(shard)}#{offset}+{length} {labels[key]}'
+            yield f'{osp.basename(shard)}#{place} {labels[key]}'
 
 
 def _read_members(
     shard: str, archive: tarfile.TarFile, label_key: str
-) -> Tuple[Dict[str, Tuple[int, int]], Dict[str, int]]:
+) -> Tuple[Dict[str, str], Dict[str, int]]:
     """Places of the images in an archive, and their labels, by key."""
-    places, labels = {}, {}
+    places: Dict[str, str] = {}
+    labels: Dict[str, int] = {}
     for member in archive:
         folder, _, name = member.name.rpartition('/')
         # What belongs together has the same name before the first dot.
@@ -148,11 +145,10 @@ def _read_members(
                     f'{shard}: {member.name!r} is a second image of {key!r}; a '
                     'list has one image to a name and its label'
                 )
-            places[key] = (member.offset_data, member.size)
+            crc = zlib.crc32(_read(archive, member))
+            places[key] = f'{member.offset_data}+{member.size}-{crc:08x}'
         elif extension == ('json' if label_key else 'cls'):
-            opened = archive.extractfile(member)
-            assert opened is not None, 'it is a file'
-            content = opened.read()
+            content = _read(archive, member)
             try:
                 found = json.loads(content)
                 labels[key] = _label(found[label_key] if label_key else found)
@@ -162,6 +158,15 @@ def _read_members(
                     f'integer from 0, but {content[:100]!r}'
                 ) from error
     return places, labels
+
+
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    opened = archive.extractfile(member)
+    assert opened is not None, 'it is a file'
+    content = opened.read()
+    if len(content) != member.size:
+        raise tarfile.ReadError(f'{member.name!r} is cut off')
+    return content
 
 
 def _label(value: Any) -> int:

@@ -4,11 +4,14 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
+import zlib
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -223,6 +226,39 @@ def test_a_cut_off_copy_is_fetched_anew(folder, server, tmp_path):
     assert backend.get(path) == image
 
 
+def test_a_shard_packed_anew_is_told_by_its_content(folder, tmp_path):
+    data = build(folder / 'out')
+    name = Path(data[0]['img_path'].split('#')[0]).name
+    content = (folder / 'out' / name).read_bytes()
+    # The same names and sizes in another order, as packing by another seed
+    # gives: every label would be another image's.
+    shutil.copytree(folder / 'out', tmp_path / 'out')
+    for listed in data[0]['img_path'], data[1]['img_path']:
+        assert name in listed
+    (_, a, size, _), (_, b, _, _) = (
+        split_address(data[i]['img_path']) for i in (0, 1)
+    )
+    swapped = bytearray(content)
+    swapped[a : a + size] = content[b : b + size]
+    (tmp_path / 'out' / name).write_bytes(swapped)
+    with pytest.raises(ValueError, match=r'line 1\).*holds other bytes at'):
+        build(tmp_path / 'out')[0]
+
+
+def test_a_changed_shard_is_downloaded_anew(serve, tmp_path):
+    (tmp_path / 'out').mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'out'))
+    url = serve(handler).replace('http', 'shard+http')
+    for image in (b'old bytes', b'new bytes'):
+        path = tar_of(tmp_path / 'out/a.tar', x__cls=b'1', y__jpg=image)
+        # Modification times in HTTP are seconds.
+        os.utime(path, (image[0], image[0]))
+        crc = zlib.crc32(image)
+        # What the next process does.
+        backend = ShardBackend(str(tmp_path / 'cache'), 1)
+        assert backend.get(f'{url}/a.tar#1536+9-{crc:08x}') == image
+
+
 def test_a_server_without_ranges_needs_a_cache(folder, server, tmp_path):
     server.ranges = False
     with pytest.raises(ValueError, match='sends whole archives'):
@@ -247,7 +283,7 @@ def test_what_is_wrong_is_named(folder, tmp_path):
         build(tmp_path)[0]
     with pytest.raises(ValueError, match="got 'ftps://host/x'"):
         build(tmp_path, shards='ftps://host/x')
-    for address in ('a.tar#1+2', 'shard://a.tar', 'shard://a.tar#1'):
+    for address in ('a.tar#1+2-00000000', 'shard://a.tar', 'shard://a.tar#1+2'):
         with pytest.raises(ValueError, match='expected shard://'):
             split_address(address)
     with pytest.raises(ValueError, match='cache_gb must be above 0'):
@@ -266,7 +302,7 @@ def tar_of(path, **members):
 def test_labels_in_json(tmp_path):
     label = json.dumps(dict(species=7)).encode()
     path = tar_of(tmp_path / 'a.tar', x__json=label, x__jpg=b'abc', readme=b'')
-    assert list(index_shards([path], 'species')) == ['a.tar#1536+3 7']
+    assert list(index_shards([path], 'species')) == ['a.tar#1536+3-352441c2 7']
 
 
 @pytest.mark.parametrize(

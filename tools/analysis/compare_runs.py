@@ -48,6 +48,7 @@ from mmghm.report.page import read_runs
 from mmghm.report.run import Run
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.visualization.distribution import GROUP_COLORS
+from mmghm.visualization.names import abbreviate
 
 # Settings that do not change what is trained.
 IGNORED = ('work_dir', 'experiment_name', 'randomness', 'resume')
@@ -113,7 +114,10 @@ def draw(rows: Dict[str, Dict[str, np.ndarray]]) -> Figure:
                 color=colors.get(group, 'grey'),
                 alpha=0.4,
             )
-    labels = [f'{name} (n={len(v[groups[0]])})' for name, v in rows.items()]
+    labels = [
+        f'{abbreviate(name, 40)} (n={len(v[groups[0]])})'
+        for name, v in rows.items()
+    ]
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel('accuracy (%): mean and standard deviation of the seeds')

@@ -83,7 +83,7 @@ ARCHIVES = {
     'imagenet_lt': lists('ImageNet_LT'),
     'places_lt': [
         Archive(
-            'http://data.csail.mit.edu/places/places365/'
+            'https://data.csail.mit.edu/places/places365/'
             'places365standard_easyformat.tar',
             '',
             'places365_standard',

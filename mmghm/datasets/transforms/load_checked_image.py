@@ -79,7 +79,10 @@ class LoadCheckedImage(LoadImageFromFile):
             if image is None:
                 raise OSError(f'{len(content)} bytes that are no known image')
         # Pillow raises SyntaxError for broken PNG headers.
-        except (OSError, SyntaxError, ValueError, cv2.error) as error:
+        except (
+            *(OSError, SyntaxError, ValueError, cv2.error),
+            Image.DecompressionBombError,
+        ) as error:
             source = f' ({results["source"]})' if 'source' in results else ''
             message = f'cannot read image {path}{source}: {error}'
             if not self.ignore_empty:

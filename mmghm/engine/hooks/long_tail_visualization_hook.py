@@ -1,6 +1,6 @@
 """Pictures for local files, TensorBoard, Weights & Biases, MLflow, ..."""
 
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 import numpy as np
 from mmengine.dist import master_only
@@ -11,6 +11,9 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmghm.models.losses import histogram_losses
 
 from .class_counts_hook import CLASS_COUNTS_KEY
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @HOOKS.register_module()
@@ -25,7 +28,8 @@ class LongTailVisualizationHook(Hook):
       ``GroupAccuracy`` metric, after validations.
 
     Pictures are drawn on rank 0 between epochs, every ``interval`` epochs and
-    after the last one; never in a step. For epoch-based loops.
+    after the last one; never in a step. One that fails is a warning. For
+    epoch-based loops.
 
     Priority LOW: after ``AURARebinHook`` has published the epoch's
     histograms.
@@ -69,10 +73,13 @@ class LongTailVisualizationHook(Hook):
         )
         counts = runner.message_hub.get_info(CLASS_COUNTS_KEY)
         if counts is not None:
-            figure = draw_class_distribution(
-                np.asarray(counts), self._class_names(runner), self.rule
+            self._show(
+                runner,
+                'classes',
+                0,
+                draw_class_distribution,
+                *(np.asarray(counts), self._class_names(runner), self.rule),
             )
-            self._show(runner, 'classes', figure, step=0)
 
     @master_only
     def after_train_epoch(self, runner: Any) -> None:
@@ -90,12 +97,22 @@ class LongTailVisualizationHook(Hook):
         epoch = runner.epoch + 1
         names = self._class_names(runner)
         for number, loss in enumerate(histogram_losses(runner.model)):
-            title = f'Gradient-norm histograms after epoch {epoch}'
-            figure = draw_histograms(loss, names, self.max_classes, title)
-            self._show(runner, f'histograms{number or ""}', figure, epoch)
-            title = f'Effective size and weight after epoch {epoch}'
-            figure = draw_category_terms(loss, names, title)
-            self._show(runner, f'categories{number or ""}', figure, epoch)
+            self._show(
+                runner,
+                f'histograms{number or ""}',
+                epoch,
+                draw_histograms,
+                *(loss, names, self.max_classes),
+                f'Gradient-norm histograms after epoch {epoch}',
+            )
+            self._show(
+                runner,
+                f'categories{number or ""}',
+                epoch,
+                draw_category_terms,
+                *(loss, names),
+                f'Effective size and weight after epoch {epoch}',
+            )
 
     @master_only
     def after_val_epoch(
@@ -120,8 +137,13 @@ class LongTailVisualizationHook(Hook):
             epochs = [
                 runner.epoch - interval * back for back in range(number)[::-1]
             ]
-            figure = draw_group_accuracy(epochs, history)
-            self._show(runner, 'groups', figure, runner.epoch)
+            self._show(
+                runner,
+                'groups',
+                runner.epoch,
+                draw_group_accuracy,
+                *(epochs, history),
+            )
 
     def _history(self, runner: Any) -> Dict[str, List[float]]:
         """Accuracy at each validation, by group."""
@@ -144,7 +166,18 @@ class LongTailVisualizationHook(Hook):
         return list(map(str, meta.get('classes') or ())) or None
 
     @staticmethod
-    def _show(runner: Any, name: str, figure: Any, step: int) -> None:
+    def _show(
+        runner: Any,
+        name: str,
+        step: int,
+        draw: Callable[..., 'Figure'],
+        *args: Any,
+    ) -> None:
         from mmghm.visualization.distribution import to_image
 
-        runner.visualizer.add_image(f'long_tail_{name}', to_image(figure), step)
+        try:
+            image = to_image(draw(*args))
+            runner.visualizer.add_image(f'long_tail_{name}', image, step)
+        except Exception as error:
+            # The run is worth more than its picture.
+            runner.logger.warning(f'No picture long_tail_{name}: {error!r}')
