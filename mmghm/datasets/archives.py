@@ -31,6 +31,8 @@ _DAMAGES = (
     lzma.LZMAError,
     zlib.error,
     EOFError,
+    # Of zipfile: an encrypted member, a compression that it does not know.
+    RuntimeError,
 )
 
 
@@ -160,19 +162,22 @@ def unpack(path: str, folder: str, last: str = '') -> None:
 
     Raises:
         ArchiveError: If a member would land outside of the folder, is a link
-            or a device, is there already, or the archive is damaged. Nothing
-            is left behind.
+            or a device, is there already, or the archive is
+            damaged, encrypted or empty. Nothing is left behind.
     """
     os.makedirs(folder, exist_ok=True)
     # Beside the final place, so that moving takes no copy.
     scratch = osp.join(folder, f'.{osp.basename(path)}.unpacking')
     shutil.rmtree(scratch, ignore_errors=True)
+    os.mkdir(scratch)
     try:
         if zipfile.is_zipfile(path):
             _unpack_zip(path, scratch)
         else:
             _unpack_tar(path, scratch)
         names = os.listdir(scratch)
+        if not names:
+            raise ArchiveError(f'{path} is empty')
         for name in names:
             if osp.lexists(osp.join(folder, name)):
                 raise ArchiveError(
@@ -181,8 +186,12 @@ def unpack(path: str, folder: str, last: str = '') -> None:
                 )
         for name in sorted(names, key=lambda name: name == last.split('/')[0]):
             os.rename(osp.join(scratch, name), osp.join(folder, name))
-    except _DAMAGES as error:
-        raise ArchiveError(f'cannot unpack {path}: {error}') from error
+    except (*_DAMAGES, OSError) as error:
+        # A file that cannot be written names itself.
+        if getattr(error, 'filename', None):
+            raise
+        why = ' '.join(str(error).split())
+        raise ArchiveError(f'cannot unpack {path}: {why}') from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

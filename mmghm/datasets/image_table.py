@@ -58,11 +58,18 @@ def canonical_names(
         List[str]: For each its name; several may have one.
 
     Raises:
-        RecordError: If one is blank, or among integers one is negative or says
+        RecordError: If one is blank or has over 18 digits, or among integers one is negative or says
             that it is missing: as a name it would change every class's
             number.
     """
     whole = [re.fullmatch(r'([0-9]+)(?:\.0+)?', name) for name in names]
+    for place, name in enumerate(names):
+        if whole[place] and len(name) > 18:
+            raise RecordError(
+                f'the label {name[:18]}... has {len(name)} digits; classes are '
+                'numbered from 0, or have names',
+                lines[place] if lines else 0,
+            )
     if all(whole):
         return [match[1] for match in whole if match]
     for place, name in enumerate(names):

@@ -58,6 +58,11 @@ class INaturalist(ListedImages):
         """
         try:
             content = json.loads(contents[0])
+        # Not only JSONDecodeError: text in no known encoding, integers of
+        # thousands of digits.
+        except (ValueError, RecursionError) as error:
+            raise RecordError(f'no JSON: {error}') from error
+        try:
             images, annotations = content['images'], content['annotations']
             paths = list(map(itemgetter('file_name'), images))
             ids = _column(images, 'id')
@@ -66,9 +71,11 @@ class INaturalist(ListedImages):
             ordered = sorted(content['categories'], key=lambda c: c['id'])
             classes = self._chosen(ordered)
             names = [category['name'] for category in classes]
+            if not all(isinstance(name, str) for name in names):
+                raise TypeError('a name that is no text')
             known = _column(ordered, 'id')
             label_of = {c['id']: i for i, c in enumerate(classes)}
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise RecordError(
                 'expected JSON with images, annotations and categories as '
                 f'iNaturalist has them, got {type(error).__name__}: {error}'
@@ -118,8 +125,11 @@ class INaturalist(ListedImages):
 def _column(entries: List[dict], key: str) -> np.ndarray:
     values = np.array(list(map(itemgetter(key), entries)))
     if len(values) and values.dtype.kind != 'i':
+        # NumPy makes other types of integers beyond 64 bits.
         wrong = next(
-            v for v in map(itemgetter(key), entries) if type(v) is not int
+            value
+            for value in map(itemgetter(key), entries)
+            if type(value) is not int or not -(2**63) <= value < 2**63
         )
         raise RecordError(f'{key} must be an integer, got {wrong!r}')
     return values.astype(np.int64)

@@ -1,5 +1,6 @@
 """Images that a file lists."""
 
+import json
 import os.path as osp
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -178,7 +179,7 @@ class ListedImages(BaseDataset):
                 raise error.inside(self.ann_file) from error
             if not len(records.labels):
                 raise ValueError(f'{self.ann_file} lists no image')
-            return dict(classes='\0'.join(classes), **records._asdict())
+            return dict(classes=json.dumps(list(classes)), **records._asdict())
 
         path = ''
         large = sum(map(len, contents)) >= _WORTH_SHARING
@@ -187,9 +188,9 @@ class ListedImages(BaseDataset):
             made, path = share(contents, settings, make)
         else:
             made = make()
-        classes = made.pop('classes')
+        classes = json.loads(made.pop('classes'))
         if classes:
-            self._metainfo.setdefault('classes', tuple(classes.split('\0')))
+            self._metainfo.setdefault('classes', tuple(classes))
         return RecordList(
             Records(**made),
             self.folder(),

@@ -237,9 +237,11 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
             )
         except pickle.UnpicklingError as error:
             raise CheckpointError(_distrust(filename, error)) from error
-        except UnicodeDecodeError as error:
-            # torch names a damaged record by bytes that are no text.
-            raise CheckpointError(f'{filename} is damaged: {error}') from error
+        except OSError:
+            raise
+        # Damaged files raise whatever the reader stumbles over.
+        except Exception as error:
+            raise CheckpointError(f'cannot read {filename}: {error}') from error
         if isinstance(checkpoint, dict) and isinstance(
             checkpoint.get('meta'), dict
         ):

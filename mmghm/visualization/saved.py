@@ -32,7 +32,12 @@ def load_loss_state(
         checkpoint = CheckpointLoader.load_checkpoint(
             str(path), map_location='cpu'
         )
-    weights = checkpoint['state_dict']
+    try:
+        weights, meta = dict(checkpoint['state_dict']), checkpoint['meta']
+        # A name or two of the meta are looked up.
+        meta.get('cfg')
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f'{path} is no checkpoint of a training') from error
     key = next((k for k in weights if k.endswith('.values_edges')), None)
     if key is None:
         raise ValueError(f'{path} was trained without GHMCWAPLoss')
@@ -42,7 +47,7 @@ def load_loss_state(
         for name, value in weights.items()
         if name.startswith(prefix)
     }
-    return state, checkpoint['meta']
+    return state, meta
 
 
 def load_loss(
@@ -64,12 +69,14 @@ def load_loss(
     state, meta = load_loss_state(path, trust)
     cfg = read_settings(str(meta.get('cfg', '')))
     settings = ConfigDict(cfg).get('model', {}).get('head', {}).get('loss', {})
-    num_classes, num_regions = state['values'].shape
     kept = {
         name: settings[name]
         for name in ('alpha', 'normalize', 'gamma', 'two_sided', 'max_weight')
         if name in settings
     }
-    loss = GHMCWAPLoss(num_classes, num_regions, **kept)
-    loss.load_state_dict(state)
+    try:
+        loss = GHMCWAPLoss(*state['values'].shape, **kept)
+        loss.load_state_dict(state)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(f'{path}: its histograms are damaged') from error
     return loss, meta

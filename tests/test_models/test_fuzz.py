@@ -68,6 +68,7 @@ kinds = st.sampled_from(
     + ['beyond', 'negative', 'wide']
     + ['nan shares', 'float labels', 'bool', 'none']
 )
+layouts = st.sampled_from(['plain', 'plain', 'columns', 'strided', 'part'])
 weights = st.sampled_from([None] * 6 + ['ones', 'large', 'short', 'nan'])
 avg_factors = st.sampled_from([None] * 9 + [7, 0.5, 0, float('nan')])
 
@@ -89,11 +90,27 @@ def target_of(kind, size, num_classes, generator):
     }[kind]
 
 
+def lay_out(tensor, layout):
+    """The same values in memory as views of something else have them."""
+    if layout == 'columns':
+        return tensor.t().contiguous().t()
+    if layout == 'strided':
+        wide = torch.full((*tensor.shape, 2), 7).to(tensor.dtype)
+        wide[..., 0] = tensor
+        return wide[..., 0]
+    if layout == 'part':
+        around = torch.full([n + 2 for n in tensor.shape], 7).to(tensor.dtype)
+        inner = around[tuple(slice(1, n + 1) for n in tensor.shape)]
+        return inner.copy_(tensor)
+    return tensor
+
+
 def state_of(loss):
     return {k: v.clone() for k, v in loss.state_dict().items()}
 
 
 @pytest.mark.filterwarnings('ignore:.*no training example of class')
+@pytest.mark.filterwarnings('ignore:.*nothing has called rebin')
 @settings(
     max_examples=10_000,
     deadline=None,
@@ -110,10 +127,21 @@ def state_of(loss):
     kinds,
     weights,
     avg_factors,
+    layouts,
     st.integers(0, 2**31),
 )
 def test_finite_or_refused(
-    options, counts, size, dtype, magnitude, spoiled, kind, weight, avg, seed
+    options,
+    counts,
+    size,
+    dtype,
+    magnitude,
+    spoiled,
+    kind,
+    weight,
+    avg,
+    layout,
+    seed,
 ):
     if isinstance(counts, list):
         counts = counts[: options['num_classes']]
@@ -132,8 +160,11 @@ def test_finite_or_refused(
     if spoiled and size:
         logits[0, seed % num_classes] = float(spoiled)
     finite = logits.isfinite().all(1)
-    logits.requires_grad_()
+    plain = logits
+    logits = lay_out(logits, layout).requires_grad_()
     target = target_of(kind, size, num_classes, generator)
+    if target is not None:
+        target = lay_out(target, layout)
     if weight:
         length = size + (weight == 'short')
         value = dict(ones=1.0, large=1e3, short=1.0, nan=float('nan'))[weight]
@@ -148,6 +179,12 @@ def test_finite_or_refused(
         event('call refused')
         return
     event('loss computed')
+    # Where values lie in memory changes nothing.
+    with torch.no_grad():
+        same = GHMCWAPLoss(class_counts=counts, **options)(
+            plain, target.contiguous(), weight=weight, avg_factor=avg
+        )
+    torch.testing.assert_close(value, same, equal_nan=True)
     assert size == 0 or kind in ('labels', 'shares')
     value.sum().backward()
     # Logits that are not finite make the loss NaN, as cross-entropy does, so

@@ -1,7 +1,6 @@
-"""No file runs code, and none is taken for another."""
+"""No file runs code."""
 
 import hashlib
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,13 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 
-from mmghm.engine.checkpoints import AtomicLocalBackend, safe_checkpoints
+from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.engine.launch import build_runner, resume_from_complete_checkpoint
 from mmghm.report.page import read_runs, render
 from mmghm.utils.literals import read_settings
 from mmghm.visualization.saved import load_loss
+
+from .files import Files
 
 
 def code(path):
@@ -75,35 +76,6 @@ def test_plain_settings_are_read():
     assert read_settings("a = dict(**{'b': 1})\nc = dict([])") == {}
 
 
-class Files(BaseHTTPRequestHandler):
-    """Other weights at each address."""
-
-    content = {}
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header('Content-Length', str(len(self.content[self.path])))
-        self.end_headers()
-        self.wfile.write(self.content[self.path])
-
-    def log_message(self, *_):
-        pass
-
-
-def test_addresses_of_one_name_are_told_apart(serve, tmp_path, monkeypatch):
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    address = serve(Files)
-    for number, place in enumerate(('/a/best.pth', '/b/best.pth')):
-        torch.save(dict(x=torch.tensor(number)), tmp_path / 'file')
-        Files.content[place] = (tmp_path / 'file').read_bytes()
-    with safe_checkpoints():
-        read = [
-            int(CheckpointLoader.load_checkpoint(f'{address}{place}')['x'])
-            for place in ('/a/best.pth', '/b/best.pth', '/a/best.pth')
-        ]
-    assert read == [0, 1, 0]
-
-
 def test_trust_is_given_to_an_address(serve, tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     address = f'{serve(Files)}/own.pth'
@@ -140,37 +112,6 @@ def test_a_name_with_a_hash_is_held_to_it(serve, tmp_path, monkeypatch):
         assert (tmp_path / f'hub/checkpoints/net-{digest}.pth').exists()
         with pytest.raises(ValueError, match='not what its name promises'):
             CheckpointLoader.load_checkpoint(f'{address}/net-00000000.pth')
-
-
-def test_two_writers_do_not_share_a_temporary_file(tmp_path, monkeypatch):
-    backend, seen = AtomicLocalBackend(), []
-    monkeypatch.setattr(
-        'os.replace', lambda partial, path: seen.append(partial)
-    )
-    for _ in range(2):
-        backend.put(b'content', str(tmp_path / 'file'))
-    assert len(set(seen)) == 2
-    assert all(Path(partial).parent == tmp_path for partial in seen)
-
-
-@pytest.mark.parametrize(
-    'saving',
-    [dict(filename_tmpl='net_{}.pth'), dict(out_dir='elsewhere')],
-)
-def test_resumes_where_the_run_saves(digits_cfg, tmp_path, saving):
-    if 'out_dir' in saving:
-        saving = dict(out_dir=str(tmp_path / 'elsewhere'))
-    cfg = digits_cfg(max_epochs=2)
-    cfg.default_hooks.checkpoint.update(saving)
-    Runner.from_cfg(Config(cfg.to_dict())).train()
-    cfg.resume = True
-    resume_from_complete_checkpoint(cfg)
-    name = saving.get('filename_tmpl', 'epoch_{}.pth').format(2)
-    assert Path(cfg.load_from).name == name and cfg.resume
-    cfg.load_from = None
-    cfg.default_hooks.checkpoint.out_dir = 's3://bucket'
-    with pytest.raises(ValueError, match='cannot look for checkpoints'):
-        resume_from_complete_checkpoint(cfg)
 
 
 def test_model_zoos_are_read_safely(serve, tmp_path, monkeypatch):
