@@ -33,7 +33,7 @@ class RebinCallback(TrainerCallback):
         self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any
     ) -> None:
         epoch = round(state.epoch or 0)
-        self.loss.intra_active = epoch >= self.begin * args.num_train_epochs
+        self.loss.weights_active = epoch >= self.begin * args.num_train_epochs
 
     def on_epoch_end(
         self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any

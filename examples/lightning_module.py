@@ -31,7 +31,7 @@ class Classifier(lightning.LightningModule):
         self.loss = GHMCWAPLoss(len(class_counts), class_counts=class_counts)
 
     def on_train_epoch_start(self) -> None:
-        self.loss.intra_active = (
+        self.loss.weights_active = (
             self.current_epoch >= 0.8 * self.trainer.max_epochs
         )
 
@@ -44,7 +44,7 @@ class Classifier(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         # Sums the counts over the ranks of DDP too.
         self.loss.rebin()
-        self.log_dict(self.loss.summary())
+        self.log_dict(self.loss.histogram.summary())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=2e-3)
@@ -66,7 +66,7 @@ def main(epochs: int) -> float:
         checkpoint = torch.load(
             trainer.checkpoint_callback.best_model_path, weights_only=True
         )
-    assert 'loss.edges' in checkpoint['state_dict']
+    assert 'loss.histogram.edges' in checkpoint['state_dict']
     images, labels = digits.test.tensors
     module.eval()
     with torch.no_grad():

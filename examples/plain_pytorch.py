@@ -30,7 +30,7 @@ def main(epochs: int) -> float:
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for epoch in range(epochs):
         # W acts in the last fifth of the epochs, docs/method.md says why.
-        loss_fn.intra_active = epoch >= 0.8 * epochs
+        loss_fn.weights_active = epoch >= 0.8 * epochs
         model.train()
         loss_fn.train()
         for images, labels in loader:

@@ -58,7 +58,7 @@ def main(epochs: int) -> float:
         optimizer, 'cosine', num_epochs=epochs, warmup_epochs=1
     )
     for epoch in range(epochs):
-        train_loss_fn.intra_active = epoch >= 0.8 * epochs
+        train_loss_fn.weights_active = epoch >= 0.8 * epochs
         loss = train_one_epoch(
             model, loader, optimizer, train_loss_fn, mixup_fn, model_ema
         )

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import matplotlib
 from matplotlib.figure import Figure
 
-from .evidence import DEFAULT, MARGIN, REGIMES, RIVALS, SETTINGS
+from .evidence import DEFAULT, MARGIN, REGIMES, RIVALS, own_margin
 from .render import GROUPS, load_results, spread
 
 # (regime, whether on held-out train images)
@@ -83,19 +83,6 @@ def difference(runs: Runs, setting: str, other: str) -> Optional[Difference]:
     if abs(mean(values)) <= stdev(values):
         return Difference(values, 'noise')
     return Difference(values, 'gain' if mean(values) > 0 else 'loss')
-
-
-def own_margin(setting: str) -> str:
-    """Name the margin alone that a setting has to beat.
-
-    Args:
-        setting (str): A setting.
-
-    Returns:
-        str: The setting with the same margin, or the paper's margin.
-    """
-    known = SETTINGS.get(setting)
-    return (known.margin if known else None) or MARGIN
 
 
 def column_table(runs: Runs) -> str:
@@ -252,14 +239,14 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
     """
     found = {}
     for (regime, _), runs in columns.items():
-        for setting in SETTINGS:
+        for setting in runs:
             margin = own_margin(setting)
-            if SETTINGS[setting].margin and {setting, margin} <= set(runs):
+            if _weighs(setting) and margin in runs:
                 pair = difference(runs, setting, margin)
                 if pair is not None:
                     found[regime, setting] = pair
     panels = [regime for regime, _ in columns]
-    rows = [s for s in SETTINGS if any(s == other for _, other in found)]
+    rows = list(dict.fromkeys(setting for _, setting in found))
     if len(panels) > len(rows) > 0:
         panels, rows = rows, panels
         found = {(s, regime): pair for (regime, s), pair in found.items()}
@@ -353,3 +340,8 @@ def draw_groups(columns: Dict[Column, Runs], settings: Sequence[str]) -> Figure:
         list(handles.values()), list(handles), loc='outside right upper'
     )
     return figure
+
+
+def _weighs(setting: str) -> bool:
+    """Whether a setting is a margin with W."""
+    return setting.startswith(('late_', 'begin', 'r_w'))

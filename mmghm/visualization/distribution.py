@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from mmghm.datasets.statistics import gini, imbalance_factor
 from mmghm.evaluation.groups import group_classes
-from mmghm.models.losses.gradient_histogram import region_weight
+from mmghm.models.losses.functional.intra_weight import effective_size
 
 from .names import abbreviate
 
@@ -81,10 +81,9 @@ def draw_category_terms(
         images; below, the mean of W over the category's examples, and the
         range between its smallest and largest W.
     """
-    values = loss.values.detach().cpu()
-    edges = loss.values_edges.detach().cpu()
-    weights = region_weight(values, edges, loss.alpha, loss.normalize).numpy()
-    examples = (values * edges.diff(dim=1) * loss.num_regions).numpy()
+    histogram = loss.histogram
+    weights = histogram.finished_weights.cpu().numpy()
+    examples = histogram.finished_examples.cpu().numpy()
     total = examples.sum(axis=1)
     counts = loss.class_counts.cpu().numpy()
     if not counts.any():
@@ -100,7 +99,7 @@ def draw_category_terms(
 
     figure = Figure(figsize=(8, 5.4), layout='constrained')
     above, below = figure.subplots(2, 1, sharex=True)
-    sizes = loss.effective_sizes.detach().cpu().numpy()
+    sizes = effective_size(histogram.densities, histogram.alpha).cpu().numpy()
     above.plot(
         ranks, sizes[order], color=GROUP_COLORS[0], label='effective size S'
     )

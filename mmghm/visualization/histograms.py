@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from mmghm.models.losses.gradient_histogram import region_weight
-
 from .names import abbreviate
 
 HISTOGRAM_COLOR = '#4878a8'
@@ -54,12 +52,12 @@ def draw_histograms(
     Returns:
         Figure: A matplotlib figure.
     """
-    values = loss.values.detach().cpu()
-    edges = loss.values_edges.detach().cpu()
-    weights = region_weight(values, edges, loss.alpha, loss.normalize)
-    examples = values * loss.num_regions * edges.diff(dim=1)
+    histogram = loss.histogram
+    edges = histogram.density_edges.cpu()
+    weights = histogram.finished_weights.cpu()
+    examples = histogram.finished_examples.cpu()
     # Nobody got the weight of a region that held no example.
-    weights = torch.where(values > 0, weights, float('nan'))
+    weights = torch.where(examples > 0, weights, float('nan'))
 
     counts = loss.class_counts.cpu().numpy()
     if not counts.any():

@@ -11,6 +11,9 @@ from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.models import GHMCWAPLoss
 from mmghm.utils.literals import read_settings
 
+# By which a loss with histograms is known.
+_KEY = '.histogram.density_edges'
+
 
 def load_loss_state(
     path: Path, trust: bool = False
@@ -38,10 +41,10 @@ def load_loss_state(
         meta.get('cfg')
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f'{path} is no checkpoint of a training') from error
-    key = next((k for k in weights if k.endswith('.values_edges')), None)
+    key = next((k for k in weights if k.endswith(_KEY)), None)
     if key is None:
         raise ValueError(f'{path} was trained without GHMCWAPLoss')
-    prefix = key[: -len('values_edges')]
+    prefix = key[: -len(_KEY) + 1]
     state = {
         name[len(prefix) :]: value
         for name, value in weights.items()
@@ -71,11 +74,11 @@ def load_loss(
     settings = ConfigDict(cfg).get('model', {}).get('head', {}).get('loss', {})
     kept = {
         name: settings[name]
-        for name in ('alpha', 'normalize', 'gamma', 'two_sided', 'max_weight')
+        for name in ('alpha', 'normalize', 'gamma', 'margin')
         if name in settings
     }
     try:
-        loss = GHMCWAPLoss(*state['values'].shape, **kept)
+        loss = GHMCWAPLoss(*state['histogram.densities'].shape, **kept)
         loss.load_state_dict(state)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f'{path}: its histograms are damaged') from error

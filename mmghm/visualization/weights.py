@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mmghm.evaluation.groups import group_classes
-from mmghm.models.losses.gradient_histogram import region_weight
+from mmghm.models.losses.functional.intra_weight import region_weight
 
 # Ranges of the gradient norm: fitted, easy, undecided, hard, not fitted.
 RANGES = (0.0, 0.1, 0.3, 0.7, 0.9, 1.0)
@@ -26,8 +26,8 @@ def weights_by_group(
     middle of a region stands for the gradient norms in it.
 
     Args:
-        state (Dict[str, Tensor]): ``values``, ``values_edges`` and
-            ``class_counts`` of a ``GHMCWAPLoss``, by these names.
+        state (Dict[str, Tensor]): ``histogram.densities``,
+            ``histogram.density_edges`` and ``class_counts`` of a ``GHMCWAPLoss``, by these names.
         alpha (float): Effectiveness factor in (0, 1].
         normalizations (Sequence[str]): Scales of W to compare.
         ranges (Sequence[float]): Rising bounds of the ranges of g.
@@ -39,7 +39,10 @@ def weights_by_group(
         ``weighted_gradient``, the mean W (NaN without examples) and the
         gradient norm with W over the group's without, per range.
     """
-    values, edges = state['values'].double(), state['values_edges'].double()
+    values, edges = (
+        state[f'histogram.{name}'].double()
+        for name in ('densities', 'density_edges')
+    )
     widths = edges.diff(dim=1)
     examples = values * widths * values.size(1)
     middle = (edges[:, 1:] + edges[:, :-1]) / 2

@@ -27,7 +27,7 @@ def test_rebins_each_epoch_and_trains(digits_cfg):
     runner = Runner.from_cfg(digits_cfg(max_epochs=6))
     runner.train()
     loss = loss_of(runner)
-    assert loss.num_rebins == 6 and not loss.counts.any()
+    assert loss.histogram.num_epochs == 6 and not loss.histogram.counts.any()
     assert loss.class_counts.tolist() == [
         143,
         102,
@@ -41,7 +41,7 @@ def test_rebins_each_epoch_and_trains(digits_cfg):
         7,
     ]
     # One epoch's examples, by class.
-    examples = loss.values * 30 * loss.values_edges.diff(dim=1)
+    examples = loss.histogram.finished_examples
     torch.testing.assert_close(
         examples.sum(1), loss.class_counts.float(), rtol=1e-4, atol=1e-4
     )
@@ -75,6 +75,17 @@ def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path, num_workers):
         assert torch.equal(ours[key], value), key
 
 
+def weighs(loss):
+    """Whether a loss is anything but cross-entropy with a margin."""
+    logits, target = torch.randn(64, 10), torch.arange(64) % 10
+    values = []
+    loss.eval()
+    for loss.intra_balance in (False, True):
+        values.append(loss(logits, target))
+    loss.train()
+    return not torch.allclose(*values)
+
+
 @pytest.mark.parametrize(
     'begin, active',
     [
@@ -91,13 +102,7 @@ def test_begin(digits_cfg, begin, active):
 
     def spy(*args, **kwargs):
         loss = loss_of(runner)
-        seen.append(
-            (
-                runner.epoch,
-                loss.intra_active,
-                bool((loss.region_weights != 1).any()),
-            )
-        )
+        seen.append((runner.epoch, loss.weights_active, weighs(loss)))
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
@@ -106,7 +111,7 @@ def test_begin(digits_cfg, begin, active):
     assert by_epoch == {e: bool(a) for e, a in enumerate(active)}
     # Switched off, W is 1 everywhere; counting goes on all the same.
     assert not any(weighs for _, is_active, weighs in seen if not is_active)
-    assert loss_of(runner).num_rebins == 4
+    assert loss_of(runner).histogram.num_epochs == 4
 
 
 @pytest.mark.parametrize('resume_at, active', [(1, False), (3, True)])
@@ -121,7 +126,7 @@ def test_begin_right_after_a_resume(digits_cfg, resume_at, active):
     step = runner.model.train_step
 
     def spy(*args, **kwargs):
-        seen.append(loss_of(runner).intra_active)
+        seen.append(loss_of(runner).weights_active)
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
@@ -143,14 +148,14 @@ def test_iteration_based_loop(digits_cfg):
 
     def spy(*args, **kwargs):
         loss = loss_of(runner)
-        seen.append((int(loss.num_rebins), loss.intra_active))
+        seen.append((int(loss.histogram.num_epochs), loss.weights_active))
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
     runner.train()
     assert [n for n, _ in seen] == [i // 5 for i in range(20)]
     assert [a for _, a in seen] == [i >= 10 for i in range(20)]
-    assert loss_of(runner).num_rebins == 4
+    assert loss_of(runner).histogram.num_epochs == 4
 
 
 def test_interval_defaults_to_one_pass(digits_cfg):
@@ -160,7 +165,9 @@ def test_interval_defaults_to_one_pass(digits_cfg):
     cfg.train_dataloader.sampler.type = 'InfiniteSampler'
     runner = Runner.from_cfg(cfg)
     runner.train()
-    assert loss_of(runner).num_rebins == 1  # 482 images, 64 a batch: 8 steps
+    assert (
+        loss_of(runner).histogram.num_epochs == 1
+    )  # 482 images, 64 a batch: 8 steps
 
 
 def test_checkpoint_holds_the_rebinned_state(digits_cfg):
@@ -169,10 +176,10 @@ def test_checkpoint_holds_the_rebinned_state(digits_cfg):
     runner.train()
     with safe_checkpoints():
         state = torch.load(f'{cfg.work_dir}/epoch_2.pth')['state_dict']
-    prefix = 'head.loss_module.'
+    prefix = 'head.loss_module.histogram.'
     assert not state[prefix + 'counts'].any()
-    assert state[prefix + 'num_rebins'] == 2
-    assert torch.equal(state[prefix + 'edges'], loss_of(runner).edges)
+    assert state[prefix + 'num_epochs'] == 2
+    assert torch.equal(state[prefix + 'edges'], loss_of(runner).histogram.edges)
 
 
 def test_order_of_hooks(digits_cfg):
@@ -203,15 +210,15 @@ def test_runs_beside_ema_and_mixup(digits_cfg):
     runner = Runner.from_cfg(cfg)
     runner.train()
     loss = loss_of(runner)
-    examples = loss.values * 30 * loss.values_edges.diff(dim=1)
+    examples = loss.histogram.finished_examples
     # Mixup moves shares between classes and loses none.
     assert examples.sum().item() == pytest.approx(482, abs=0.1)
-    assert loss.num_rebins == 2
+    assert loss.histogram.num_epochs == 2
 
 
 def test_raises_without_a_loss_to_serve(digits_cfg):
     cfg = with_hooks(digits_cfg(config='softmax/resnet8_digits_lt.py'))
-    with pytest.raises(ValueError, match='found no loss with rebin'):
+    with pytest.raises(ValueError, match='found no loss with histograms'):
         Runner.from_cfg(cfg).train()
 
 
@@ -274,8 +281,8 @@ def test_serves_any_mmengine_project(tmp_path, with_targets):
         experiment_name=f'plain_{with_targets}',
     ).train()
     loss = model.criterion
-    assert loss.num_rebins == 2
+    assert loss.histogram.num_epochs == 2
     known = [30, 8, 2] if with_targets else [0, 0, 0]
     assert loss.class_counts.tolist() == known
-    examples = (loss.values * 30 * loss.values_edges.diff(dim=1)).sum(1)
+    examples = (loss.histogram.finished_examples).sum(1)
     torch.testing.assert_close(examples, torch.tensor([30.0, 8.0, 2.0]))

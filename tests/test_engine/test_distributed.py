@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from mmghm.models import GHMCWAPLoss
-from mmghm.models.losses import ghm_cwap_loss
+from mmghm.models.losses.ghm_cwap import rank_sync
 
 CLASSES = 5
 KWARGS = dict(num_regions=6, class_counts=[60, 30, 9, 3, 2])
@@ -113,13 +113,11 @@ def test_step_sync_equals_one_process(tmp_path, world_size, soft, broadcast):
     for result in run(tmp_path, world_size, soft, broadcast):
         # A soft share is rounded to 2**-20 the same way on every rank.
         for name in (
-            'counts',
-            'shares',
-            'values',
-            'values_edges',
-            'edges',
-            'effective_sizes',
-            'num_rebins',
+            'histogram.counts',
+            'histogram.densities',
+            'histogram.density_edges',
+            'histogram.edges',
+            'histogram.num_epochs',
         ):
             assert torch.equal(result[name], expected[name]), name
         torch.testing.assert_close(result['grad'], expected['grad'])
@@ -138,7 +136,8 @@ def test_epoch_sync_publishes_the_same_histograms(tmp_path, kwargs):
     expected = train(single, single.loss, slice(None), False, 1)
     # DDP would overwrite buffers with rank 0's at each forward.
     for result in run(tmp_path, 2, broadcast=True, **kwargs):
-        for name in ('values', 'values_edges', 'edges', 'effective_sizes'):
+        for name in ('densities', 'density_edges', 'edges'):
+            name = f'histogram.{name}'
             assert torch.equal(result[name], expected[name]), name
         torch.testing.assert_close(result['grad'], expected['grad'])
 
@@ -165,13 +164,13 @@ def count_calls(rank, world_size, port, path, kwargs):
     calls = []
 
     def spy(name):
-        original = getattr(ghm_cwap_loss, name)
+        original = getattr(rank_sync, name)
 
         def wrapper(data, *args, **kwargs):
             calls.append((name, data.numel() * data.element_size()))
             return original(data, *args, **kwargs)
 
-        setattr(ghm_cwap_loss, name, wrapper)
+        setattr(rank_sync, name, wrapper)
 
     spy('all_reduce'), spy('all_gather')
     loss = model_of(**kwargs).loss
@@ -179,7 +178,7 @@ def count_calls(rank, world_size, port, path, kwargs):
         features, target = batch(0, step, soft=False)
         loss(features[:, :CLASSES], target)
     steps = list(calls)
-    loss.gather_counts()
+    loss.histogram.gather_counts()
     checkpoint = calls[len(steps) :]
     calls.clear()
     loss.rebin()
@@ -223,15 +222,15 @@ def halves(rank, world_size, port, path, num_before):
     loss = GHMCWAPLoss(CLASSES, sync='epoch', **KWARGS)
     parts = torch.load(f'{path}/parts.pt') if num_before else None
     if parts is not None:
-        loss.restore_counts(parts)
-    restored = loss.counts.clone()
+        loss.histogram.restore_counts(parts)
+    restored = loss.histogram.counts.clone()
     features, target = batch(0, rank, soft=True)
     loss(features[:, :CLASSES], target)
-    parts = loss.gather_counts()
+    parts = loss.histogram.gather_counts()
     dist.barrier()
     if rank == 0:
         torch.save(parts, f'{path}/parts.pt')
-    torch.save((restored, loss.counts), f'{path}/{rank}.pt')
+    torch.save((restored, loss.histogram.counts), f'{path}/{rank}.pt')
     dist.destroy_process_group()
 
 
@@ -242,7 +241,7 @@ def test_counts_inside_an_epoch_go_on_on_any_number_of_ranks(
     before = spawn(halves, tmp_path, 2, 0)
     parts = torch.load(tmp_path / 'parts.pt')
     after = spawn(halves, tmp_path, num_after, 2)
-    total = parts.sum(0) // 2**20
+    total = parts.sum(0)
     if num_after == 2:
         for (_, counted), (restored, _) in zip(before, after):
             assert torch.equal(restored, counted)
@@ -313,7 +312,7 @@ def parts_of_a_step(rank, world_size, port, path):
 def test_accumulation_unused_parameters_and_averaged_buffers(tmp_path):
     results = spawn(parts_of_a_step, tmp_path, 2)
     for before, after in results:
-        assert before['counts'].sum() == 2 * 24 + 2 * 11
+        assert before['histogram.counts'].sum() == (2 * 24 + 2 * 11) * 2**20
         for name, value in results[0][0].items():
             assert torch.equal(before[name], value)
             assert torch.equal(after[name], value)
@@ -331,4 +330,4 @@ def test_activation_checkpointing_counts_once(reentrant):
         expected.backward(), value.backward()
         assert torch.equal(value, expected)
         assert torch.equal(other.grad, logits.grad)
-        assert torch.equal(recomputed.counts, plain.counts)
+        assert torch.equal(recomputed.histogram.counts, plain.histogram.counts)

@@ -1,6 +1,6 @@
 """The kernels' arithmetic, by Triton's interpreter.
 
-The interpreter must be chosen before Triton is imported: test_fused.py runs
+The interpreter must be chosen before Triton is imported: test_triton_cross_entropy.py runs
 this file in a process of its own.
 """
 
@@ -13,7 +13,7 @@ from mmghm.models import (
     ReweightedCrossEntropyLoss,
     SoftmaxFocalLoss,
 )
-from mmghm.models.losses import fused
+from mmghm.models.losses.ops import triton_cross_entropy
 
 LOSSES = {
     'cross-entropy': lambda c, n: ReweightedCrossEntropyLoss(
@@ -28,16 +28,10 @@ LOSSES = {
         )
         for options in (
             {},
-            dict(two_sided=False),
-            dict(inter_balance=False),
+            dict(margin='paper'),
+            dict(margin='none'),
             dict(intra_balance=False),
-            dict(adjusted_norm=False),
             dict(histogram='previous'),
-            dict(histogram='fading'),
-            dict(normalize='none', max_weight=2.0),
-            dict(normalize='regions', alpha=1.0),
-            dict(normalize='mean'),
-            dict(sync='epoch'),
         )
     },
 }
@@ -50,7 +44,6 @@ def test_equal_the_plain_path(name, num_classes, monkeypatch):
     counts = torch.arange(num_classes, 0, -1).tolist()
     ours = LOSSES[name](num_classes, counts)
     plain = LOSSES[name](num_classes, counts)
-    monkeypatch.setattr(plain, '_fuses', lambda logits: False)
     for step in range(4):
         logits = 3 * torch.randn(16, num_classes)
         target = torch.randint(num_classes, (16,))
@@ -58,6 +51,9 @@ def test_equal_the_plain_path(name, num_classes, monkeypatch):
         reduction = 'none' if step == 2 else 'mean'
         results = []
         for loss in (ours, plain):
+            monkeypatch.setattr(
+                triton_cross_entropy, '_works', lambda _, ok=loss is ours: ok
+            )
             z = logits.clone().requires_grad_()
             value = loss(z, target, weight=weight, reduction_override=reduction)
             value.sum().backward()
@@ -65,10 +61,12 @@ def test_equal_the_plain_path(name, num_classes, monkeypatch):
         for one, other in zip(*results):
             torch.testing.assert_close(one, other)
         if hasattr(ours, 'rebin'):
-            assert torch.equal(ours.counts, plain.counts)
+            assert torch.equal(ours.histogram.counts, plain.histogram.counts)
             if step == 2:
                 ours.rebin(), plain.rebin()
-                torch.testing.assert_close(ours.edges, plain.edges)
+                torch.testing.assert_close(
+                    ours.histogram.edges, plain.histogram.edges
+                )
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -76,13 +74,13 @@ def test_keep_half_precision(dtype):
     loss = GHMCWAPLoss(5, class_counts=[5, 4, 3, 2, 1])
     logits = torch.randn(8, 5).to(dtype).requires_grad_()
     target = torch.randint(5, (8,))
-    assert loss._fuses(logits)
+    assert triton_cross_entropy.is_available(logits)
     value = loss(logits, target)
     value.backward()
     assert value.dtype == torch.float32 and logits.grad.dtype == dtype
 
 
-@pytest.mark.parametrize('histogram', ['running', 'fading', 'previous'])
+@pytest.mark.parametrize('histogram', ['running', 'previous'])
 @pytest.mark.parametrize('classes', [3, 9])
 @pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
 def test_do_not_count_bad_logits(bad, classes, histogram):
@@ -92,11 +90,11 @@ def test_do_not_count_bad_logits(bad, classes, histogram):
     logits[1, 2] = bad
     values = loss(logits, target, reduction_override='none')
     assert values.isnan().tolist() == [False, True, False, False]
-    assert loss.counts.sum() == 3
+    assert loss.histogram.counts.sum() == 3 * 2**20
 
 
 def test_take_more_classes_than_a_block():
-    width = fused._MAX_BLOCK + 5
+    width = triton_cross_entropy._MAX_BLOCK + 5
     logits = torch.randn(2, width, requires_grad=True)
     target = torch.tensor([width - 1, 3])
     loss = GHMCWAPLoss(width, class_counts=[1] * width)
@@ -114,38 +112,39 @@ def test_what_does_not_work_is_not_used(monkeypatch):
     loss = GHMCWAPLoss(3, class_counts=[5, 3, 1])
     logits, target = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
     expected = loss(logits, target)
-    assert fused.is_available(logits)
+    assert triton_cross_entropy.is_available(logits)
 
     def broken(*args):
         raise RuntimeError('no C compiler')
 
-    fused._works.cache_clear()
-    monkeypatch.setattr(fused, 'example_weights', broken)
+    triton_cross_entropy._works.cache_clear()
+    monkeypatch.setattr(triton_cross_entropy, '_kernels', broken)
     try:
         other = GHMCWAPLoss(3, class_counts=[5, 3, 1])
         with pytest.warns(UserWarning, match='not used .* no C compiler'):
             torch.testing.assert_close(other(logits, target), expected)
     finally:
-        fused._works.cache_clear()
+        triton_cross_entropy._works.cache_clear()
 
 
 def test_is_tried_in_inference_too():
-    fused._works.cache_clear()
+    triton_cross_entropy._works.cache_clear()
     with torch.inference_mode():
-        assert fused.is_available(torch.randn(2, 3))
+        assert triton_cross_entropy.is_available(torch.randn(2, 3))
 
 
 def test_wrong_results_are_not_used(monkeypatch):
-    fused._works.cache_clear()
-    right = fused.cross_entropy
+    triton_cross_entropy._works.cache_clear()
+    right = triton_cross_entropy.TritonCrossEntropy
 
-    def wrong(*args):
-        losses, *others = right(*args)
-        return losses + 0.1, *others
+    class Wrong:
+        @staticmethod
+        def apply(*args):
+            return right.apply(*args) + 0.1
 
-    monkeypatch.setattr(fused, 'cross_entropy', wrong)
+    monkeypatch.setattr(triton_cross_entropy, 'TritonCrossEntropy', Wrong)
     try:
         with pytest.warns(UserWarning, match='not close'):
-            assert not fused.is_available(torch.randn(2, 3))
+            assert not triton_cross_entropy.is_available(torch.randn(2, 3))
     finally:
-        fused._works.cache_clear()
+        triton_cross_entropy._works.cache_clear()

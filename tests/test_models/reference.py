@@ -19,28 +19,17 @@ class ReferenceGHMCWAP:
         alpha=0.9,
         gamma=1.0,
         intra_balance=True,
-        inter_balance=True,
         adaptive=True,
         normalize='gradient',
         histogram='running',
-        max_weight=math.inf,
-        momentum=0.0,
-        adjusted_norm=True,
-        margin_size='class_counts',
-        margin_alpha=1.0,
-        two_sided=True,
+        margin='balanced',
         class_counts=None,
     ):
         self.C, self.N = num_classes, num_regions
         self.alpha, self.gamma = alpha, gamma
-        self.intra, self.inter = intra_balance, inter_balance
+        self.intra, self.kind = intra_balance, margin
         self.adaptive, self.normalize = adaptive, normalize
-        self.histogram = histogram
-        self.max_weight, self.momentum = max_weight, momentum
-        self.adjusted_norm, self.margin_size = adjusted_norm, margin_size
-        self.margin_alpha = margin_alpha or alpha
-        self.two_sided, self.class_counts = two_sided, class_counts
-        self.published = [False] * self.C
+        self.histogram, self.class_counts = histogram, class_counts
         equal = [i / self.N for i in range(self.N)] + [1.0]
         self.edges = [list(equal) for _ in range(self.C)]
         self.counts = [[0.0] * self.N for _ in range(self.C)]
@@ -55,33 +44,29 @@ class ReferenceGHMCWAP:
     def size(values, alpha):
         return sum(v**alpha for v in values if v > 0)
 
-    def margin_of(self, c):
-        values = self.values[c]
-        if self.margin_size == 'class_counts':
-            edges = self.values_edges[c]
-            n = (
-                self.class_counts[c]
-                if self.class_counts
-                else sum(
-                    v * self.N * (hi - lo)
-                    for v, lo, hi in zip(values, edges, edges[1:])
-                )
-            )
-            values = [n / self.N] * self.N
-        return self.size(values, self.margin_alpha)
+    def size_of(self, c):
+        """S of the margin."""
+        values, edges = self.values[c], self.values_edges[c]
+        if self.kind == 'paper':
+            return self.size(values, self.alpha)
+        if self.class_counts:
+            return self.class_counts[c]
+        return sum(
+            v * self.N * (hi - lo)
+            for v, lo, hi in zip(values, edges, edges[1:])
+        )
 
     def margin(self, m, n):
-        sm, sn = self.margin_of(m), self.margin_of(n)
-        if self.two_sided:
+        sm, sn = self.size_of(m), self.size_of(n)
+        if self.kind == 'balanced':
             # An absent category has the (geometric) mean size of the others.
-            sizes = [self.margin_of(c) for c in range(self.C)]
+            sizes = [self.size_of(c) for c in range(self.C)]
             logs = [math.log(s) for s in sizes if s > 0] or [0.0]
             mean = math.exp(sum(logs) / len(logs))
-            sm, sn = sm or mean, sn or mean
-        if not self.inter or sm == 0 or sn == 0:
+            return self.gamma * math.log((sn or mean) / (sm or mean))
+        if self.kind == 'none' or sm == 0 or sn == 0:
             return 0.0
-        ratio = sn / sm if self.two_sided else min(1.0, sn / sm)
-        return self.gamma * math.log(ratio)
+        return self.gamma * math.log(min(1.0, sn / sm))
 
     @staticmethod
     def region(g, edges):
@@ -90,21 +75,7 @@ class ReferenceGHMCWAP:
                 return i
         return len(edges) - 2
 
-    def finished_on(self, c, edges):
-        """The published histogram's v on other edges, overlap by overlap."""
-        old = list(
-            zip(self.values[c], self.values_edges[c], self.values_edges[c][1:])
-        )
-        return [
-            sum(v * max(0.0, min(hi, up) - max(lo, low)) for v, low, up in old)
-            / (hi - lo)
-            for lo, hi in zip(edges, edges[1:])
-        ]
-
     def weight(self, c, g):
-        return min(self.unlimited_weight(c, g), self.max_weight)
-
-    def unlimited_weight(self, c, g):
         if not self.intra:
             return 1.0
         if self.histogram == 'previous':
@@ -117,16 +88,6 @@ class ReferenceGHMCWAP:
                 k / (self.N * (hi - lo))
                 for k, lo, hi in zip(self.counts[c], edges, edges[1:])
             ]
-            if self.histogram == 'fading':
-                before = self.finished_on(c, edges)
-                total = sum(
-                    b * self.N * (hi - lo)
-                    for b, lo, hi in zip(before, edges, edges[1:])
-                )
-                if total:
-                    left = 1 - sum(self.counts[c]) / total
-                    if left > 1e-6:
-                        v = [a + left * b for a, b in zip(v, before)]
         if not any(v):
             return 1.0
         size = self.size(v, self.alpha)
@@ -147,11 +108,8 @@ class ReferenceGHMCWAP:
         value = v[i] if v[i] > 0 else 1 / (self.N * widths[i])
         return f * size / value**self.alpha
 
-    def cross_entropy(self, z, c, with_margin=True):
-        adjusted = [
-            z[n] + (self.margin(c, n) if with_margin else 0.0)
-            for n in range(self.C)
-        ]
+    def cross_entropy(self, z, c):
+        adjusted = [z[n] + self.margin(c, n) for n in range(self.C)]
         return torch.logsumexp(torch.stack(adjusted), 0) - z[c]
 
     def __call__(self, logits, target, training=True):
@@ -164,8 +122,7 @@ class ReferenceGHMCWAP:
         ]
 
         def norm(z, c):
-            ce = self.cross_entropy(z.detach(), c, self.adjusted_norm)
-            return -math.expm1(-float(ce))
+            return -math.expm1(-float(self.cross_entropy(z.detach(), c)))
 
         terms = [
             [(c, s, self.cross_entropy(z, c), norm(z, c)) for c, s in row]
@@ -189,17 +146,10 @@ class ReferenceGHMCWAP:
                 continue
             any_counted = True
             edges = self.edges[c]
-            values = [
+            self.values[c] = [
                 k / (self.N * (hi - lo))
                 for k, lo, hi in zip(self.counts[c], edges, edges[1:])
             ]
-            if self.published[c]:
-                values = [
-                    (1 - self.momentum) * v + self.momentum * b
-                    for v, b in zip(values, self.finished_on(c, edges))
-                ]
-            self.values[c] = values
-            self.published[c] = True
             self.values_edges[c] = list(edges)
             if self.adaptive:
                 d = [1 / math.log(max(v, math.e)) for v in self.values[c]]

@@ -21,7 +21,7 @@ from mmghm.models import (
     SoftmaxFocalLoss,
 )
 from mmghm.models.losses import ghmc_loss
-from mmghm.models.losses.class_weights import class_weights
+from mmghm.models.losses.functional.class_weights import class_weights
 
 COUNTS = [400, 90, 25, 4, 1]
 C = len(COUNTS)
@@ -412,4 +412,4 @@ def test_shares_that_would_overflow_counts_are_refused():
     loss = GHMCWAPLoss(3, class_counts=[3, 2, 1])
     with pytest.raises(ValueError, match=r'below 2\*\*20, got 9'):
         loss(torch.zeros(2, 3), torch.full((2, 3), 1e13))
-    assert not loss.counts.any()
+    assert not loss.histogram.counts.any()

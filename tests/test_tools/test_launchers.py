@@ -133,8 +133,8 @@ def test_decoded_batches_are_shared_out_over_two_processes(tmp_path):
     finish(launch(tmp_path, 2, config=config), tmp_path)
     with safe_checkpoints():
         state = torch.load(tmp_path / f'epoch_{EPOCHS}.pth')['state_dict']
-    values = state['head.loss_module.values']
-    widths = state['head.loss_module.values_edges'].diff(dim=1)
+    values = state['head.loss_module.histogram.densities']
+    widths = state['head.loss_module.histogram.density_edges'].diff(dim=1)
     counted = (values * widths).sum(1) * values.size(1)
     # Each of the 482 images was counted by one of the processes.
     sizes = state['head.loss_module.class_counts']

@@ -7,7 +7,13 @@ import sys
 
 import pytest
 
-from mmghm.reproduce.evidence import FINALISTS, MARGIN, REGIMES, SETTINGS
+from mmghm.reproduce.evidence import (
+    FINALISTS,
+    MARGIN,
+    REGIMES,
+    SETTINGS,
+    own_margin,
+)
 from mmghm.reproduce.plan import (
     cell_config,
     evidence_cell,
@@ -19,7 +25,6 @@ from mmghm.reproduce.study import (
     column_table,
     difference,
     gather,
-    own_margin,
     summary_table,
 )
 
@@ -46,22 +51,28 @@ def reproduce(folder, *settings):
 
 
 def test_going_on_from_the_margin_alone_changes_nothing(tmp_path):
-    whole = reproduce(tmp_path / 'whole', 'late_g0.8')
-    shared = reproduce(tmp_path / 'shared', 'margin_g0.8', 'late_g0.8')
-    assert whole['late_g0.8']['epochs_timed'] == 40
-    assert shared['late_g0.8']['epochs_timed'] == 8
+    whole = reproduce(tmp_path / 'whole', 'late_two_sided1.0')
+    shared = reproduce(
+        tmp_path / 'shared', 'margin_two_sided1.0', 'late_two_sided1.0'
+    )
+    assert whole['late_two_sided1.0']['epochs_timed'] == 40
+    assert shared['late_two_sided1.0']['epochs_timed'] == 8
     for key in ('identity', 'last_epoch', 'per_class'):
-        assert whole['late_g0.8'][key] == shared['late_g0.8'][key]
-    assert shared['late_g0.8'] != shared['margin_g0.8']
+        assert (
+            whole['late_two_sided1.0'][key] == shared['late_two_sided1.0'][key]
+        )
+    assert shared['late_two_sided1.0'] != shared['margin_two_sided1.0']
 
     pictures = tmp_path / 'shared' / 'results' / 'evidence'
     for name in ('validation_differences.png', 'validation_groups.png'):
         assert (pictures / name).stat().st_size > 5000
     table = (pictures / 'evidence.md').read_text()
     assert '## digits, held-out train images' in table
-    assert '| late_g0.8 | 1 |' in table and 'unknown' in table
+    assert '| late_two_sided1.0 | 1 |' in table and 'unknown' in table
 
-    work = next((tmp_path / 'shared/work_dirs/reproduce').glob('margin_g0.8*'))
+    work = next(
+        (tmp_path / 'shared/work_dirs/reproduce').glob('margin_two_sided1.0*')
+    )
     subprocess.run(
         [
             sys.executable,
@@ -86,11 +97,13 @@ def test_going_on_from_the_margin_alone_changes_nothing(tmp_path):
 def test_every_regime_composes(regime):
     where = REGIMES[regime]
     for validation in {bool(where.held_out), False}:
-        cfg = cell_config(evidence_cell(regime, 'late_g0.8', 3, validation))
+        cfg = cell_config(
+            evidence_cell(regime, 'late_two_sided1.0', 3, validation)
+        )
         dataset = cfg.train_dataloader.dataset
         assert max(dataset.class_counts) == where.head
         assert dataset.seed == 3
-        assert cfg.model.head.loss.gamma == 0.8
+        assert cfg.model.head.loss.gamma == 1.0
         held = cfg.val_dataloader.dataset.get('part') == 'holdout'
         assert held == validation
 
@@ -107,7 +120,7 @@ def test_a_shared_prefix_differs_in_nothing_that_acts_before():
         ours, theirs = cell_config(cell), cell_config(other)
         # Options of W or of class weights alone, and the alpha that the
         # margin does not use.
-        late = ('normalize', 'histogram', 'max_weight', 'alpha')
+        late = ('normalize', 'histogram', 'alpha')
         if setting.margin:
             assert ours.model.head.loss.pop('intra_balance', True)
             assert not theirs.model.head.loss.pop('intra_balance')
@@ -137,13 +150,14 @@ def test_going_on_with_class_weights_changes_nothing(tmp_path, setting, start):
 
 
 def test_plan_runs_prefixes_first_and_refuses_unknown_names():
-    cells = plan_evidence(['base'], ['late_g0.8', 'margin_g0.8'], [0, 1], True)
-    assert [c.setting for c in cells] == ['margin_g0.8', 'late_g0.8'] * 2
+    names = ['late_two_sided1.0', 'margin_two_sided1.0']
+    cells = plan_evidence(['base'], names, [0, 1], True)
+    assert [c.setting for c in cells] == names[::-1] * 2
     with pytest.raises(ValueError, match='unknown regime nowhere; there are'):
         plan_evidence(['nowhere'], None, [0], True)
     with pytest.raises(ValueError, match='unknown setting nothing'):
         plan_evidence(None, ['nothing'], [0], True)
-    assert {MARGIN, *FINALISTS} <= set(SETTINGS)
+    assert {*FINALISTS} <= set(SETTINGS)
 
 
 def runs(**overall):
@@ -167,6 +181,9 @@ def test_differences_are_paired_and_judged_by_their_spread():
     assert difference(two, 'up', 'margin') is None
     assert own_margin('late_ura_two_sided') == 'margin_two_sided1.0'
     assert own_margin('softmax') == MARGIN
+    # Of the study of version 0.1.
+    assert own_margin('late_g1.2') == 'margin_g1.2'
+    assert own_margin('late_max2') == MARGIN
     named = {'margin_g0.8': found['margin'], 'late_g0.8': found['up']}
     table = column_table(named)
     assert '| margin_g0.8 | +1.17 ± 0.29 (3, gain) |' in table

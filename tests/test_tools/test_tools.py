@@ -107,11 +107,13 @@ def test_distributed_training_on_cpu(tmp_path):
     args = [DIGITS, 2, '--work-dir', tmp_path, '--seed', 0, '--amp', *SHORT]
     out = call('dist_train.sh', *args)
     assert 'Accuracy by class group' in out.stdout
-    loss = 'head.loss_module.'
+    loss = 'head.loss_module.histogram.'
     saved = state(tmp_path / 'epoch_4.pth')
-    assert saved[loss + 'num_rebins'] == 4
+    assert saved[loss + 'num_epochs'] == 4
     examples = (
-        saved[loss + 'values'] * 30 * saved[loss + 'values_edges'].diff(dim=1)
+        saved[loss + 'densities']
+        * 30
+        * saved[loss + 'density_edges'].diff(dim=1)
     ).sum()
     assert examples.item() == pytest.approx(482, abs=0.01)
     out = call(
@@ -156,8 +158,8 @@ def test_training_on_real_images(tmp_path, cifar10_folder):
     )
     assert 'Accuracy by class group' in out.stdout
     saved = state(tmp_path / 'epoch_8.pth')
-    values = saved['head.loss_module.values']
-    widths = saved['head.loss_module.values_edges'].diff(dim=1)
+    values = saved['head.loss_module.histogram.densities']
+    widths = saved['head.loss_module.histogram.density_edges'].diff(dim=1)
     examples = (values * 30 * widths).sum(1)
     assert examples.round().tolist() == [
         200, 120, 80, 60, 45, 35, 25, 16, 11, 8

@@ -8,7 +8,7 @@ from losses import long_tail, step
 from torch import Tensor
 
 from mmghm.models import LogitAdjustedLoss
-from mmghm.models.losses import cross_entropy
+from mmghm.models.losses.ops import cross_entropy
 
 KEPT = 'kept: '
 
@@ -51,7 +51,7 @@ def whole_losses(batch: int, num_classes: int, rounds: int) -> List[Row]:
     sizes = torch.tensor(long_tail(num_classes))
     target = sizes.float().multinomial(batch, replacement=True)
     loss = LogitAdjustedLoss(num_classes, class_counts=sizes)
-    prior, _ = loss.margin()
+    prior = loss.logit_bias
     kept = cross_entropy._CHUNK_BYTES
 
     def chunked(size: int) -> Callable[[], None]:

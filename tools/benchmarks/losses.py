@@ -33,11 +33,8 @@ def long_tail(num_classes: int) -> List[int]:
 def make_losses(num_classes: int, every: bool) -> Dict[str, torch.nn.Module]:
     counts = long_tail(num_classes)
     given: Dict[str, Any] = dict(num_classes=num_classes, class_counts=counts)
-    one_sided: Dict[str, Any] = dict(
-        two_sided=False, margin_size='histogram', margin_alpha=None
-    )
     waiting = ours.GHMCWAPLoss(**given)
-    waiting.intra_active = False
+    waiting.weights_active = False
     made: Dict[str, torch.nn.Module] = {
         GHM_CWAP: ours.GHMCWAPLoss(**given),
         MARGIN_ONLY: waiting,
@@ -49,7 +46,7 @@ def make_losses(num_classes: int, every: bool) -> Dict[str, torch.nn.Module]:
         made.update(
             {
                 'GHM-CWAP, margin of eq. (2)': ours.GHMCWAPLoss(
-                    **given, **one_sided
+                    **given, margin='paper'
                 ),
                 'Balanced Softmax': ours.LogitAdjustedLoss(**given),
                 'effective number': ours.ReweightedCrossEntropyLoss(**given),

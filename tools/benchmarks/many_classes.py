@@ -107,9 +107,9 @@ def compare(
     counts = torch.poisson(torch.full((num_classes, 30), 3.0)).long().to(device)
 
     def end_epoch() -> None:
-        loss.counts.copy_(counts)
+        loss.histogram.counts.copy_(counts)
         loss.rebin()
-        loss.summary()
+        loss.histogram.summary()
 
     ends = interleave({'rebin() and summary()': end_epoch}, 15, device=device)
     rows += summarise(f"{case}, an epoch's end", ends, 'rebin() and summary()')

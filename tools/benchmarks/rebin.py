@@ -20,18 +20,20 @@ def main(device: str, quick: bool) -> Dict[str, List[Row]]:
         loss.to(device)
         counts = torch.poisson(torch.full((num_classes, 30), 3.0))
         counts = counts.long().to(device)
-        loss.counts.copy_(counts)
+        loss.histogram.counts.copy_(counts)
         loss.rebin()
 
         def rebin(
             loss: GHMCWAPLoss = loss, counts: torch.Tensor = counts
         ) -> None:
             # Filling the table is part of the figure, and small in it.
-            loss.counts.copy_(counts)
+            loss.histogram.counts.copy_(counts)
             loss.rebin()
 
         samples = interleave(
-            {'rebin()': rebin, 'summary()': loss.summary}, 20, device=device
+            {'rebin()': rebin, 'summary()': loss.histogram.summary},
+            20,
+            device=device,
         )
         new = summarise(str(num_classes), samples, 'rebin()')
         state = sum(v.nbytes for v in loss.state_dict().values())

@@ -2,9 +2,7 @@
 loss = dict(
     type='GHMCWAPLoss',
     intra_balance=False,
+    margin='paper',
     gamma=0.8,
-    margin_size='histogram',
-    margin_alpha=None,
-    two_sided=False,
 )
 loss_hooks = [dict(type='AURARebinHook')]

@@ -5,9 +5,7 @@ loss = dict(
     type='GHMCWAPLoss',
     normalize='none',
     histogram='previous',
+    margin='paper',
     gamma=0.8,
-    margin_size='histogram',
-    margin_alpha=None,
-    two_sided=False,
 )
 loss_hooks = [dict(type='AURARebinHook')]

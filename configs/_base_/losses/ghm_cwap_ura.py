@@ -3,9 +3,7 @@
 loss = dict(
     type='GHMCWAPLoss',
     adaptive=False,
+    margin='paper',
     gamma=0.8,
-    margin_size='histogram',
-    margin_alpha=None,
-    two_sided=False,
 )
 loss_hooks = [dict(type='AURARebinHook', begin=0.8)]

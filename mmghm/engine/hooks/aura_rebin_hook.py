@@ -9,6 +9,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 from torch import nn
 
+from mmghm.models.losses import GradientHistogram
+
 from .class_counts_hook import give_class_counts
 from .schedule import (
     begin_epoch,
@@ -20,28 +22,30 @@ from .schedule import (
 
 
 @runtime_checkable
-class Rebinnable(Protocol):
-    """What a loss must offer for :class:`AURARebinHook` to serve it.
+class HistogramLoss(Protocol):
+    """What a loss must offer for :class:`AURARebinHook` to serve it."""
 
-    It may also have ``intra_active`` (bool), which the hook sets by ``begin``,
-    ``summary()``, whose figures (Dict[str, float]) it logs,
-    ``has_class_counts`` (bool), True if it needs no counts from the dataset,
-    and ``clear_counts()``, ``gather_counts()`` and ``restore_counts(parts)``
-    for checkpoints inside an epoch.
-    """
+    # Counts of the running epoch, and how they turn over.
+    histogram: GradientHistogram
+    # Whether W acts; the hook sets it by ``begin``.
+    weights_active: bool
 
-    def rebin(self) -> None:
-        """Close an epoch; a collective call."""
+    @property
+    def has_class_counts(self) -> bool:
+        """Whether it needs no class counts from the dataset."""
 
     def set_class_counts(self, counts: Any) -> None:
         """Learn how many training examples each class has."""
+
+    def rebin(self) -> None:
+        """Close an epoch; a collective call."""
 
 
 @HOOKS.register_module()
 class AURARebinHook(Hook):
     """Call ``rebin()`` of every loss that has it at each epoch's end.
 
-    Serves every module with the :class:`Rebinnable` protocol in the training
+    Serves every module with the :class:`HistogramLoss` protocol in the training
     model, however it is wrapped or compiled. Before training each gets class
     counts from the train dataset if it has none.
 
@@ -78,7 +82,7 @@ class AURARebinHook(Hook):
         check_begin(begin)
         self.interval = interval
         self.begin = begin
-        self._losses: List[Any] = []
+        self._losses: List[HistogramLoss] = []
         # Counts of every rank, per loss: of a checkpoint about to be saved,
         # and of the one that was resumed.
         self._gathered: Optional[List[Any]] = None
@@ -94,10 +98,10 @@ class AURARebinHook(Hook):
             ValueError: If the model has no such loss, or the interval cannot
                 be told.
         """
-        self._losses = list(_rebinnable(runner.model).values())
+        self._losses = list(_histogram_losses(runner.model).values())
         if not self._losses:
             raise ValueError(
-                'AURARebinHook found no loss with rebin() in the model; set '
+                'AURARebinHook found no loss with histograms in the model; set '
                 "model.head.loss to dict(type='GHMCWAPLoss', num_classes=...) "
                 'or take the hook out of custom_hooks'
             )
@@ -105,9 +109,9 @@ class AURARebinHook(Hook):
         self._by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
         if self._by_iteration:
             self.interval = iterations_per_epoch(runner, self.interval)
-        for loss, parts in zip(self._losses, self._resumed or ()):
-            if parts is not None:
-                loss.restore_counts(parts)
+        for loss, tables in zip(self._losses, self._resumed or ()):
+            if tables is not None:
+                loss.histogram.restore_counts(tables)
         self._resumed = None
         # Also right after a resume, on either side of `begin`.
         self._set_active(runner, ahead=0)
@@ -120,7 +124,7 @@ class AURARebinHook(Hook):
         """
         if not self._by_iteration:
             for loss in self._losses:
-                getattr(loss, 'clear_counts', _nothing)()
+                loss.histogram.clear()
         self._set_active(runner, ahead=0)
 
     def after_train_epoch(self, runner: Any) -> None:
@@ -179,7 +183,9 @@ class AURARebinHook(Hook):
             if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model')
         ]
         for model in averaged:
-            for loss, copied in zip(self._losses, _rebinnable(model).values()):
+            for loss, copied in zip(
+                self._losses, _histogram_losses(model).values()
+            ):
                 copied.load_state_dict(loss.state_dict())
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
@@ -202,7 +208,7 @@ class AURARebinHook(Hook):
         }
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
-        for prefix, loss in _rebinnable(model).items():
+        for prefix, loss in _histogram_losses(model).items():
             for name, value in loss.state_dict(prefix=f'{prefix}.').items():
                 if name not in saved:
                     raise ValueError(
@@ -225,33 +231,26 @@ class AURARebinHook(Hook):
             loss.rebin()
             # One loss is the rule; further ones are told apart by number.
             prefix = f'train/ghm{number or ""}'
-            summary = getattr(loss, 'summary', dict)
-            for name, value in summary().items():
+            for name, value in loss.histogram.summary().items():
                 runner.message_hub.update_scalar(f'{prefix}/{name}', value)
 
     def _gather(self) -> None:
-        parts = [
-            getattr(loss, 'gather_counts', _nothing)() for loss in self._losses
-        ]
-        self._gathered = parts if any(p is not None for p in parts) else None
+        tables = [loss.histogram.gather_counts() for loss in self._losses]
+        needed = any(table is not None for table in tables)
+        self._gathered = tables if needed else None
 
     def _set_active(self, runner: Any, ahead: int) -> None:
         """Derive from the progress saved in checkpoints whether W acts."""
         epoch, num_epochs = train_progress(runner, self.interval, ahead)
         begin = begin_epoch(self.begin, num_epochs)
         for loss in self._losses:
-            if hasattr(loss, 'intra_active'):
-                loss.intra_active = epoch >= begin
+            loss.weights_active = epoch >= begin
 
 
-def _rebinnable(model: nn.Module) -> Dict[str, Any]:
+def _histogram_losses(model: nn.Module) -> Dict[str, Any]:
     """The losses to serve, by their names in the model."""
     modules = model.named_modules()
-    return {name: m for name, m in modules if isinstance(m, Rebinnable)}
-
-
-def _nothing() -> None:
-    """Stand in for a method that a loss does not have."""
+    return {name: m for name, m in modules if isinstance(m, HistogramLoss)}
 
 
 def _saves_now(runner: Any) -> bool:

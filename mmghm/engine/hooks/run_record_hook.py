@@ -19,7 +19,6 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mmghm.evaluation import GroupAccuracy
 from mmghm.models.losses import histogram_losses
-from mmghm.models.losses.gradient_histogram import region_weight
 
 from ..work_dir import RECORD, RUN_FILE
 from .class_counts_hook import CLASS_COUNTS_KEY
@@ -122,12 +121,10 @@ class RunRecordHook(Hook):
 
     def _write_histograms(self, runner: Any, step: int) -> None:
         for number, loss in enumerate(histogram_losses(runner.model)):
-            values, edges = loss.values, loss.values_edges
-            weights = region_weight(values, edges, loss.alpha, loss.normalize)
             arrays = dict(
-                examples=values * loss.num_regions * edges.diff(dim=1),
-                edges=edges,
-                weights=weights,
+                examples=loss.histogram.finished_examples,
+                edges=loss.histogram.density_edges,
+                weights=loss.histogram.finished_weights,
             )
             self._save(
                 runner,

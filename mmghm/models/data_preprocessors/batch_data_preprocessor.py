@@ -9,7 +9,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from ..losses.base import check_integer, check_number
+from ...utils.validation import check_integer, check_number
 
 
 def random_crop_flip(images: Tensor, padding: int, flip_prob: float) -> Tensor:

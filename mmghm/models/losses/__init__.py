@@ -1,6 +1,6 @@
-from .base import LongTailLoss
+from .base import ClassCountLoss, LongTailLoss
 from .equalization_loss import SoftmaxEqualizationLoss
-from .ghm_cwap_loss import GHMCWAPLoss, histogram_losses
+from .ghm_cwap import GHMCWAPLoss, GradientHistogram, histogram_losses
 from .ghmc_loss import GHMCrossEntropyLoss
 from .ldam_loss import LDAMLoss
 from .logit_adjusted_loss import LogitAdjustedLoss
@@ -12,9 +12,11 @@ from .weighted_loss import (
 )
 
 __all__ = [
+    'ClassCountLoss',
     'ClassWeightedLoss',
     'GHMCWAPLoss',
     'GHMCrossEntropyLoss',
+    'GradientHistogram',
     'LDAMLoss',
     'LogitAdjustedLoss',
     'LongTailLoss',

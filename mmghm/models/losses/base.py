@@ -7,28 +7,21 @@ import torch
 from mmengine.fileio import list_from_file
 from torch import Tensor
 
-from ..utils.checkpointed_state import CheckpointedState
-from ..utils.compiling import is_compiling
+from ...utils.checkpointed_state import CheckpointedState
+from ...utils.compiling import is_compiling
+from ...utils.validation import check_choice, check_integer, check_number
 
 Counts = Union[str, Sequence[int], np.ndarray, Tensor]
 REDUCTIONS = ('none', 'mean', 'sum')
 
 
 class LongTailLoss(CheckpointedState):
-    """Base of the losses: input checks, float32, reduction, class counts.
+    """Base of the losses: input checks, float32, reduction.
 
-    A subclass implements :meth:`example_losses`.
-
-    State (see :class:`CheckpointedState`): ``class_counts``, int64 (C,),
-    training examples per class, all 0 while unknown; set once, the same on
-    every rank.
+    A subclass implements :meth:`hard_target_losses` and :meth:`class_losses`.
 
     Args:
         num_classes (int): C, at least 1.
-        class_counts (Optional[Counts]): Training examples per class: C
-            integers, or the path of a file with one integer a line. None and
-            ``'auto'`` leave it to a hook (``ClassCountsHook`` or
-            ``AURARebinHook``), which reads the train dataset.
         reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.
         loss_weight (float): Factor of the loss.
 
@@ -37,14 +30,9 @@ class LongTailLoss(CheckpointedState):
         ValueError: If an argument is outside its range.
     """
 
-    class_counts: Tensor
-    # Whether the loss cannot be computed without class counts.
-    needs_class_counts = False
-
     def __init__(
         self,
         num_classes: int,
-        class_counts: Optional[Counts] = None,
         reduction: str = 'mean',
         loss_weight: float = 1.0,
     ) -> None:
@@ -55,39 +43,6 @@ class LongTailLoss(CheckpointedState):
         self.num_classes = num_classes
         self.reduction = reduction
         self.loss_weight = loss_weight
-        self.register_state(
-            'class_counts', torch.zeros(num_classes, dtype=torch.int64)
-        )
-        # Beside the tensor: to read it would make forward wait for the device.
-        self._num_examples = 0
-        self._install(class_counts)
-
-    def _install(self, class_counts: Optional[Counts]) -> None:
-        """Take the counts unless they are left to a hook."""
-        if class_counts is None:
-            return
-        if not isinstance(class_counts, str) or class_counts != 'auto':
-            self.set_class_counts(class_counts)
-
-    def set_class_counts(self, counts: Counts) -> None:
-        """Tell the loss how many training examples each class has.
-
-        Args:
-            counts (Counts): C non-negative integers, or the path of a file
-                with one a line.
-
-        Raises:
-            TypeError: If the counts are not integers.
-            ValueError: If there are not C counts, one is negative or all
-                are 0.
-        """
-        self.class_counts.copy_(parse_counts(counts, self.num_classes))
-        self._num_examples = int(self.class_counts.sum())
-
-    @property
-    def has_class_counts(self) -> bool:
-        """Whether class counts are known."""
-        return self._num_examples > 0
 
     def forward(
         self,
@@ -114,53 +69,28 @@ class LongTailLoss(CheckpointedState):
         Raises:
             TypeError: If cls_score or target is no tensor of a fitting dtype.
             ValueError: If a shape, a label, a weight, the divisor or the
-                reduction is out of range, or class counts are missing.
+                reduction is out of range.
         """
         reduction = reduction_override or self.reduction
         check_choice('reduction_override', reduction, REDUCTIONS)
-        if self.needs_class_counts and not self.has_class_counts:
-            raise ValueError(
-                f'{type(self).__name__} needs the training examples per class: '
-                "add dict(type='ClassCountsHook') to custom_hooks, or give "
-                'class_counts=[...]'
-            )
         self._check_inputs(cls_score, target, weight)
         if avg_factor is not None:
             if reduction == 'sum':
                 raise ValueError("avg_factor goes with reduction='mean' only")
             check_number('avg_factor', avg_factor, minimum=0, open_minimum=True)
-        scale = None if reduction == 'none' else self.loss_weight
-        if scale is not None and reduction == 'mean' and len(cls_score):
-            # The mean of nothing would be NaN, and every weight after it.
-            scale /= len(cls_score) if avg_factor is None else avg_factor
-        return self.reduced_loss(cls_score, target, weight, scale)
-
-    def reduced_loss(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        weight: Optional[Tensor],
-        scale: Optional[float],
-    ) -> Tensor:
-        """Compute the loss of a batch.
-
-        Args:
-            logits (Tensor): z, shape (B, C), any floating dtype.
-            target (Tensor): int64 (B,) or floating (B, C), checked.
-            weight (Optional[Tensor]): Factor of each example, shape (B,).
-            scale (Optional[float]): Factor of the sum of the examples' losses;
-                None for no reduction.
-
-        Returns:
-            Tensor: float32, a scalar, or ``loss_weight`` times each example's
-            loss, shape (B,).
-        """
-        losses = self.example_losses(logits.float(), target)
+        losses = self.example_losses(cls_score, target)
         if weight is not None:
             losses = losses * weight
-        if scale is None:
-            return losses * self.loss_weight
-        return losses.sum() * scale
+        if reduction == 'none':
+            reduced = losses
+        elif reduction == 'sum' or not len(losses):
+            # The mean of nothing would be NaN, and every weight after it.
+            reduced = losses.sum()
+        elif avg_factor is None or avg_factor == len(losses):
+            reduced = losses.mean()
+        else:
+            reduced = losses.sum() / avg_factor
+        return reduced if self.loss_weight == 1 else reduced * self.loss_weight
 
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each example.
@@ -168,28 +98,28 @@ class LongTailLoss(CheckpointedState):
         For shares it is the expected loss over the classes.
 
         Args:
-            logits (Tensor): z, float32 (B, C).
+            logits (Tensor): z, shape (B, C), any floating dtype.
             target (Tensor): int64 (B,) or floating (B, C), checked.
 
         Returns:
-            Tensor: Shape (B,).
+            Tensor: float32 (B,).
         """
         if target.dim() == 1:
-            return self.label_losses(logits, target)
-        return (self.class_losses(logits) * target).sum(dim=1)
+            return self.hard_target_losses(logits, target.long())
+        return (self.class_losses(logits.float()) * target).sum(dim=1)
 
-    def label_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+    def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each example with a label.
 
         Args:
-            logits (Tensor): z, float32 (B, C).
+            logits (Tensor): z, shape (B, C), any floating dtype.
             target (Tensor): int64 (B,).
 
         Returns:
-            Tensor: Shape (B,).
+            Tensor: float32 (B,).
         """
         raise NotImplementedError(
-            f'{type(self).__name__} does not define label_losses'
+            f'{type(self).__name__} does not define hard_target_losses'
         )
 
     def class_losses(self, logits: Tensor) -> Tensor:
@@ -227,7 +157,7 @@ class LongTailLoss(CheckpointedState):
                     'target of shape (B,) must hold integer class '
                     f'indices, got {_kind(target)}'
                 )
-            self._check_labels(cls_score, target)
+            check_labels(target, self.num_classes, type(self).__name__)
         elif target.shape == cls_score.shape:
             if not target.is_floating_point():
                 raise TypeError(
@@ -248,15 +178,6 @@ class LongTailLoss(CheckpointedState):
         if weight is not None:
             require(weight.isfinite(), weight, 'weight must be finite')
 
-    def _check_labels(self, cls_score: Tensor, target: Tensor) -> None:
-        check_labels(target, self.num_classes, type(self).__name__)
-
-    def _load_from_state_dict(
-        self, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        self._num_examples = int(self.class_counts.sum())
-
     def extra_repr(self) -> str:
         """Show the settings in the printed model."""
         return (
@@ -264,6 +185,94 @@ class LongTailLoss(CheckpointedState):
             f'reduction={self.reduction!r}, '
             f'loss_weight={self.loss_weight}'
         )
+
+
+class ClassCountLoss(LongTailLoss):
+    """Base of the losses that use the number of training examples per class.
+
+    State (see :class:`CheckpointedState`): ``class_counts``, int64 (C,), all 0
+    while unknown; set once, the same on every rank.
+
+    Args:
+        num_classes (int): C, at least 1.
+        class_counts (Optional[Counts]): Training examples per class: C
+            integers, or the path of a file with one integer a line. None
+            leaves it to a hook (``ClassCountsHook`` or ``AURARebinHook``),
+            which reads the train dataset.
+        reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.
+        loss_weight (float): Factor of the loss.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is outside its range.
+    """
+
+    class_counts: Tensor
+    # Whether the loss cannot be computed without class counts.
+    needs_class_counts = False
+
+    def __init__(
+        self,
+        num_classes: int,
+        class_counts: Optional[Counts] = None,
+        reduction: str = 'mean',
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(num_classes, reduction, loss_weight)
+        self.register_state(
+            'class_counts', torch.zeros(num_classes, dtype=torch.int64)
+        )
+        # Beside the tensor: to read it would make forward wait for the device.
+        self._num_examples = 0
+        if class_counts is not None:
+            self.set_class_counts(class_counts)
+
+    def set_class_counts(self, counts: Counts) -> None:
+        """Tell the loss how many training examples each class has.
+
+        Args:
+            counts (Counts): C non-negative integers, or the path of a file
+                with one a line.
+
+        Raises:
+            TypeError: If the counts are not integers.
+            ValueError: If there are not C counts, one is negative or all
+                are 0.
+        """
+        self.class_counts.copy_(parse_counts(counts, self.num_classes))
+        self._num_examples = int(self.class_counts.sum())
+
+    @property
+    def has_class_counts(self) -> bool:
+        """Whether class counts are known."""
+        return self._num_examples > 0
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Compute the loss, see :meth:`LongTailLoss.forward`.
+
+        Args:
+            *args (Any): Of :meth:`LongTailLoss.forward`.
+            **kwargs (Any): The same.
+
+        Returns:
+            Tensor: A float32 scalar, or shape (B,) without reduction.
+
+        Raises:
+            ValueError: If class counts are needed and missing.
+        """
+        if self.needs_class_counts and not self.has_class_counts:
+            raise ValueError(
+                f'{type(self).__name__} needs the training examples per class: '
+                "add dict(type='ClassCountsHook') to custom_hooks, or give "
+                'class_counts=[...]'
+            )
+        return super().forward(*args, **kwargs)
+
+    def _load_from_state_dict(
+        self, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._num_examples = int(self.class_counts.sum())
 
 
 def parse_counts(counts: Counts, num_classes: int) -> Tensor:
@@ -380,75 +389,6 @@ def require(valid: Tensor, value: Tensor, message: str) -> None:
 def is_readable(tensor: Tensor) -> bool:
     """Whether to read a value neither waits for a device nor breaks a graph."""
     return tensor.device.type == 'cpu' and not is_compiling()
-
-
-def check_integer(name: str, value: object, minimum: int) -> None:
-    """Refuse anything but an integer of at least ``minimum``.
-
-    Args:
-        name (str): Name of the argument, for the message.
-        value (object): What was given.
-        minimum (int): Smallest accepted value.
-
-    Raises:
-        TypeError: If it is no integer.
-        ValueError: If it is too small.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f'{name} must be an integer, got {value!r}')
-    if value < minimum:
-        raise ValueError(f'{name} must be at least {minimum}, got {value}')
-
-
-def check_number(
-    name: str,
-    value: object,
-    minimum: float = -float('inf'),
-    maximum: float = float('inf'),
-    open_minimum: bool = False,
-) -> None:
-    """Refuse anything but a finite number in a range.
-
-    Args:
-        name (str): Name of the argument, for the message.
-        value (object): What was given.
-        minimum (float): Smallest accepted value.
-        maximum (float): Largest accepted value.
-        open_minimum (bool): Whether the minimum itself is refused.
-
-    Raises:
-        TypeError: If it is no number.
-        ValueError: If it is outside the range or not finite.
-    """
-    if isinstance(value, bool) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise TypeError(f'{name} must be a number, got {value!r}')
-    inside = minimum < value if open_minimum else minimum <= value
-    if not (inside and value <= maximum) or not np.isfinite(value):
-        left = '(' if open_minimum or minimum == -float('inf') else '['
-        right = ')' if maximum == float('inf') else ']'
-        raise ValueError(
-            f'{name} must be in {left}{minimum}, {maximum}{right}, got {value}'
-        )
-
-
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse anything but one of some strings.
-
-    Args:
-        name (str): Name of the argument, for the message.
-        value (object): What was given.
-        choices (Sequence[str]): What is accepted.
-
-    Raises:
-        ValueError: If it is none of them.
-    """
-    if value not in choices:
-        raise ValueError(
-            f'{name} must be one of {", ".join(map(repr, choices))}'
-            f', got {value!r}'
-        )
 
 
 def _kind(value: object) -> str:

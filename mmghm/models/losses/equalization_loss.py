@@ -6,9 +6,10 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..utils.cached_terms import CachedTerms
-from .base import Counts, check_number
-from .softmax_loss import SoftmaxLoss
+from ...utils.cached_function import CachedFunction
+from ...utils.validation import check_number
+from .base import ClassCountLoss, Counts
+from .ops import transformed_cross_entropy
 
 # A logit that has left the softmax is lowered by at least half of it; what it
 # is lowered by stays finite in sums over a batch.
@@ -36,7 +37,7 @@ def tail_thresholds(counts: Tensor, tail_ratio: float, gamma: float) -> Tensor:
 
 
 @MODELS.register_module()
-class SoftmaxEqualizationLoss(SoftmaxLoss):
+class SoftmaxEqualizationLoss(ClassCountLoss):
     """Equalization loss in its softmax form (Tan et al. 2020).
 
     In each example the logit of every class but the target's leaves the
@@ -49,7 +50,7 @@ class SoftmaxEqualizationLoss(SoftmaxLoss):
         num_classes (int): C, the number of classes.
         gamma (float): Probability of leaving, in [0, 1]; 0 is cross-entropy.
         tail_ratio (float): Share of the mean class size, at least 0.
-        class_counts (Optional[Counts]): See :class:`LongTailLoss`.
+        class_counts (Optional[Counts]): See :class:`ClassCountLoss`.
         reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.
         loss_weight (float): Factor of the loss.
 
@@ -65,7 +66,7 @@ class SoftmaxEqualizationLoss(SoftmaxLoss):
         num_classes: int,
         gamma: float = 0.9,
         tail_ratio: float = 0.4,
-        class_counts: Optional[Counts] = 'auto',
+        class_counts: Optional[Counts] = None,
         reduction: str = 'mean',
         loss_weight: float = 1.0,
     ) -> None:
@@ -74,23 +75,27 @@ class SoftmaxEqualizationLoss(SoftmaxLoss):
         super().__init__(num_classes, class_counts, reduction, loss_weight)
         self.gamma = gamma
         self.tail_ratio = tail_ratio
-        self._thresholds = CachedTerms(tail_thresholds)
+        self._thresholds = CachedFunction(tail_thresholds)
 
     @property
     def is_tail(self) -> Tensor:
         """Which classes belong to the tail, bool (C,)."""
         return tail_thresholds(self.class_counts, self.tail_ratio, 1.0) > 0
 
-    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Take a random part of the tail's logits out of the softmax.
+    def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each example with a label.
 
         Args:
-            logits (Tensor): z, shape (rows, C), any floating dtype.
-            target (Tensor): Class indices, int64 (rows,).
+            logits (Tensor): z, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,).
 
         Returns:
-            Tensor: float32 (rows, C).
+            Tensor: float32 (B,).
         """
+        return transformed_cross_entropy(logits, target, self._transform)
+
+    def _transform(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Take a random part of the tail's logits out of the softmax."""
         drawn = self.draw(logits).clamp_(max=0)
         drawn.scatter_(1, target.unsqueeze(1), 0)
         return torch.add(logits, drawn, alpha=DROPPED)

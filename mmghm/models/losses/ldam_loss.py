@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..utils.cached_terms import CachedTerms
-from .base import check_number
+from ...utils.cached_function import CachedFunction
+from ...utils.validation import check_number
+from .ops import transformed_cross_entropy
 from .weighted_loss import ClassWeightedLoss
 
 
@@ -75,24 +76,30 @@ class LDAMLoss(ClassWeightedLoss):
         super().__init__(num_classes, weighting, **kwargs)
         self.needs_class_counts = True
         self.max_margin = max_margin
-        self.scale = self.slope = scale
-        self._margins = CachedTerms(ldam_margins)
+        self.scale = scale
+        self._margins = CachedFunction(ldam_margins)
 
     @property
     def margins(self) -> Tensor:
         """Margin of each class, float32 (C,)."""
         return self._margins(self.class_counts, self.max_margin)
 
-    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Lower the target's cosine by its margin, and scale.
+    def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each example with a label.
 
         Args:
-            logits (Tensor): Cosines, shape (rows, C), any floating dtype.
-            target (Tensor): Class indices, int64 (rows,).
+            logits (Tensor): Cosines, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,).
 
         Returns:
-            Tensor: float32 (rows, C).
+            Tensor: float32 (B,).
         """
+        return transformed_cross_entropy(
+            logits, target, self._transform, self.scale
+        )
+
+    def _transform(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Lower the target's cosine by its margin, and scale."""
         lowered = (self.margins * -self.scale)[target].unsqueeze(1)
         scaled = logits.float() * self.scale
         return scaled.scatter_add_(1, target.unsqueeze(1), lowered)

@@ -1,13 +1,14 @@
 """Logit adjustment, also known as Balanced Softmax."""
 
-from typing import Optional, Tuple
+from typing import Optional
 
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..utils.cached_terms import CachedTerms
-from .base import Counts, check_number
-from .softmax_loss import SoftmaxLoss
+from ...utils.cached_function import CachedFunction
+from ...utils.validation import check_number
+from .base import ClassCountLoss, Counts
+from .ops import adjusted_cross_entropy
 
 
 def log_counts(counts: Tensor, tau: float) -> Tensor:
@@ -24,7 +25,7 @@ def log_counts(counts: Tensor, tau: float) -> Tensor:
 
 
 @MODELS.register_module()
-class LogitAdjustedLoss(SoftmaxLoss):
+class LogitAdjustedLoss(ClassCountLoss):
     """Cross-entropy of ``z + tau * log prior``.
 
     Menon et al. 2021, eq. (10); with tau 1 it is Balanced Softmax (Ren et al.
@@ -34,7 +35,7 @@ class LogitAdjustedLoss(SoftmaxLoss):
     Args:
         num_classes (int): C, the number of classes.
         tau (float): Strength, at least 0; 0 is cross-entropy.
-        class_counts (Optional[Counts]): See :class:`LongTailLoss`.
+        class_counts (Optional[Counts]): See :class:`ClassCountLoss`.
         reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.
         loss_weight (float): Factor of the loss.
 
@@ -49,22 +50,31 @@ class LogitAdjustedLoss(SoftmaxLoss):
         self,
         num_classes: int,
         tau: float = 1.0,
-        class_counts: Optional[Counts] = 'auto',
+        class_counts: Optional[Counts] = None,
         reduction: str = 'mean',
         loss_weight: float = 1.0,
     ) -> None:
         check_number('tau', tau, minimum=0)
         super().__init__(num_classes, class_counts, reduction, loss_weight)
         self.tau = tau
-        self._log_counts = CachedTerms(log_counts)
+        self._log_counts = CachedFunction(log_counts)
 
-    def margin(self) -> Tuple[Optional[Tensor], Optional[Tensor]]:
-        """Give the prior, which every example's logits get.
+    @property
+    def logit_bias(self) -> Tensor:
+        """What is added to the logits, up to a constant, float32 (C,)."""
+        return self._log_counts(self.class_counts, self.tau)
+
+    def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the adjusted cross-entropy of each example with a label.
+
+        Args:
+            logits (Tensor): z, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,).
 
         Returns:
-            Tuple[Optional[Tensor], Optional[Tensor]]: float32 (C,), and None.
+            Tensor: float32 (B,).
         """
-        return self._log_counts(self.class_counts, self.tau), None
+        return adjusted_cross_entropy(logits, target, self.logit_bias)
 
     def class_losses(self, logits: Tensor) -> Tensor:
         """Compute the adjusted cross-entropy toward each class.
@@ -75,5 +85,4 @@ class LogitAdjustedLoss(SoftmaxLoss):
         Returns:
             Tensor: Shape (B, C).
         """
-        prior = self._log_counts(self.class_counts, self.tau)
-        return -(logits + prior).log_softmax(dim=1)
+        return -(logits + self.logit_bias).log_softmax(dim=1)

@@ -1,24 +1,25 @@
 """Seesaw loss: mitigation by class sizes, compensation by scores."""
 
 import math
-from typing import Optional, Tuple
+from typing import Tuple
 
 import torch
 from mmengine.dist import all_reduce
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..utils.cached_terms import CachedTerms
-from .base import Counts, check_number, require
-from .margin import add_margin, margin_terms
-from .softmax_loss import SoftmaxLoss
+from ...utils.cached_function import CachedFunction
+from ...utils.validation import check_number
+from .base import LongTailLoss, require
+from .functional.margin import add_margin, log_sizes
+from .ops import transformed_cross_entropy
 
 
 def seesaw_logits(
     logits: Tensor,
     target: Tensor,
-    rival: Optional[Tensor],
-    own: Optional[Tensor],
+    logit_bias: Tensor,
+    target_bias: Tensor,
     q: float,
     eps: float = 1e-2,
 ) -> Tensor:
@@ -33,16 +34,15 @@ def seesaw_logits(
     Args:
         logits (Tensor): z, shape (B, C), any floating dtype.
         target (Tensor): Class indices, shape (B,).
-        rival (Optional[Tensor]): Of :func:`margin_terms` of the sizes N and
-            the strength p, shape (C,).
-        own (Optional[Tensor]): The same.
+        logit_bias (Tensor): Of :func:`size_terms`, shape (C,).
+        target_bias (Tensor): Of :func:`size_terms`, shape (C,).
         q (float): Strength of the compensation.
         eps (float): Lower bound of s_i.
 
     Returns:
         Tensor: float32 (B, C).
     """
-    adjusted = add_margin(logits, target, rival, own)
+    adjusted = add_margin(logits, target, logit_bias, target_bias)
     if not q:
         return adjusted
     with torch.no_grad():
@@ -59,9 +59,7 @@ def seesaw_logits(
     return torch.add(adjusted, excess, alpha=q)
 
 
-def size_terms(
-    seen: Tensor, p: float
-) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+def size_terms(seen: Tensor, p: float) -> Tuple[Tensor, Tensor]:
     """Prepare the mitigation by class sizes.
 
     Args:
@@ -69,10 +67,10 @@ def size_terms(
         p (float): Strength.
 
     Returns:
-        Tuple[Optional[Tensor], Optional[Tensor]]: As :func:`margin_terms`; a
-        class not seen yet counts as one with a single example.
+        Tuple[Tensor, Tensor]: As :func:`log_sizes`; a class not seen yet
+        counts as one with a single example.
     """
-    return margin_terms(seen.clamp(min=1).float(), p, two_sided=False)
+    return log_sizes(seen.clamp(min=1).float(), p)
 
 
 # Mixup and CutMix mix two images.
@@ -80,7 +78,7 @@ MIXED_CLASSES = 2
 
 
 @MODELS.register_module()
-class SeesawCrossEntropyLoss(SoftmaxLoss):
+class SeesawCrossEntropyLoss(LongTailLoss):
     """Seesaw loss (Wang et al. 2021) without loops and C x C matrices.
 
     Equals mmpretrain's ``SeesawLoss`` on one process. Beyond it, examples are
@@ -92,7 +90,6 @@ class SeesawCrossEntropyLoss(SoftmaxLoss):
         num_classes (int): C, the number of classes.
         p (float): Strength of the mitigation, at least 0.
         q (float): Strength of the compensation, at least 0.
-        class_counts (Optional[Counts]): Not used: Seesaw counts for itself.
         reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.
         loss_weight (float): Factor of the loss.
 
@@ -108,36 +105,27 @@ class SeesawCrossEntropyLoss(SoftmaxLoss):
         num_classes: int,
         p: float = 0.8,
         q: float = 2.0,
-        class_counts: Optional[Counts] = None,
         reduction: str = 'mean',
         loss_weight: float = 1.0,
     ) -> None:
         check_number('p', p, minimum=0)
         check_number('q', q, minimum=0)
-        super().__init__(num_classes, class_counts, reduction, loss_weight)
+        super().__init__(num_classes, reduction, loss_weight)
         self.p = p
         self.q = q
         self.register_state('seen', torch.zeros(num_classes, dtype=torch.int64))
-        self._size_terms = CachedTerms(size_terms)
+        self._size_terms = CachedFunction(size_terms)
 
-    def reduced_loss(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        weight: Optional[Tensor],
-        scale: Optional[float],
-    ) -> Tensor:
-        """Count the batch, then compute its loss, see :class:`LongTailLoss`.
+    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Count the batch, then compute the loss of each example.
 
         Args:
             logits (Tensor): z, shape (B, C), any floating dtype.
             target (Tensor): int64 (B,) or floating (B, C), checked; a mixed
                 example counts for its largest share.
-            weight (Optional[Tensor]): Factor of each example, shape (B,).
-            scale (Optional[float]): Factor of the sum; None for no reduction.
 
         Returns:
-            Tensor: float32, a scalar or shape (B,).
+            Tensor: float32 (B,).
         """
         if self.training:
             label = target if target.dim() == 1 else target.argmax(dim=1)
@@ -146,20 +134,8 @@ class SeesawCrossEntropyLoss(SoftmaxLoss):
             batch.scatter_add_(0, label, torch.ones_like(label))
             all_reduce(batch)
             self.seen.add_(batch)
-        return super().reduced_loss(logits, target, weight, scale)
-
-    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss of each example.
-
-        Args:
-            logits (Tensor): z, float32 (B, C).
-            target (Tensor): int64 (B,) or floating (B, C), checked.
-
-        Returns:
-            Tensor: Shape (B,).
-        """
         if target.dim() == 1:
-            return self.label_losses(logits, target)
+            return self.hard_target_losses(logits, target.long())
         # Compensation compares every rival with the target, C x C for all
         # classes of one example: two classes are what mixing makes.
         shares, classes = target.topk(min(MIXED_CLASSES, self.num_classes))
@@ -170,20 +146,24 @@ class SeesawCrossEntropyLoss(SoftmaxLoss):
             f'{type(self).__name__}: target may mix at most {MIXED_CLASSES} '
             'classes an example, the share of a further one must be 0',
         )
-        losses = self.label_losses(
+        losses = self.hard_target_losses(
             logits.repeat(classes.size(1), 1), classes.t().flatten()
         )
         return (losses.view_as(classes.t()).t() * shares).sum(dim=1)
 
-    def adjust(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Add mitigation and compensation to the logits.
+    def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each example with a label.
 
         Args:
-            logits (Tensor): z, shape (rows, C), any floating dtype.
-            target (Tensor): Class indices, int64 (rows,).
+            logits (Tensor): z, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,).
 
         Returns:
-            Tensor: float32 (rows, C).
+            Tensor: float32 (B,).
         """
-        rival, own = self._size_terms(self.seen, self.p)
-        return seesaw_logits(logits, target, rival, own, self.q)
+
+        def add(logits: Tensor, target: Tensor) -> Tensor:
+            return seesaw_logits(logits, target, *terms, self.q)
+
+        terms = self._size_terms(self.seen, self.p)
+        return transformed_cross_entropy(logits, target, add)

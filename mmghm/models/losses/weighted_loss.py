@@ -1,24 +1,25 @@
 """Losses whose examples weigh by their class, and cross-entropy with them."""
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..utils.cached_terms import CachedTerms
-from .base import Counts, check_choice, check_number
-from .class_weights import WEIGHTINGS, class_weights
-from .softmax_loss import SoftmaxLoss
+from ...utils.cached_function import CachedFunction
+from ...utils.validation import check_choice, check_number
+from .base import ClassCountLoss, Counts
+from .functional.class_weights import WEIGHTINGS, class_weights
+from .ops import adjusted_cross_entropy
 
 NORMALIZERS = ('examples', 'weights')
 
 
-class ClassWeightedLoss(SoftmaxLoss):
+class ClassWeightedLoss(ClassCountLoss):
     """Base of the losses that can weigh each example by its class.
 
-    A subclass may change :meth:`SoftmaxLoss.adjust` and :meth:`focus`, and
-    then implements :meth:`LongTailLoss.class_losses` for soft targets.
+    By itself it is cross-entropy. A subclass may change
+    :meth:`hard_target_losses` and :meth:`class_losses`.
 
     Args:
         num_classes (int): C, the number of classes.
@@ -30,7 +31,7 @@ class ClassWeightedLoss(SoftmaxLoss):
             al. 2019 do; or ``'weights'``, the sum of their weights, as torch's
             ``F.cross_entropy(weight=...)`` and LDAM-DRW's code do (another
             effective learning rate, and on several ranks each rank's own sum).
-        class_counts (Optional[Counts]): See :class:`LongTailLoss`.
+        class_counts (Optional[Counts]): See :class:`ClassCountLoss`.
         reduction (str): ``'none'``, ``'mean'`` or ``'sum'``.
         loss_weight (float): Factor of the loss.
 
@@ -45,7 +46,7 @@ class ClassWeightedLoss(SoftmaxLoss):
         weighting: str = 'none',
         beta: float = 0.9999,
         normalize: str = 'examples',
-        class_counts: Optional[Counts] = 'auto',
+        class_counts: Optional[Counts] = None,
         reduction: str = 'mean',
         loss_weight: float = 1.0,
     ) -> None:
@@ -61,7 +62,7 @@ class ClassWeightedLoss(SoftmaxLoss):
         self.normalize = normalize
         # Whether the class weights act; DeferredReweightingHook switches it.
         self.weights_active = True
-        self._class_weights = CachedTerms(class_weights)
+        self._class_weights = CachedFunction(class_weights)
 
     @property
     def class_weights(self) -> Tensor:
@@ -69,64 +70,44 @@ class ClassWeightedLoss(SoftmaxLoss):
         weighting = self.weighting if self.weights_active else 'none'
         return self._class_weights(self.class_counts, weighting, self.beta)
 
-    def weigh(
-        self, losses: Tensor, logits: Tensor, target: Tensor
-    ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
-        """Focus each example's cross-entropy and weigh it by its class.
-
-        Args:
-            losses (Tensor): Cross-entropies, float32 (B,).
-            logits (Tensor): Not used.
-            target (Tensor): Class indices, int64 (B,).
-
-        Returns:
-            Tuple[Optional[Tensor], Optional[Tensor]]: See
-            :meth:`SoftmaxLoss.weigh`.
-        """
-        values, factor = self.focus(losses)
-        if self.weighting == 'none' or not self.weights_active:
-            return values, factor
-        applied = self.class_weights[target]
-        if self.normalize == 'weights':
-            applied = applied * (len(applied) / applied.sum())
-        if values is None:
-            return None, applied
-        return values * applied, factor * applied
-
-    def focus(self, losses: Tensor) -> Tuple[Any, Any]:
-        """Make each example's loss of its cross-entropy, without weights.
-
-        Args:
-            losses (Tensor): Cross-entropies, any shape.
-
-        Returns:
-            Tuple[Any, Any]: Losses and their derivatives by the
-            cross-entropies; None and None for the cross-entropies themselves.
-        """
-        return None, None
-
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute each example's loss times the weight of its class.
 
         Args:
-            logits (Tensor): z, float32 (B, C).
+            logits (Tensor): z, shape (B, C), any floating dtype.
             target (Tensor): int64 (B,) or floating (B, C), checked.
 
         Returns:
-            Tensor: Shape (B,).
+            Tensor: float32 (B,).
         """
-        inactive = self.weighting == 'none' or not self.weights_active
-        if target.dim() == 1 or inactive:
+        if self.weighting == 'none' or not self.weights_active:
             return super().example_losses(logits, target)
-        # The expected loss over the classes, each with its weight.
-        target = target * self.class_weights
-        losses = super().example_losses(logits, target)
+        if target.dim() == 1:
+            weights = self.class_weights[target.long()]
+            losses = super().example_losses(logits, target) * weights
+        else:
+            # The expected loss over the classes, each with its weight.
+            target = target * self.class_weights
+            weights = target
+            losses = super().example_losses(logits, target)
         if self.normalize == 'weights':
-            losses = losses * (len(losses) / target.sum())
+            losses = losses * (len(losses) / weights.sum())
         return losses
 
+    def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the cross-entropy of each example with a label.
+
+        Args:
+            logits (Tensor): z, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,).
+
+        Returns:
+            Tensor: float32 (B,).
+        """
+        return adjusted_cross_entropy(logits, target)
+
     def class_losses(self, logits: Tensor) -> Tensor:
-        """Compute the loss toward each class.
+        """Compute the cross-entropy toward each class.
 
         Args:
             logits (Tensor): z, float32 (B, C).
@@ -134,9 +115,7 @@ class ClassWeightedLoss(SoftmaxLoss):
         Returns:
             Tensor: Shape (B, C).
         """
-        losses = -logits.log_softmax(dim=1)
-        values, _ = self.focus(losses)
-        return losses if values is None else values
+        return -logits.log_softmax(dim=1)
 
 
 @MODELS.register_module()
@@ -192,18 +171,43 @@ class SoftmaxFocalLoss(ClassWeightedLoss):
         super().__init__(num_classes, weighting, **kwargs)
         self.gamma = gamma
 
-    def focus(self, losses: Tensor) -> Tuple[Any, Any]:
-        """Multiply each cross-entropy L by ``(1 - p_y) ** gamma``.
+    def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the focal loss of each example with a label.
 
         Args:
-            losses (Tensor): Cross-entropies, any shape.
+            logits (Tensor): z, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,).
 
         Returns:
-            Tuple[Any, Any]: Focal losses and their derivatives by the
-            cross-entropies.
+            Tensor: float32 (B,).
         """
-        # 1 - p by expm1, kept off 0, where a power below 1 has no slope.
-        missed = (-torch.expm1(-losses)).clamp(min=1e-12)
-        power = missed**self.gamma
-        slope = power + self.gamma * power / missed * (1 - missed) * losses
-        return power * losses, slope
+        return focal(super().hard_target_losses(logits, target), self.gamma)
+
+    def class_losses(self, logits: Tensor) -> Tensor:
+        """Compute the focal loss toward each class.
+
+        Args:
+            logits (Tensor): z, float32 (B, C).
+
+        Returns:
+            Tensor: Shape (B, C).
+        """
+        return focal(super().class_losses(logits), self.gamma)
+
+
+def focal(losses: Tensor, gamma: float) -> Tensor:
+    """Multiply cross-entropies by ``(1 - p_y) ** gamma``.
+
+    Args:
+        losses (Tensor): Cross-entropies ``-log p_y``, any shape.
+        gamma (float): Focusing, at least 0.
+
+    Returns:
+        Tensor: The same shape.
+    """
+    # 1 - p without cancellation.
+    missed = torch.expm1(-losses).neg()
+    if gamma < 1:
+        # Kept off 0, where such a power has no slope.
+        missed = missed.clamp(min=1e-12)
+    return missed**gamma * losses

@@ -6,6 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .intra_weight import effective_size
+
+# What the margin of eq. (2) may be.
+MARGINS = ('balanced', 'paper', 'none')
+
 
 def log_sizes(sizes: Tensor, gamma: float) -> Tuple[Tensor, Tensor]:
     """Split eq. (2) into what a category is as a rival and as a target.
@@ -52,82 +57,94 @@ def log_prior(sizes: Tensor, gamma: float) -> Tensor:
 
 
 def margin_terms(
-    sizes: Tensor, gamma: float, two_sided: bool
+    densities: Tensor,
+    edges: Tensor,
+    class_counts: Tensor,
+    margin: str,
+    alpha: float,
+    gamma: float,
 ) -> Tuple[Optional[Tensor], Optional[Tensor]]:
-    """Prepare what :func:`add_margin` adds, once per change of the sizes.
+    """Prepare what :func:`add_margin` adds.
 
     Args:
-        sizes (Tensor): S per category, shape (C,).
-        gamma (float): Strength of the margin; 0 is none.
-        two_sided (bool): Whether eq. (2) goes without its minimum.
+        densities (Tensor): v of each category's regions, shape (C, N).
+        edges (Tensor): Edges of the regions, shape (C, N + 1).
+        class_counts (Tensor): n, int64 (C,); 0 where it is not known.
+        margin (str): One of :data:`MARGINS`: ``'paper'`` is eq. (2) as
+            printed; ``'balanced'`` goes without its minimum and takes n for S,
+            or where it is not known the examples of the histogram.
+        alpha (float): Effectiveness factor of S in (0, 1].
+        gamma (float): Strength of the margin, at least 0.
 
     Returns:
-        Tuple[Optional[Tensor], Optional[Tensor]]: Shape (C,): what categories
-        are as rivals, and as targets. Without the latter rivals' terms are
-        added as they are; without both there is no margin.
+        Tuple[Optional[Tensor], Optional[Tensor]]: ``logit_bias`` and
+        ``target_bias``, shape (C,): what categories are as rivals, and as
+        targets. Without the latter the former is added as it is; without both
+        there is no margin.
     """
-    if not gamma:
+    if margin == 'none':
         return None, None
-    if two_sided:
-        return log_prior(sizes, gamma), None
-    return log_sizes(sizes, gamma)
+    if margin == 'paper':
+        return log_sizes(effective_size(densities, alpha), gamma)
+    num_regions = densities.size(1)
+    counted = num_regions * torch.linalg.vecdot(densities, edges.diff(dim=1))
+    sizes = torch.where(class_counts > 0, class_counts.float(), counted)
+    return log_prior(sizes, gamma), None
 
 
 def add_margin(
     logits: Tensor,
     target: Tensor,
-    rival: Optional[Tensor],
-    own: Optional[Tensor],
+    logit_bias: Optional[Tensor],
+    target_bias: Optional[Tensor],
 ) -> Tensor:
     """Add each example's margin to its logits: ``z + M_y`` of eq. (3).
 
-    Up to a constant of the example, ``own[y]``, which softmax cancels:
-    ``min(0, rival - own) = min(rival, own) - own``.
+    Up to a constant of the example, ``t[y]``, which softmax cancels:
+    ``min(0, b - t[y]) = min(b, t[y]) - t[y]``, with b and t the two biases.
 
     Args:
         logits (Tensor): z, shape (B, C), any floating dtype.
         target (Tensor): Class indices, shape (B,).
-        rival (Optional[Tensor]): Of :func:`margin_terms`, shape (C,).
-        own (Optional[Tensor]): Of :func:`margin_terms`, shape (C,).
+        logit_bias (Optional[Tensor]): Of :func:`margin_terms`, shape (C,).
+        target_bias (Optional[Tensor]): Of :func:`margin_terms`, shape (C,).
 
     Returns:
         Tensor: float32 (B, C).
     """
-    if rival is None:
+    if logit_bias is None:
         return logits.float()
-    if own is None:
-        return logits + rival
+    if target_bias is None:
+        return logits + logit_bias
     # Added in place into the margin: one buffer of B x C less.
-    return torch.minimum(rival, own[target].unsqueeze(1)).add_(logits)
+    ceiling = target_bias[target].unsqueeze(1)
+    return torch.minimum(logit_bias, ceiling).add_(logits)
 
 
 def margin_cross_entropy_per_class(
-    logits: Tensor, sizes: Tensor, gamma: float, two_sided: bool = False
+    logits: Tensor, logit_bias: Optional[Tensor], target_bias: Optional[Tensor]
 ) -> Tensor:
     """Cross-entropy that each example would have with each class as target.
 
     Every target class has margins of its own. Sorted by size, the rivals
-    smaller than the target share the factor ``exp(-target_m)`` and the others
-    have none, so that two running sums give all C normalisers of an example
-    in O(C),
-    up to the sort.
+    smaller than the target share the factor ``exp(-target_bias)`` and the
+    others have none, so that two running sums give all C normalisers of an
+    example in O(C), up to the sort.
 
     Args:
         logits (Tensor): z, float32 (B, C).
-        sizes (Tensor): S per category, shape (C,).
-        gamma (float): Strength of the margin; 0 is plain cross-entropy.
-        two_sided (bool): Whether eq. (2) goes without its minimum.
+        logit_bias (Optional[Tensor]): Of :func:`margin_terms`, shape (C,).
+        target_bias (Optional[Tensor]): Of :func:`margin_terms`, shape (C,).
 
     Returns:
         Tensor: Loss of each example for each target class, shape (B, C).
     """
-    if two_sided:
-        return -(logits + log_prior(sizes, gamma)).log_softmax(dim=1)
-    if not gamma:
+    if logit_bias is None:
         return -logits.log_softmax(dim=1)
-    rival, own = log_sizes(sizes, gamma)
-    rival, order = rival.sort()
-    num_smaller = torch.searchsorted(rival, own, right=True)
+    if target_bias is None:
+        return -(logits + logit_bias).log_softmax(dim=1)
+    rival, order = logit_bias.sort()
+    num_smaller = torch.searchsorted(rival, target_bias, right=True)
     # Absent rivals come last and are never "smaller": their size is not read,
     # but an infinity there would turn into NaN gradients.
     rival = rival.masked_fill(rival.isinf(), 0)
@@ -141,6 +158,6 @@ def margin_cross_entropy_per_class(
         ordered.flip(1).logcumsumexp(dim=1), (1, 0), value=nothing
     ).flip(1)
     normaliser = torch.logaddexp(
-        smaller[:, num_smaller] - own, larger[:, num_smaller]
+        smaller[:, num_smaller] - target_bias, larger[:, num_smaller]
     )
     return normaliser - logits

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmghm.models.losses import fused
+from mmghm.models.losses.ops import triton_cross_entropy
 
 pytest.importorskip('triton')
 
@@ -33,13 +33,9 @@ POINTERS = dict(
     logits_ptr='*bf16',
     out_ptr='*bf16',
     target_ptr='*i64',
-    counts_ptr='*i64',
-    cell_ptr='*i64',
     stride='i32',
     grad_stride='i32',
     num_classes='i32',
-    num_regions='i32',
-    alpha='fp32',
 )
 
 
@@ -47,25 +43,9 @@ POINTERS = dict(
 @pytest.mark.parametrize(
     'name, constants',
     [
-        (
-            'forward_kernel',
-            dict(
-                HAS_RIVAL=True,
-                ONE_SIDED=one_sided,
-                FIND_CELL=True,
-                COUNT=True,
-                BLOCK=8192,
-                EDGES=32,
-            ),
-        )
+        (name, dict(HAS_BIAS=True, ONE_SIDED=one_sided, BLOCK=8192))
+        for name in ('forward_kernel', 'backward_kernel')
         for one_sided in (True, False)
-    ]
-    + [
-        ('weight_kernel', dict(NORMALIZE=2, REGIONS=32)),
-        (
-            'backward_kernel',
-            dict(HAS_RIVAL=True, ONE_SIDED=True, BLOCK=1024),
-        ),
     ],
 )
 def test_compiles_for_gpus(name, constants, capability):
@@ -73,7 +53,7 @@ def test_compiles_for_gpus(name, constants, capability):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    kernel = getattr(fused._kernels(), name)
+    kernel = getattr(triton_cross_entropy._kernels(), name)
     signature = {
         argument: 'constexpr'
         if argument in constants
@@ -87,6 +67,3 @@ def test_compiles_for_gpus(name, constants, capability):
         options=dict(debug=kernel.debug),
     )
     assert 'cubin' in compiled.asm
-    # Labels out of range stop the program before they are read by.
-    asserts = '__assertfail' in compiled.asm['ptx']
-    assert asserts == (name == 'forward_kernel')

@@ -3,8 +3,8 @@ import pickle
 
 import torch
 
-from mmghm.models.losses.class_weights import class_weights
-from mmghm.models.utils.cached_terms import CachedTerms
+from mmghm.models.losses.functional.class_weights import class_weights
+from mmghm.utils.cached_function import CachedFunction
 
 calls = []
 
@@ -16,7 +16,7 @@ def double(tensor, *settings):
 
 def test_evaluates_once_per_change():
     calls.clear()
-    terms, state = CachedTerms(double), torch.tensor([1.0, 2.0])
+    terms, state = CachedFunction(double), torch.tensor([1.0, 2.0])
     first = terms(state)
     assert terms(state) is first and len(calls) == 1
     state[0] = 5
@@ -29,20 +29,20 @@ def test_evaluates_once_per_change():
 
 
 def test_copies_begin_anew():
-    terms, state = CachedTerms(double), torch.tensor([1.0])
+    terms, state = CachedFunction(double), torch.tensor([1.0])
     module = dict(terms=terms, state=state)
     terms(state)
     copied = copy.deepcopy(module)
     # As many changes as the original had seen.
     copied['state'].fill_(7)
     assert copied['terms'](copied['state']).tolist() == [14]
-    terms = pickle.loads(pickle.dumps(CachedTerms(class_weights)))
+    terms = pickle.loads(pickle.dumps(CachedFunction(class_weights)))
     assert terms(torch.tensor([1, 1]), 'none', 0).tolist() == [1, 1]
 
 
 def test_inference_tensors_have_no_version():
     calls.clear()
     with torch.inference_mode():
-        terms, state = CachedTerms(double), torch.tensor([1.0])
+        terms, state = CachedFunction(double), torch.tensor([1.0])
         terms(state), terms(state)
     assert len(calls) == 2

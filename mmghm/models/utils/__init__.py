@@ -1,3 +1,0 @@
-from .checkpointed_state import CheckpointedState
-
-__all__ = ['CheckpointedState']

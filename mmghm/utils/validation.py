@@ -1,0 +1,74 @@
+"""Checks of what users give, with messages that say what is accepted."""
+
+from typing import Sequence
+
+import numpy as np
+
+
+def check_integer(name: str, value: object, minimum: int) -> None:
+    """Refuse anything but an integer of at least ``minimum``.
+
+    Args:
+        name (str): Name of the argument, for the message.
+        value (object): What was given.
+        minimum (int): Smallest accepted value.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f'{name} must be an integer, got {value!r}')
+    if value < minimum:
+        raise ValueError(f'{name} must be at least {minimum}, got {value}')
+
+
+def check_number(
+    name: str,
+    value: object,
+    minimum: float = -float('inf'),
+    maximum: float = float('inf'),
+    open_minimum: bool = False,
+) -> None:
+    """Refuse anything but a finite number in a range.
+
+    Args:
+        name (str): Name of the argument, for the message.
+        value (object): What was given.
+        minimum (float): Smallest accepted value.
+        maximum (float): Largest accepted value.
+        open_minimum (bool): Whether the minimum itself is refused.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is outside the range or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise TypeError(f'{name} must be a number, got {value!r}')
+    inside = minimum < value if open_minimum else minimum <= value
+    if not (inside and value <= maximum) or not np.isfinite(value):
+        left = '(' if open_minimum or minimum == -float('inf') else '['
+        right = ')' if maximum == float('inf') else ']'
+        raise ValueError(
+            f'{name} must be in {left}{minimum}, {maximum}{right}, got {value}'
+        )
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse anything but one of some strings.
+
+    Args:
+        name (str): Name of the argument, for the message.
+        value (object): What was given.
+        choices (Sequence[str]): What is accepted.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    if value not in choices:
+        raise ValueError(
+            f'{name} must be one of {", ".join(map(repr, choices))}'
+            f', got {value!r}'
+        )
