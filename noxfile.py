@@ -1,28 +1,14 @@
 """Tests on the oldest and newest supported stacks: ``nox -s oldest``.
 
-The README's test command runs all tests on what pip resolves for the Python at
-hand; these sessions run the quick ones elsewhere.
+The README's test command runs the short tests on what pip resolves for the
+Python at hand; these sessions run them elsewhere.
 """
 
 import nox
 
 nox.options.sessions = ['oldest', 'newest']
 
-# Without the tests that start many processes, fuzz, lint or train for long.
-QUICK = [
-    'tests/test_configs.py',
-    'tests/test_datasets/test_bad_files.py',
-    'tests/test_datasets/test_long_tail.py',
-    'tests/test_datasets/test_records.py',
-    'tests/test_datasets/test_samplers.py',
-    'tests/test_engine/test_aura_rebin_hook.py',
-    'tests/test_evaluation',
-    'tests/test_models/test_baseline_losses.py',
-    'tests/test_models/test_ghm_cwap_loss.py',
-    'tests/test_package.py',
-    'tests/test_report/test_run.py',
-    'tests/test_utils.py',
-]
+SHORT = ['pytest', '-n', '2', '--dist', 'loadfile', '-m', 'not slow']
 OLDEST = [
     'torch==2.1.0',
     'torchvision==0.16.0',
@@ -37,18 +23,18 @@ OLDEST = [
 
 @nox.session(python='3.9')
 def oldest(session: nox.Session) -> None:
-    """Quick tests on the oldest releases that the metadata allows."""
-    session.install(*OLDEST, '-e', '.', 'pytest', 'hypothesis')
+    """Short tests on the oldest releases that the metadata allows."""
+    session.install(*OLDEST, '-e', '.[tests]')
     # torch before 2.6 cannot read MMEngine's checkpoints safely, so that a
     # resume needs --trust-checkpoint there.
-    session.run('pytest', *QUICK, '-k', 'not resume and not stock_config')
+    session.run(*SHORT, '-k', 'not resume and not stock_config')
 
 
 @nox.session(python='3.13')
 def newest(session: nox.Session) -> None:
-    """Quick tests on the newest releases that pip resolves."""
-    session.install('-e', '.[lite]', 'pytest', 'hypothesis')
-    session.run('pytest', *QUICK, '-k', 'not stock_config')
+    """Short tests on the newest releases that pip resolves."""
+    session.install('-e', '.[lite,tests]')
+    session.run(*SHORT, '-k', 'not stock_config')
 
 
 @nox.session(python='3.11')

@@ -94,7 +94,12 @@ setup(
         'parquet': ['pyarrow'],
         'slurm': ['submitit'],
         'docs': requirements('docs'),
-        'tests': requirements('tests') + requirements('docs'),
+        'tests': requirements('tests'),
+        'dev': [
+            *requirements('tests'),
+            *requirements('docs'),
+            *requirements('dev'),
+        ],
     },
     classifiers=[
         'Development Status :: 4 - Beta',

@@ -15,6 +15,8 @@ from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.engine.launch import build_runner
 from mmghm.models.backbones.lora_backbone import LoRABackbone
 
+pytestmark = pytest.mark.slow
+
 TASKS = [
     'resnext50_imagenet_lt_liu2019',
     'swin_tiny_imagenet_lt_liu2019',

@@ -8,6 +8,36 @@ from mmghm.cells import compose
 from .conftest import CONFIGS
 
 
+PAPER = sorted(CONFIGS.glob('ghm_cwap/*_paper.py'))
+
+
+def test_a_file_for_each_cell_of_the_paper():
+    factors = [f'_if{factor}' for factor in (1, 10, 100, 500)]
+    expected = {
+        f'resnet32_{data}_lt{factor}'
+        for data in ('cifar10', 'cifar100', 'tinyimagenet')
+        for factor in factors
+    } | {'resnet50_imagenet_lt', 'resnet50_inat2017', 'resnet8_digits_lt'}
+    for method in ('ghm_cwap', 'softmax'):
+        names = {path.stem for path in CONFIGS.glob(f'{method}/*.py')}
+        assert {n for n in names if not n.endswith('_paper')} == expected
+    assert {path.stem[: -len('_paper')] for path in PAPER} == expected
+
+
+@pytest.mark.parametrize('path', PAPER, ids=lambda path: path.stem)
+def test_the_papers_values(path):
+    cfg = Config.fromfile(str(path))
+    task, _, factor = path.stem[: -len('_paper')].partition('_if')
+    same = compose('ghm_cwap_one_sided', task, int(factor) if factor else None)
+    loss = dict(cfg.model.head.loss)
+    given = {k: loss.pop(k) for k in ('alpha', 'num_regions', 'adaptive')}
+    assert given == dict(alpha=0.9, num_regions=30, adaptive=True)
+    assert loss == dict(same.model.head.loss)
+    for key in ('train_dataloader', 'train_cfg', 'param_scheduler'):
+        assert cfg[key] == same[key], key
+    assert dict(type='AURARebinHook', begin=0.8) in cfg.custom_hooks
+
+
 @pytest.mark.parametrize('classes', [10, 100])
 def test_environment_switches_to_class_folders(classes, monkeypatch, tmp_path):
     monkeypatch.setenv(f'CIFAR{classes}_FOLDER', str(tmp_path))

@@ -19,6 +19,8 @@ from mmpretrain.registry import MODELS
 
 from .conftest import ROOT, load_tool
 
+pytestmark = pytest.mark.slow
+
 PAGES = [
     ROOT / 'README.md',
     ROOT / 'CONTRIBUTING.md',
@@ -76,7 +78,7 @@ def rehearsal(command):
 def shortened(command):
     """A command with so little to train that it can be tried."""
     if command.startswith('pip install') and '&&' not in command:
-        assert command == "pip install -e '.[lite,tests]'"
+        assert command == "pip install -e '.[lite,dev]'"
         return None
     if 'python -m pytest' in command:
         for path in re.findall(r'tests/\S+', command):

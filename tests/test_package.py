@@ -13,6 +13,8 @@ from mmengine.config import Config
 
 from .conftest import CONFIGS, ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory):

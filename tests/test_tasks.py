@@ -19,6 +19,8 @@ from mmghm.cells import task_names
 
 from .conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 LINES = """_base_ = [
     'mmghm::_base_/tasks/{task}.py',
     'mmghm::_base_/losses/ghm_cwap.py',

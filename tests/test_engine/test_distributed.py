@@ -101,10 +101,15 @@ def run(tmp_path, world_size, soft=False, broadcast=False, **kwargs):
     'world_size, soft, broadcast',
     [
         (2, False, False),
-        (3, False, True),
-        (4, False, True),
-        (2, True, True),
-        (4, True, False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (3, False, True),
+                (4, False, True),
+                (2, True, True),
+                (4, True, False),
+            )
+        ),
     ],
 )
 def test_step_sync_equals_one_process(tmp_path, world_size, soft, broadcast):
@@ -124,6 +129,7 @@ def test_step_sync_equals_one_process(tmp_path, world_size, soft, broadcast):
         torch.testing.assert_close(result['weight'], expected['weight'])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'kwargs',
     [
@@ -142,6 +148,7 @@ def test_epoch_sync_publishes_the_same_histograms(tmp_path, kwargs):
         torch.testing.assert_close(result['grad'], expected['grad'])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'loss, state',
     [
@@ -234,6 +241,7 @@ def halves(rank, world_size, port, path, num_before):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_after', [2, 3])
 def test_counts_inside_an_epoch_go_on_on_any_number_of_ranks(
     tmp_path, num_after
@@ -271,6 +279,7 @@ def sharded(rank, world_size, port, path):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_fsdp_equals_one_process(tmp_path):
     single = model_of()
     for step in range(3):
@@ -309,6 +318,7 @@ def parts_of_a_step(rank, world_size, port, path):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_accumulation_unused_parameters_and_averaged_buffers(tmp_path):
     results = spawn(parts_of_a_step, tmp_path, 2)
     for before, after in results:
@@ -318,6 +328,7 @@ def test_accumulation_unused_parameters_and_averaged_buffers(tmp_path):
             assert torch.equal(after[name], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('reentrant', [False, True])
 def test_activation_checkpointing_counts_once(reentrant):
     plain, recomputed = GHMCWAPLoss(CLASSES, **KWARGS), model_of().loss

@@ -96,9 +96,18 @@ def by_iteration(cfg):
     cfg.log_processor = dict(by_epoch=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('loop', [by_epoch, by_iteration])
 @pytest.mark.parametrize('killer', [signal.SIGKILL, signal.SIGTERM])
 def test_ten_kills_change_nothing(digits_cfg, tmp_path, loop, killer):
+    check_kills(digits_cfg, tmp_path, loop, killer, kills=10)
+
+
+def test_a_kill_changes_nothing(digits_cfg, tmp_path):
+    check_kills(digits_cfg, tmp_path, by_epoch, signal.SIGKILL, kills=1)
+
+
+def check_kills(digits_cfg, tmp_path, loop, killer, kills):
     cfg = digits_cfg()
     loop(cfg)
     cfg.model.train_cfg = dict(augments=dict(type='Mixup', alpha=0.8))
@@ -113,7 +122,7 @@ def test_ten_kills_change_nothing(digits_cfg, tmp_path, loop, killer):
     config = write(cfg, tmp_path / 'killed')
     moments = random.Random(killer)
     survived = 0
-    while survived < 10:
+    while survived < kills:
         in_save = survived % 3 == 2
         process, started = launch(config, killer if in_save else None)
         started.wait(120)
@@ -126,7 +135,7 @@ def test_ten_kills_change_nothing(digits_cfg, tmp_path, loop, killer):
             break
         assert process.exitcode == -killer
         survived += 1
-    assert survived == 10
+    assert survived == kills
     process, _ = launch(config)
     process.join(300)
     assert process.exitcode == 0

@@ -104,15 +104,7 @@ def state_of(loss):
     return {k: v.clone() for k, v in loss.state_dict().items()}
 
 
-@pytest.mark.filterwarnings('ignore:.*no training example of class')
-@pytest.mark.filterwarnings('ignore:.*nothing has called rebin')
-@settings(
-    max_examples=10_000,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-@given(
+calls = st.tuples(
     options,
     counts,
     st.integers(0, 6),
@@ -125,7 +117,37 @@ def state_of(loss):
     layouts,
     st.integers(0, 2**31),
 )
-def test_finite_or_refused(
+
+
+def fuzzed(number):
+    return settings(
+        max_examples=number,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+pytestmark = [
+    pytest.mark.filterwarnings('ignore:.*no training example of class'),
+    pytest.mark.filterwarnings('ignore:.*nothing has called rebin'),
+]
+
+
+@fuzzed(300)
+@given(calls)
+def test_finite_or_refused(call):
+    check(*call)
+
+
+@pytest.mark.slow
+@fuzzed(10_000)
+@given(calls)
+def test_ten_thousand_calls(call):
+    check(*call)
+
+
+def check(
     options,
     counts,
     size,

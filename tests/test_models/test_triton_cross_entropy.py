@@ -9,6 +9,8 @@ import pytest
 
 from mmghm.models.losses.ops import triton_cross_entropy
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip('triton')
 
 

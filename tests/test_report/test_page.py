@@ -7,6 +7,8 @@ import pytest
 
 from mmghm.report.page import read_runs, render
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def small(make_run, tmp_path_factory):

@@ -9,6 +9,8 @@ import pytest
 
 from ..conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = ROOT / 'tools/benchmarks'
 PAGES = ('performance.md', 'datasets.md')
 

@@ -16,6 +16,8 @@ from mmghm.engine.checkpoints import safe_checkpoints
 
 from ..conftest import CONFIGS, ROOT
 
+pytestmark = pytest.mark.slow
+
 DIGITS = str(CONFIGS / 'ghm_cwap/resnet8_digits_lt.py')
 EPOCHS = 6
 

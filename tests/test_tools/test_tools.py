@@ -15,6 +15,8 @@ from mmghm.engine.checkpoints import safe_checkpoints
 
 from ..conftest import CONFIGS, ROOT
 
+pytestmark = pytest.mark.slow
+
 DIGITS = str(CONFIGS / 'ghm_cwap/resnet8_digits_lt.py')
 SHORT = ['--cfg-options', 'train_cfg.max_epochs=4', 'train_cfg.val_interval=4']
 

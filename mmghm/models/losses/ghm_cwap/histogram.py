@@ -133,9 +133,9 @@ class GradientHistogram(CheckpointedState):
             cells (Tensor): Of :meth:`find`.
             valid (Tensor): bool (B,), whether to count each.
         """
-        gathered = self.sync.gather_cells(cells.masked_fill(~valid, -1))
-        added = (gathered >= 0).long() * UNITS_PER_EXAMPLE
-        self.counts.view(-1).scatter_add_(0, gathered.clamp(min=0), added)
+        cells, valid = self.sync.gather_cells(cells, valid)
+        added = valid * UNITS_PER_EXAMPLE
+        self.counts.view(-1).scatter_add_(0, cells, added)
 
     def count_shares(self, norm: Tensor, target: Tensor) -> None:
         """Count shares of examples toward every category.
@@ -151,13 +151,17 @@ class GradientHistogram(CheckpointedState):
         # Smaller than gathering B x C indices and shares of each rank.
         self.counts.add_(self.sync.sum_table(added))
 
-    def weights(self, target: Tensor, norm: Tensor, cells: Tensor) -> Tensor:
+    def weights(
+        self, target: Tensor, norm: Tensor, cells: Tensor, counted: bool
+    ) -> Tensor:
         """W of labelled examples, eq. (1).
 
         Args:
             target (Tensor): Class indices, int64 (B,).
             norm (Tensor): g, float32 (B,).
             cells (Tensor): Of :meth:`find`.
+            counted (bool): Whether they were counted just now, so that none
+                of their regions is empty.
 
         Returns:
             Tensor: float32 (B,).
@@ -174,16 +178,19 @@ class GradientHistogram(CheckpointedState):
                 table.index_select(0, target)
                 for table in (examples, lone, moment)
             )
-            cells = cells - target * self.num_regions
-            first = torch.arange(len(target), device=cells.device)
-            cells = cells + first * self.num_regions
-        densities = examples * (lone / UNITS_PER_EXAMPLE)
+        # A float divides exactly by a power of 2, whichever comes first.
+        densities = (examples * lone).mul_(1 / UNITS_PER_EXAMPLE)
         scale = category_scale(densities, moment, self.alpha, self.normalize)
-        if not by_example:
+        if by_example:
+            region = (cells - target * self.num_regions).unsqueeze(1)
+            own = densities.gather(1, region).squeeze(1)
+        else:
+            own = densities.take(cells)
             scale = scale.index_select(0, target)
-        return scaled_weight(
-            densities.take(cells), lone.take(cells), scale, self.alpha
-        )
+        if counted:
+            return scale * own.pow(-self.alpha)
+        lone = terms.lone_example.take(cells)
+        return scaled_weight(own, lone, scale, self.alpha)
 
     def share_weights(self, norm: Tensor) -> Tensor:
         """W that an example would have in each category.

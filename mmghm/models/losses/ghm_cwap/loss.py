@@ -193,17 +193,18 @@ class GHMCWAPLoss(ClassCountLoss):
             Tensor: float32 (B,).
         """
         losses = adjusted_cross_entropy(logits, target, *self.margin_terms())
-        if not (self._counts_now or self._weighs_now):
+        counts, weighs = self._counts_now, self._weighs_now
+        if not (counts or weighs):
             return losses
         with torch.no_grad():
             norm = gradient_norm(losses.detach())
             cells = self.histogram.find(target, norm)
-            if self._counts_now:
+            if counts:
                 self._warn_without_rebin(len(target))
                 self.histogram.count(cells, norm == norm)
-            if not self._weighs_now:
+            if not weighs:
                 return losses
-            weights = self.histogram.weights(target, norm, cells)
+            weights = self.histogram.weights(target, norm, cells, counts)
         return losses * weights
 
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:

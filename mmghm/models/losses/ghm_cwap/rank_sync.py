@@ -1,6 +1,6 @@
 """How the ranks of a distributed training come to one histogram."""
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 from mmengine.dist import (
@@ -30,22 +30,25 @@ class RankSync:
         """Let the next step agree on a size anew."""
         self._size = 0
 
-    def gather_cells(self, cells: Tensor) -> Tensor:
+    def gather_cells(
+        self, cells: Tensor, valid: Tensor
+    ) -> Tuple[Tensor, Tensor]:
         """Collect the histogram cells to count in this step.
 
         Args:
-            cells (Tensor): This rank's, int64 (B,), -1 for what is not
-                counted.
+            cells (Tensor): This rank's, int64 (B,).
+            valid (Tensor): bool (B,), whether to count each.
 
         Returns:
-            Tensor: int64, of all ranks if they share every step, else these.
+            Tuple[Tensor, Tensor]: The same of all ranks if they share every
+            step, else these.
 
         Raises:
             ValueError: If the batch is longer than the longest first batch of
                 the epoch, for which the ranks have made room.
         """
         if not self.every_step or get_world_size() == 1:
-            return cells
+            return cells, valid
         if self._size == 0:
             # Once an epoch the ranks wait for each other to agree on a size,
             # so that batches of unequal length can be padded to it.
@@ -59,8 +62,9 @@ class RankSync:
                 "rank; put the largest batch first or use sync='epoch'"
             )
         padded = cells.new_full((self._size,), -1, dtype=torch.int32)
-        padded[: len(cells)] = cells
-        return torch.cat(all_gather(padded)).long()
+        padded[: len(cells)] = cells.masked_fill(~valid, -1)
+        gathered = torch.cat(all_gather(padded)).long()
+        return gathered.clamp(min=0), gathered >= 0
 
     def sum_table(self, added: Tensor) -> Tensor:
         """Add up what the ranks count in this step, as a table.
