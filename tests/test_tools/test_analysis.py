@@ -60,6 +60,7 @@ def test_gini_equals_the_mean_difference():
     )
 
 
+@pytest.mark.slow
 def test_browse_dataset(tmp_path):
     done = call(
         'browse_dataset', 'softmax/resnet8_digits_lt', '--out-dir', tmp_path
@@ -71,6 +72,7 @@ def test_browse_dataset(tmp_path):
     assert is_picture(tmp_path / 'samples.png')
 
 
+@pytest.mark.slow
 def test_browse_reads_images_from_the_disk(tmp_path, class_folders):
     config = tmp_path / 'mine.py'
     config.write_text(
@@ -88,6 +90,7 @@ def test_browse_refuses_no_images(tmp_path):
     assert '--images must be at least 1, got 0' in done.stderr
 
 
+@pytest.mark.slow
 def test_plot_histograms(trained, tmp_path):
     checkpoint = trained / 'ghm0/epoch_2.pth'
     out = tmp_path / 'h.png'
@@ -99,6 +102,7 @@ def test_plot_histograms(trained, tmp_path):
     assert cv2.imread(str(chosen)).shape != cv2.imread(str(out)).shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'run, options, error',
     [
@@ -112,6 +116,7 @@ def test_plot_histograms_names_what_is_wrong(trained, run, options, error):
     assert done.returncode == 2 and error in done.stderr
 
 
+@pytest.mark.slow
 def test_compare_runs(trained, tmp_path):
     out = tmp_path / 'c.png'
     runs = [trained / name for name in ('ghm0', 'plain', 'ghm1')]
@@ -125,6 +130,7 @@ def test_compare_runs(trained, tmp_path):
     assert '±' in done.stdout and is_picture(out)
 
 
+@pytest.mark.slow
 def test_compare_runs_names_what_is_wrong(trained, tmp_path):
     done = call('compare_runs', tmp_path)
     assert f'{tmp_path} is no work dir' in done.stderr

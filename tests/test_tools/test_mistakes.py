@@ -123,6 +123,7 @@ def place(tmp_path_factory, class_folders):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mistake', MISTAKES)
 def test_a_line_and_exit_code_2(mistake, place, tmp_path):
     args, message = MISTAKES[mistake]
@@ -145,6 +146,7 @@ def test_a_traceback_where_it_is_asked_for(tmp_path):
     assert done.returncode == 1 and 'Traceback' in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_no_mistake_shows_where_it_came_from(tmp_path):
     (tmp_path / 'defect.py').write_text(
         'from mmengine.hooks import Hook\n'
@@ -175,6 +177,7 @@ def test_a_refused_checkpoint_when_testing(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_setting_that_nothing_reads_is_told(tmp_path):
     done = call(
         'train.py',
@@ -189,6 +192,7 @@ def test_a_setting_that_nothing_reads_is_told(tmp_path):
     ) in done.stderr
 
 
+@pytest.mark.slow
 def test_the_console_is_short_and_the_file_is_whole(tmp_path):
     done = call(
         'train.py', DIGITS, *options('train_cfg.max_epochs=2'), cwd=tmp_path
@@ -211,6 +215,7 @@ def test_the_console_is_short_and_the_file_is_whole(tmp_path):
         assert part in whole
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_time_left(tmp_path):
     master, slave = pty.openpty()
     process = subprocess.Popen(
@@ -246,6 +251,7 @@ TOOLS = sorted(
 ) + ['benchmarks/render.py', 'benchmarks/run.py']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('tool', TOOLS)
 def test_help_does_not_wait_for_torch(tool, tmp_path):
     # A torch that cannot be imported, in place of a clock.

@@ -60,6 +60,7 @@ def accuracies(folder):
     }
 
 
+@pytest.mark.slow
 def test_a_killed_grid_ends_like_an_uninterrupted_one(tmp_path):
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
     whole.mkdir(), killed.mkdir()
@@ -93,6 +94,7 @@ def test_a_killed_grid_ends_like_an_uninterrupted_one(tmp_path):
     assert 'seesaw' in page and 'http' not in page
 
 
+@pytest.mark.slow
 def test_a_failed_cell_does_not_stop_the_others(tmp_path):
     cells = plan_table('table1', 'quick', methods=['softmax'], epochs=3)
     stem = result_path(tmp_path, cells[0], identity(cells[0])).stem
@@ -105,6 +107,7 @@ def test_a_failed_cell_does_not_stop_the_others(tmp_path):
     assert methods == ['seesaw']
 
 
+@pytest.mark.slow
 def test_two_at_a_time_by_whole_batches(tmp_path):
     code, output = finish(tmp_path, '--decoded', '--jobs', '2')
     assert code == 0 and '0 of 2 runs failed' in output, output
@@ -123,6 +126,7 @@ def test_two_at_a_time_by_whole_batches(tmp_path):
     assert code == 2 and '--jobs must be at least 1' in output
 
 
+@pytest.mark.slow
 def test_runs_on_a_cluster(tmp_path):
     pytest.importorskip('submitit', reason='submitit is an extra')
     code, output = finish(tmp_path, '--cluster', 'local')

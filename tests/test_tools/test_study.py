@@ -50,6 +50,7 @@ def reproduce(folder, *settings):
     }
 
 
+@pytest.mark.slow
 def test_going_on_from_the_margin_alone_changes_nothing(tmp_path):
     whole = reproduce(tmp_path / 'whole', 'late_two_sided1.0')
     shared = reproduce(
@@ -138,6 +139,7 @@ def test_a_shared_prefix_differs_in_nothing_that_acts_before():
         assert ours.to_dict() == theirs.to_dict(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('setting', 'start'),
     [('effective_number_drw', 'softmax'), ('ldam_drw', 'ldam')],
