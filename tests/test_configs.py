@@ -7,7 +7,6 @@ from mmghm.cells import compose
 
 from .conftest import CONFIGS
 
-
 PAPER = sorted(CONFIGS.glob('ghm_cwap/*_paper.py'))
 
 

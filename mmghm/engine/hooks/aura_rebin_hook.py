@@ -40,6 +40,9 @@ class HistogramLoss(Protocol):
     def rebin(self) -> None:
         """Close an epoch; a collective call."""
 
+    def state_dict(self) -> Dict[str, Any]:
+        """What a checkpoint holds of it; it is a module."""
+
 
 @HOOKS.register_module()
 class AURARebinHook(Hook):

@@ -163,7 +163,9 @@ class SeesawCrossEntropyLoss(LongTailLoss):
         """
 
         def add(logits: Tensor, target: Tensor) -> Tensor:
-            return seesaw_logits(logits, target, *terms, self.q)
+            return seesaw_logits(
+                logits, target, logit_bias, target_bias, self.q
+            )
 
-        terms = self._size_terms(self.seen, self.p)
+        logit_bias, target_bias = self._size_terms(self.seen, self.p)
         return transformed_cross_entropy(logits, target, add)
