@@ -153,8 +153,8 @@ def test_trains_and_resumes(tmp_path, augments):
     for key, value in theirs.items():
         assert torch.equal(ours[key], value), key
     # Each epoch counted every example of the subset once.
-    values = theirs['head.loss_module.values']
-    edges = theirs['head.loss_module.values_edges']
+    values = theirs['head.loss_module.histogram.densities']
+    edges = theirs['head.loss_module.histogram.density_edges']
     counted = (values * edges.diff(dim=1)).sum() * values.size(1)
     number = len(whole.train_dataloader.dataset)
     assert counted == pytest.approx(number, rel=1e-3)

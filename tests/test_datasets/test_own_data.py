@@ -58,6 +58,7 @@ def table(tmp_path_factory, class_folders):
     return folder
 
 
+@pytest.mark.slow
 def test_class_folders_without_a_val_folder(class_folders, tmp_path):
     done = train(tmp_path, class_folders)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -75,6 +76,7 @@ def test_class_folders_with_a_val_folder(class_folders, tmp_path):
     assert 'Train set: 62 images of 10 classes' in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_table(table, tmp_path):
     done = train(tmp_path, table)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -97,6 +99,7 @@ def test_a_parquet_table(table, tmp_path):
     assert find_own_images(str(tmp_path)).val['classes_from'] == 'train.parquet'
 
 
+@pytest.mark.slow
 def test_a_list(table, tmp_path):
     rows = list(csv.reader((table / 'train.csv').open()))[1:]
     number = {name: i for i, name in enumerate(dict(map(reversed, rows)))}
@@ -115,6 +118,7 @@ def test_a_list(table, tmp_path):
         find_own_images(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_archives(table, tmp_path, serve):
     """From a table to archives, an address and a trained network."""
     done = subprocess.run(
@@ -145,6 +149,7 @@ def test_archives(table, tmp_path, serve):
     assert cached == made and len(made) > 1
 
 
+@pytest.mark.slow
 def test_begins_with_a_checkpoint(class_folders, tmp_path):
     first = train(tmp_path, class_folders)
     assert first.returncode == 0, first.stderr[-3000:]
