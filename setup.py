@@ -91,6 +91,7 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={
         'lite': requirements('lite'),
+        'onedl': requirements('onedl'),
         'parquet': ['pyarrow'],
         'slurm': ['submitit'],
         'docs': requirements('docs'),

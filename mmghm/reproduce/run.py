@@ -8,7 +8,6 @@ import re
 import shutil
 import time
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Optional
 
@@ -20,6 +19,7 @@ from mmghm.engine.launch import (
     prepare_cpu,
     resume_from_complete_checkpoint,
 )
+from mmghm.utils.stack import version_of
 
 from .mathematics import VERSION
 from .plan import Cell, cell_config, data_hash, identity
@@ -106,7 +106,7 @@ def _train(cell: Cell, work_dir: Path) -> dict:
         # Of the last process, and how many epochs it trained.
         wall_seconds=round(seconds, 1),
         epochs_timed=runner.max_epochs - resumed_at,
-        versions={name: version(name) for name in PACKAGES},
+        versions={name: version_of(name) for name in PACKAGES},
         python=platform.python_version(),
         hardware=hardware(),
     )

@@ -14,17 +14,14 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from .stack import OPTIONAL, REMEDIES, hidden_by, missing_modules
+from .stack import OPTIONAL, OWNERS, REMEDIES, hidden_by, missing_modules
 
 PYTHON_RANGE = ((3, 9), (3, 13))
 SHOWN = (
     'mmghm',
     'torch',
     'torchvision',
-    'mmengine',
-    'mmcv',
-    'mmcv-lite',
-    'mmpretrain',
+    *OWNERS,
     'numpy',
     'setuptools',
     'triton',
@@ -69,9 +66,11 @@ def versions() -> List[Tuple[str, str]]:
         List[Tuple[str, str]]: Pairs of name and version.
     """
     rows = [('Python', platform.python_version())]
-    rows += [
-        (name, installed_version(name) or 'not installed') for name in SHOWN
-    ]
+    for name in SHOWN:
+        owners = OWNERS.get(name, (name,))
+        found = [owner for owner in owners if installed_version(owner)]
+        for owner in found or [name]:
+            rows.append((owner, installed_version(owner) or 'not installed'))
     return rows
 
 
@@ -119,12 +118,28 @@ def _missing() -> Iterator[Finding]:
 
 
 def _twice() -> Iterator[Finding]:
-    if installed_version('mmcv') and installed_version('mmcv-lite'):
+    for folder, owners in OWNERS.items():
+        found = [name for name in owners if installed_version(name)]
+        if len(found) > 1:
+            names = ' and '.join(found)
+            yield Finding(
+                True,
+                f'{names} are both installed and have overwritten each '
+                f"other's files in the folder {folder}",
+                f'pip uninstall -y {" ".join(found)} && {REMEDIES[folder]}',
+            )
+    kinds = {
+        name.startswith('onedl-')
+        for owners in OWNERS.values()
+        for name in owners
+        if installed_version(name)
+    }
+    if len(kinds) > 1:
         yield Finding(
-            True,
-            'mmcv and mmcv-lite are both installed and have overwritten each '
-            "other's files in the folder mmcv",
-            'pip uninstall -y mmcv mmcv-lite && ' + REMEDIES['mmcv'],
+            False,
+            'packages of OpenMMLab and of their continuation (onedl-) are '
+            'mixed, which neither of them tests',
+            'one kind in a fresh environment: ' + REMEDIES['mmengine'],
         )
 
 

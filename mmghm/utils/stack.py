@@ -3,24 +3,54 @@
 import importlib
 import sys
 import warnings
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Dict, List, Mapping, Optional, Tuple
 
-# What to run for a package that is missing. mmcv is no dependency in the
-# package metadata: mmcv and mmcv-lite own the same folder, so that pip would
-# overwrite a compiled mmcv.
+# Distributions that own one folder, so that pip overwrites one by the other:
+# OpenMMLab's, with and without compiled operators, and their continuation.
+# Therefore none of them is a dependency in the package metadata.
+OWNERS = {
+    'mmcv': ('mmcv', 'mmcv-lite', 'onedl-mmcv'),
+    'mmengine': ('mmengine', 'onedl-mmengine'),
+    'mmpretrain': ('mmpretrain', 'onedl-mmpretrain'),
+}
+_HOSTS = (
+    "pip install 'mmghm[lite]' (OpenMMLab's releases) or 'mmghm[onedl]' (their "
+    'continuation)'
+)
+# What to run for a package that is missing.
 REMEDIES = {
     'torch': 'pip install torch torchvision (as a matching pair)',
     'torchvision': 'pip install torch torchvision (as a matching pair)',
     'mmcv': "pip install 'mmcv-lite>=2.0,<2.4' (or a full mmcv>=2.0,<2.4)",
-    'mmengine': "pip install 'mmengine>=0.8.3'",
-    'mmpretrain': "pip install 'mmpretrain>=1.0'",
+    'mmengine': _HOSTS,
+    'mmpretrain': _HOSTS,
     'pkg_resources': "pip install 'setuptools<82'",
 }
 # Module: what is not there without it, and how to get it.
 OPTIONAL: Dict[str, Tuple[str, str]] = {
     'submitit': ('no `reproduce.py --cluster`', "pip install 'mmghm[slurm]'"),
 }
+
+
+def version_of(package: str) -> str:
+    """Version of a package, whichever distribution brings it.
+
+    Args:
+        package (str): Such as ``'mmengine'``.
+
+    Returns:
+        str: Its version, with the distribution's name if that is another;
+        ``'unknown'`` if there is none.
+    """
+    for owner in OWNERS.get(package, (package,)):
+        try:
+            found = version(owner)
+        except PackageNotFoundError:
+            continue
+        return found if owner == package else f'{found} ({owner})'
+    return 'unknown'
 
 
 def missing_modules(names: Mapping[str, object] = REMEDIES) -> List[str]:

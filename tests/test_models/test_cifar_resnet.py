@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
 from mmghm.models import CIFARResNet
@@ -53,12 +54,12 @@ def test_refuses_other_depths(depth):
 
 
 def test_trains_in_an_image_classifier():
-    model = MODELS.build(
-        dict(
-            type='ImageClassifier',
-            backbone=dict(type='CIFARResNet', depth=8),
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
-        )
+    cfg = dict(
+        type='ImageClassifier',
+        backbone=dict(type='CIFARResNet', depth=8),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
     )
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg)
     assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)

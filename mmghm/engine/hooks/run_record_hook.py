@@ -5,7 +5,6 @@ import math
 import os
 import platform
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -19,6 +18,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mmghm.evaluation import GroupAccuracy
 from mmghm.models.losses import histogram_losses
+from mmghm.utils.stack import version_of
 
 from ..work_dir import RECORD, RUN_FILE
 from .class_counts_hook import CLASS_COUNTS_KEY
@@ -71,7 +71,7 @@ class RunRecordHook(Hook):
             classes=[str(name) for name in classes],
             class_counts=runner.message_hub.get_info(CLASS_COUNTS_KEY),
             versions={
-                name: version(name)
+                name: version_of(name)
                 for name in ('torch', 'mmengine', 'mmpretrain', 'numpy')
             },
             python=platform.python_version(),
