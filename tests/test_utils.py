@@ -42,6 +42,12 @@ def test_the_present_stack_is_complete():
             'pip uninstall -y mmcv mmcv-lite',
         ),
         (
+            {'mmengine': '0.10.7', 'onedl-mmengine': '0.10.12'},
+            {},
+            "each other's files in the folder mmengine",
+            'pip uninstall -y mmengine onedl-mmengine && pip install',
+        ),
+        (
             {'torch': '2.1.0', 'numpy': '2.4.6'},
             {},
             'built for NumPy 1',
@@ -62,6 +68,19 @@ def test_versions_that_do_not_fit(
     monkeypatch.setattr(doctor, 'requires', requirements.get)
     (finding,) = (f for f in doctor.examine() if f.problem)
     assert what in finding.what and remedy in finding.remedy
+
+
+def test_a_mixture_of_two_stacks_is_named(monkeypatch):
+    versions = {'mmengine': '0.10.7', 'onedl-mmpretrain': '1.3.6'}
+    monkeypatch.setattr(doctor, 'installed_version', versions.get)
+    assert any('are mixed' in finding.what for finding in doctor.examine())
+    versions = {
+        'onedl-mmengine': '1',
+        'onedl-mmpretrain': '1',
+        'mmcv-lite': '2',
+    }
+    monkeypatch.setattr(doctor, 'installed_version', versions.get)
+    assert not any('mixed' in finding.what for finding in doctor.examine())
 
 
 def call(folder, *args):
