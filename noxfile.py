@@ -45,3 +45,13 @@ def mim(session: nox.Session) -> None:
     session.install('click', 'colorama', 'model-index', 'tabulate', 'pandas')
     session.install('requests')
     session.run('pytest', 'tests/test_package.py', '-k', 'mim')
+
+
+@nox.session(python='3.11')
+def onedl(session: nox.Session) -> None:
+    """Short tests on the continuation of OpenMMLab's packages."""
+    session.install('-e', '.[onedl,tests]')
+    # onedl-mmcv has to be compiled, and pip would bring OpenMMLab's mmengine.
+    session.install('--no-deps', 'mmcv-lite>=2.0,<2.4')
+    session.install('pillow')
+    session.run(*SHORT, '-k', 'not stock_config')
