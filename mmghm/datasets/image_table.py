@@ -58,9 +58,9 @@ def canonical_names(
         List[str]: For each its name; several may have one.
 
     Raises:
-        RecordError: If one is blank or has over 18 digits, or among integers one is negative or says
-            that it is missing: as a name it would change every class's
-            number.
+        RecordError: If one is blank or has over 18 digits, or among integers
+            one is negative or says that it is missing: as a name it would
+            change every class's number.
     """
     whole = [re.fullmatch(r'([0-9]+)(?:\.0+)?', name) for name in names]
     for place, name in enumerate(names):

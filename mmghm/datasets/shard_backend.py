@@ -151,7 +151,7 @@ class ShardBackend(BaseStorageBackend):
             if local or self.cache_dir is None:
                 content = storage.cat_file(path, offset, offset + size)
             else:
-                content = self._read_cached(storage, path, offset, size)
+                content = self._read_cached(storage, path, offset, size, crc)
         except OSError:
             raise
         # Every storage's package has errors of its own.
@@ -193,6 +193,7 @@ class ShardBackend(BaseStorageBackend):
         path: str,
         offset: int,
         size: int,
+        crc: int,
     ) -> bytes:
         copy = self._copies.get(path)
         if copy is None:
@@ -211,9 +212,9 @@ class ShardBackend(BaseStorageBackend):
                 self._fetch(storage, path, copy)
                 fetched = True
                 continue
-            if len(content) == size or fetched:
+            if zlib.crc32(content) == crc or fetched:
                 return content
-            # Cut off when the machine went down, or another shard by now.
+            # Cut off when the machine went down, or damaged since.
             copy.unlink(missing_ok=True)
 
     def _fetch(

@@ -34,6 +34,25 @@ OPTIONAL: Dict[str, Tuple[str, str]] = {
 }
 
 
+def owner_of(package: str) -> Optional[str]:
+    """Find the distribution that brings a package.
+
+    Args:
+        package (str): Such as ``'mmengine'``.
+
+    Returns:
+        Optional[str]: Its name, such as ``'onedl-mmengine'``; None if none is
+        installed.
+    """
+    for owner in OWNERS.get(package, (package,)):
+        try:
+            version(owner)
+        except PackageNotFoundError:
+            continue
+        return owner
+    return None
+
+
 def version_of(package: str) -> str:
     """Version of a package, whichever distribution brings it.
 
@@ -44,13 +63,11 @@ def version_of(package: str) -> str:
         str: Its version, with the distribution's name if that is another;
         ``'unknown'`` if there is none.
     """
-    for owner in OWNERS.get(package, (package,)):
-        try:
-            found = version(owner)
-        except PackageNotFoundError:
-            continue
-        return found if owner == package else f'{found} ({owner})'
-    return 'unknown'
+    owner = owner_of(package)
+    if owner is None:
+        return 'unknown'
+    found = version(owner)
+    return found if owner == package else f'{found} ({owner})'
 
 
 def missing_modules(names: Mapping[str, object] = REMEDIES) -> List[str]:
@@ -63,7 +80,7 @@ def missing_modules(names: Mapping[str, object] = REMEDIES) -> List[str]:
         List[str]: Those that are missing.
     """
     missing = [name for name in names if find_spec(name) is None]
-    if 'pkg_resources' in missing and '(' in version_of('mmengine'):
+    if 'pkg_resources' in missing and owner_of('mmengine') == 'onedl-mmengine':
         # The continuation does without it.
         missing.remove('pkg_resources')
     return missing

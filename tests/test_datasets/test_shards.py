@@ -214,7 +214,10 @@ def test_a_cut_off_download_is_no_shard(folder, server, tmp_path):
         ShardBackend(str(tmp_path / 'small'), 1e-7).get(path)
 
 
-def test_a_cut_off_copy_is_fetched_anew(folder, server, tmp_path):
+@pytest.mark.parametrize(
+    'damage', [lambda copy: copy[:100], lambda copy: bytes(len(copy))]
+)
+def test_a_damaged_copy_is_fetched_anew(folder, server, tmp_path, damage):
     data = build(folder / 'out')
     path = data[0]['img_path'].replace(
         f'shard://{folder / "out"}', server.url.replace('http', 'shard+http')
@@ -222,7 +225,7 @@ def test_a_cut_off_copy_is_fetched_anew(folder, server, tmp_path):
     backend = ShardBackend(str(tmp_path), 1)
     image = backend.get(path)
     (copy,) = (tmp_path / 'shards').glob('*.tar')
-    copy.write_bytes(copy.read_bytes()[:100])
+    copy.write_bytes(damage(copy.read_bytes()))
     assert backend.get(path) == image
 
 

@@ -90,7 +90,7 @@ class GradientHistogram(CheckpointedState):
         self.running = running
         self.sync = sync
         self._terms = CachedFunction(region_terms)
-        self._finished_weights = CachedFunction(_finished_weights)
+        self._applied_weights = CachedFunction(_applied_weights)
         size = (num_classes, num_regions)
         edges = equal_edges(num_regions).repeat(num_classes, 1)
         self.register_state('edges', edges)
@@ -216,7 +216,7 @@ class GradientHistogram(CheckpointedState):
             return region_weight(
                 densities, self.edges, self.alpha, self.normalize
             )
-        return self._finished_weights(
+        return self._applied_weights(
             self.densities,
             self.density_edges,
             self.num_epochs,
@@ -363,7 +363,7 @@ def _examples(counts: Tensor) -> Tensor:
     return counts.float() / UNITS_PER_EXAMPLE
 
 
-def _finished_weights(
+def _applied_weights(
     densities: Tensor,
     edges: Tensor,
     num_epochs: Tensor,

@@ -15,6 +15,7 @@ from torch import Tensor
 from ....utils.compiling import is_compiling
 from ..functional.margin import add_margin
 from . import triton_cross_entropy
+from .backward import graph_is_kept, refuse_second_derivative
 
 # Logits that a CPU core takes through all steps before the next ones: they
 # stay in its caches, and yet an operation is worth its call.
@@ -78,29 +79,6 @@ def transformed_cross_entropy(
     if is_compiling():
         return _plain_cross_entropy(logits, target, transform)
     return _ChunkedCrossEntropy.apply(logits, target, transform, slope)
-
-
-def refuse_second_derivative() -> None:
-    """Raise an error in a backward pass that builds a graph of its own.
-
-    ``once_differentiable`` would let a gradient penalty pass as a constant.
-
-    Raises:
-        RuntimeError: Under ``create_graph=True``.
-    """
-    if torch.is_grad_enabled():
-        raise RuntimeError(
-            "mmghm's losses are differentiable once: their gradient cannot be "
-            'differentiated again; call backward() without create_graph=True'
-        )
-
-
-def graph_is_kept() -> bool:
-    """Whether the backward pass under way may be repeated."""
-    autograd = torch._C._autograd
-    # Before torch 2.6 nobody knows.
-    ask = getattr(autograd, '_get_current_graph_task_keep_graph', None)
-    return ask is None or ask()
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):

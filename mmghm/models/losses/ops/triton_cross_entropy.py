@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..functional.margin import add_margin, log_prior, log_sizes
+from .backward import refuse_second_derivative
 
 # Logits that a program holds at a time.
 _MAX_BLOCK = 8192
@@ -111,8 +112,6 @@ class TritonCrossEntropy(torch.autograd.Function):
         Returns:
             Tuple[Tensor, None, None, None]: In the logits' dtype.
         """
-        from .cross_entropy import refuse_second_derivative
-
         refuse_second_derivative()
         logits, target, logit_bias, target_bias, largest, inverse = (
             ctx.saved_tensors
