@@ -14,14 +14,14 @@ SHORT = [
     'tests/test_configs.py',
     'tests/test_datasets/test_bad_files.py',
     'tests/test_datasets/test_long_tail.py',
-    'tests/test_datasets/test_records.py',
+    'tests/test_datasets/test_annotations.py',
     'tests/test_datasets/test_samplers.py',
     'tests/test_engine/test_aura_rebin_hook.py',
     'tests/test_evaluation',
     'tests/test_models/test_baseline_losses.py',
     'tests/test_models/test_ghm_cwap_loss.py',
     'tests/test_report/test_run.py',
-    'tests/test_utils.py',
+    'tests/test_utils/test_dependencies.py',
 ]
 OLDEST = [
     'torch==2.1.0',

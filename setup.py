@@ -43,11 +43,9 @@ class BuildWithConfigs(build_py):
         """
         shutil.rmtree(packed, ignore_errors=True)
         packed.mkdir(parents=True)
-        for name in ('configs', 'tools', 'model-index.yml'):
+        for name in ('configs', 'tools'):
             if self.editable_mode:
                 (packed / name).symlink_to(ROOT / name)
-            elif name.endswith('.yml'):
-                shutil.copy(ROOT / name, packed)
             else:
                 shutil.copytree(
                     ROOT / name,
@@ -68,7 +66,7 @@ class BuildWithConfigs(build_py):
             # MMEngine makes import statements lazy, and this call must not be.
             (folder / name).write_text(
                 '# Written by setup.py.\n'
-                "globals().update(__import__('mmghm.cells', fromlist=['cells'])"
+                "globals().update(__import__('mmghm.experiments.cells', fromlist=['cells'])"
                 f".config_variables('{name.as_posix()}'))\n"
             )
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from mmghm.utils.stack import hidden_by
+from .utils.dependencies import hidden_by
 
 PACKAGE = Path(__file__).parent
 

@@ -1,9 +1,8 @@
 import pytest
 from mmengine.config import Config
-from mmengine.fileio import load
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmghm.cells import compose
+from mmghm.experiments.cells import compose
 
 from .conftest import CONFIGS
 
@@ -47,19 +46,6 @@ def test_environment_switches_to_class_folders(classes, monkeypatch, tmp_path):
     assert train.type == 'InMemoryImageFolder'
     assert train.data_root == f'{tmp_path}/train'
     assert cfg.test_dataloader.dataset.data_root == f'{tmp_path}/test'
-
-
-def test_model_index_lists_what_exists():
-    index = load(CONFIGS.parent / 'model-index.yml')
-    assert len(index['Import']) == len(list(CONFIGS.glob('*/metafile.yml')))
-    for path in index['Import']:
-        meta = load(CONFIGS.parent / path)
-        names = {c['Name'] for c in meta['Collections']}
-        for collection in meta['Collections']:
-            assert (CONFIGS.parent / collection['README']).is_file()
-        for model in meta['Models']:
-            assert (CONFIGS.parent / model['Config']).is_file()
-            assert model['In Collection'] in names
 
 
 def test_real_images_give_the_published_sizes(cifar10_folder, monkeypatch):

@@ -55,7 +55,6 @@ def test_a_wheel_holds_all_configs_and_tools(installed):
             for path in (packed / folder.name).rglob('*')
             if path.is_file()
         }
-    assert (packed / 'model-index.yml').is_file()
 
 
 def run(installed, folder, *args):

@@ -2,8 +2,8 @@
 
 from statistics import mean
 
-from mmghm.reproduce.render import GROUPS, spread
-from mmghm.reproduce.study import gather
+from mmghm.experiments.render import GROUPS, spread
+from mmghm.experiments.study import gather
 
 from .conftest import ROOT
 

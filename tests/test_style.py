@@ -1,5 +1,6 @@
 """Lint, format, types and the agreement of docstrings with signatures."""
 
+import re
 import subprocess
 import sys
 
@@ -7,9 +8,8 @@ import pytest
 
 from .conftest import ROOT
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'command',
     [
@@ -28,6 +28,7 @@ def test_passes(command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_examples_in_docstrings_run():
     files = [
         'mmghm/models/losses/ghm_cwap/loss.py',
@@ -42,3 +43,22 @@ def test_examples_in_docstrings_run():
         text=True,
     )
     assert done.returncode == 0 and '4 passed' in done.stdout, done.stdout
+
+
+def test_imports_point_one_way():
+    # The table of rooms in CONTRIBUTING, from the roof down.
+    table = (ROOT / 'CONTRIBUTING.md').read_text()
+    rooms = re.findall(r'^\| `(\w+)/` \|', table, flags=re.MULTILINE)
+    package = ROOT / 'mmghm'
+    assert set(rooms) == {
+        folder.name
+        for folder in package.iterdir()
+        if (folder / '__init__.py').is_file()
+    }
+    for above, room in enumerate(rooms):
+        imports = re.compile(
+            rf'^\s*from (?:mmghm\.|\.+)({"|".join(rooms[:above])})\b',
+            flags=re.MULTILINE,
+        )
+        for file in (package / room).rglob('*.py'):
+            assert not above or not imports.search(file.read_text()), file

@@ -62,10 +62,10 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from mmghm.cells import load_config
 from mmghm.datasets import dataset_class_counts
-from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.evaluation import GroupAccuracy
+from mmghm.experiments.cells import load_config
+from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.models.posthoc import (
     adjust_logits,
     choose_tau,

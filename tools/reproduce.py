@@ -127,8 +127,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mmghm.reproduce.evidence import FINALISTS
-from mmghm.reproduce.plan import (
+from mmghm.experiments.evidence import FINALISTS
+from mmghm.experiments.plan import (
     Cell,
     cell_config,
     identity,
@@ -137,16 +137,16 @@ from mmghm.reproduce.plan import (
     prefix,
     result_path,
 )
-from mmghm.reproduce.render import load_results, render_html, render_markdown
-from mmghm.reproduce.run import run_cell, run_cell_logged
-from mmghm.reproduce.study import (
+from mmghm.experiments.render import load_results, render_html, render_markdown
+from mmghm.experiments.run import run_cell, run_cell_logged
+from mmghm.experiments.study import (
     draw_differences,
     draw_groups,
     gather,
     render_study,
 )
+from mmghm.utils.dependencies import OPTIONAL
 from mmghm.utils.errors import UserError, one_line_errors
-from mmghm.utils.stack import OPTIONAL
 
 # Epochs per second are unknown before the first result: say so.
 UNKNOWN = 'unknown'
@@ -230,7 +230,7 @@ def run_here(
     failed: List[Job] = []
     # Processes of their own, forked from one that has imported everything.
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmghm.reproduce.run'])
+    context.set_forkserver_preload(['mmghm.experiments.run'])
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),

@@ -51,9 +51,8 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import DumpResults
 
-from mmghm.cells import load_config
-from mmghm.engine.checkpoints import safe_checkpoints
-from mmghm.engine.launch import (
+from mmghm.experiments.cells import load_config
+from mmghm.experiments.launch import (
     build_runner,
     leave_process_group,
     merge_common_arguments,
@@ -61,6 +60,7 @@ from mmghm.engine.launch import (
     prepare_cpu,
     set_dataloader_defaults,
 )
+from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.utils.errors import one_line_errors
 
 

@@ -43,10 +43,9 @@ ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
 import torch
 from mmengine.config import Config
 
-from mmghm.cells import load_config
-from mmghm.engine.checkpoints import safe_checkpoints
 from mmghm.engine.console import progress_bar
-from mmghm.engine.launch import (
+from mmghm.experiments.cells import load_config
+from mmghm.experiments.launch import (
     build_runner,
     is_rank_zero,
     leave_process_group,
@@ -56,7 +55,8 @@ from mmghm.engine.launch import (
     resume_from_complete_checkpoint,
     set_dataloader_defaults,
 )
-from mmghm.engine.work_dir import own_work_dir
+from mmghm.fileio.checkpoints import safe_checkpoints
+from mmghm.fileio.work_dir import own_work_dir
 from mmghm.utils.errors import UserError, one_line_errors
 
 

@@ -1,27 +1,28 @@
-from .decoded import DecodedDataset, keep_batch
+from .annotations.table_reader import table_classes
+from .class_counts import dataset_class_counts, dataset_labels
 from .digits import Digits
 from .image_folder import InMemoryImageFolder
 from .image_list import ImageList
 from .image_shards import ImageShards
-from .image_table import ImageTable, table_classes
+from .image_table import ImageTable
+from .in_memory import InMemoryDataset, keep_batch
 from .inaturalist import INaturalist
-from .labels import dataset_class_counts, dataset_labels
 from .long_tail import LongTailDataset, choose_long_tail, split_held_out
 from .own_images import OwnImages, find_own_images
 from .profiles import profile_counts
 from .samplers import ClassBalancedSampler, ShardSampler
-from .shard_backend import ShardBackend
+from .shards.backend import ShardBackend
 from .tiny_imagenet import TinyImageNet
 from .transforms import LoadCheckedImage
 
 __all__ = [
     'ClassBalancedSampler',
-    'DecodedDataset',
     'Digits',
     'INaturalist',
     'ImageList',
     'ImageShards',
     'ImageTable',
+    'InMemoryDataset',
     'InMemoryImageFolder',
     'LoadCheckedImage',
     'LongTailDataset',

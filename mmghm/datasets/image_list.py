@@ -4,9 +4,9 @@ from typing import Any, Dict, Sequence, Tuple
 
 from mmpretrain.registry import DATASETS
 
-from .lines import parse_lines
+from .annotations.annotation_table import AnnotationTable
+from .annotations.text_reader import parse_lines
 from .listed_images import ListedImages
-from .records import Records
 
 
 @DATASETS.register_module()
@@ -43,17 +43,17 @@ class ImageList(ListedImages):
         """
         return dict(num_classes=len(self.CLASSES or ()) or self.num_classes)
 
-    def read(self, *contents: bytes) -> Tuple[Records, Sequence[str]]:
+    def read(self, *contents: bytes) -> Tuple[AnnotationTable, Sequence[str]]:
         """Read the list.
 
         Args:
             *contents (bytes): Its content.
 
         Returns:
-            Tuple[Records, Sequence[str]]: The images, and nothing.
+            Tuple[AnnotationTable, Sequence[str]]: The images, and nothing.
 
         Raises:
-            RecordError: If a line has no label or one out of range, or a path
+            AnnotationError: If a line has no label or one out of range, or a path
                 leads out of the folder or comes twice.
         """
         (content,) = contents

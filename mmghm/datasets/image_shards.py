@@ -6,10 +6,10 @@ import numpy as np
 from mmengine.dataset import force_full_init
 from mmpretrain.registry import DATASETS
 
+from .annotations.annotation_table import AnnotationError, AnnotationTable
 from .image_list import ImageList
 from .long_tail import LongTailDataset
-from .records import RecordError, Records
-from .shard_backend import shard_address
+from .shards.backend import shard_address
 
 
 @DATASETS.register_module()
@@ -45,24 +45,24 @@ class ImageShards(ImageList):
         """
         return self.shards
 
-    def read(self, *contents: bytes) -> Tuple[Records, Sequence[str]]:
+    def read(self, *contents: bytes) -> Tuple[AnnotationTable, Sequence[str]]:
         """Read the list.
 
         Args:
             *contents (bytes): Its content.
 
         Returns:
-            Tuple[Records, Sequence[str]]: The images, and nothing.
+            Tuple[AnnotationTable, Sequence[str]]: The images, and nothing.
 
         Raises:
-            RecordError: If a line is malformed, see :class:`ImageList`, or
+            AnnotationError: If a line is malformed, see :class:`ImageList`, or
                 names no place in an archive.
         """
         records, classes = super().read(*contents)
         wrong = _marks(records) < records.starts
         if wrong.any():
             record = int(np.argmax(wrong))
-            raise RecordError(
+            raise AnnotationError(
                 f'expected "SHARD#OFFSET+SIZE-CRC label", got '
                 f'{records.path(record)!r}; '
                 'tools/dataset_converters/shards.py makes such lists',
@@ -103,7 +103,7 @@ def shard_numbers(dataset: Any) -> np.ndarray:
     )
 
 
-def _number_shards(records: Records) -> np.ndarray:
+def _number_shards(records: AnnotationTable) -> np.ndarray:
     _, first, inverse = np.unique(
         records._replace(ends=_marks(records)).hashes(),
         return_index=True,
@@ -113,7 +113,7 @@ def _number_shards(records: Records) -> np.ndarray:
     return order[inverse].astype(np.int64)
 
 
-def _marks(records: Records) -> np.ndarray:
+def _marks(records: AnnotationTable) -> np.ndarray:
     """Where the last ``#`` of each path is; before its start if it has none."""
     marks = np.flatnonzero(records.text == ord('#'))
     # Names may hold the character too.

@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from mmpretrain.registry import DATASETS
 
+from .annotations.annotation_table import AnnotationError, AnnotationTable
 from .listed_images import ListedImages
-from .records import RecordError, Records
 
 
 @DATASETS.register_module()
@@ -42,17 +42,17 @@ class INaturalist(ListedImages):
         """
         return dict(supercategories=self.supercategories)
 
-    def read(self, *contents: bytes) -> Tuple[Records, Sequence[str]]:
+    def read(self, *contents: bytes) -> Tuple[AnnotationTable, Sequence[str]]:
         """Read the annotations.
 
         Args:
             *contents (bytes): Content of the file.
 
         Returns:
-            Tuple[Records, Sequence[str]]: The images and the classes.
+            Tuple[AnnotationTable, Sequence[str]]: The images and the classes.
 
         Raises:
-            RecordError: If the file is no such annotation, an annotation
+            AnnotationError: If the file is no such annotation, an annotation
                 names an unknown image or category, an image has several, lies
                 outside of the folder or comes twice, an id is no integer, or a super-category is unknown.
         """
@@ -61,7 +61,7 @@ class INaturalist(ListedImages):
         # Not only JSONDecodeError: text in no known encoding, integers of
         # thousands of digits.
         except (ValueError, RecursionError) as error:
-            raise RecordError(f'no JSON: {error}') from error
+            raise AnnotationError(f'no JSON: {error}') from error
         try:
             images, annotations = content['images'], content['annotations']
             paths = list(map(itemgetter('file_name'), images))
@@ -76,24 +76,24 @@ class INaturalist(ListedImages):
             known = _column(ordered, 'id')
             label_of = {c['id']: i for i, c in enumerate(classes)}
         except (KeyError, TypeError, AttributeError) as error:
-            raise RecordError(
+            raise AnnotationError(
                 'expected JSON with images, annotations and categories as '
                 f'iNaturalist has them, got {type(error).__name__}: {error}'
             ) from error
-        records = Records.from_paths(paths, np.zeros(len(ids))).check()
+        records = AnnotationTable.from_paths(paths, np.zeros(len(ids))).check()
         image = _find(image_ids, ids)
         category = _find(category_ids, known)
         wrong = (image < 0) | (category < 0)
         if wrong.any():
             first = int(np.argmax(wrong))
-            raise RecordError(
+            raise AnnotationError(
                 f'annotation of image {image_ids[first]} with category '
                 f'{category_ids[first]}, one of which the file does not list'
             )
         seen = np.bincount(image, minlength=1)
         if seen.max() > 1:
             twice = int(seen.argmax())
-            raise RecordError(
+            raise AnnotationError(
                 f'image {ids[twice]} has {seen[twice]} annotations, of which '
                 'each would be an example'
             )
@@ -111,7 +111,7 @@ class INaturalist(ListedImages):
         there = {c['supercategory'] for c in ordered if 'supercategory' in c}
         unknown = set(self.supercategories) - there
         if unknown or not self.supercategories:
-            raise RecordError(
+            raise AnnotationError(
                 f'the super-categories are {sorted(there)}, '
                 f'got {list(self.supercategories)}'
             )
@@ -131,7 +131,7 @@ def _column(entries: List[dict], key: str) -> np.ndarray:
             for value in map(itemgetter(key), entries)
             if type(value) is not int or not -(2**63) <= value < 2**63
         )
-        raise RecordError(f'{key} must be an integer, got {wrong!r}')
+        raise AnnotationError(f'{key} must be an integer, got {wrong!r}')
     return values.astype(np.int64)
 
 
@@ -143,7 +143,7 @@ def _find(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
     ordered = known[order]
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twice):
-        raise RecordError(f'the id {twice[0]} stands for several entries')
+        raise AnnotationError(f'the id {twice[0]} stands for several entries')
     # Ids without gaps need no search.
     if len(known) and ordered[-1] - ordered[0] == len(known) - 1:
         places = wanted - ordered[0]

@@ -10,29 +10,33 @@ from mmengine.dist import get_world_size
 from mmengine.fileio import get
 from mmpretrain.datasets import BaseDataset
 
-from .records import RecordError, Records
-from .shared import read_shared, share
+from .annotations.annotation_table import AnnotationError, AnnotationTable
+from .annotations.cached_mmap import cached_mmap, load_mmap
 
 # Less is read and sent faster than shared, in bytes.
 _WORTH_SHARING = 4 << 20
 
 
-class RecordList(Sequence):
-    """Records as the list of dicts that MMEngine's datasets hold.
+class AnnotationList(Sequence):
+    """AnnotationTable as the list of dicts that MMEngine's datasets hold.
 
     A dict is made when it is asked for.
 
     Args:
-        records (Records): The images.
+        records (AnnotationTable): The images.
         folder (str): Folder that their paths are relative to, or its address.
         ann_file (str): The file that lists them, for messages.
         shared (str): The file that holds all of the records for
-            :func:`read_shared`, if there is one. Processes that are not forked
+            :func:`load_mmap`, if there is one. Processes that are not forked
             get its name and not its content; it is written when it is missed.
     """
 
     def __init__(
-        self, records: Records, folder: str, ann_file: str, shared: str = ''
+        self,
+        records: AnnotationTable,
+        folder: str,
+        ann_file: str,
+        shared: str = '',
     ) -> None:
         self.records = records
         self.folder = folder
@@ -60,7 +64,7 @@ class RecordList(Sequence):
             info['source'] = f'{self.ann_file}, line {line}'
         return info
 
-    def __deepcopy__(self, memo: dict) -> 'RecordList':
+    def __deepcopy__(self, memo: dict) -> 'AnnotationList':
         # Nothing writes to the arrays.
         return self
 
@@ -73,38 +77,40 @@ class RecordList(Sequence):
                 for array in arrays.values()
                 if isinstance(array, np.ndarray)
             ]
-            settings = ('Records', self.records.first_line)
-            _, path = share(contents, settings, lambda: arrays)
+            settings = ('AnnotationTable', self.records.first_line)
+            _, path = cached_mmap(contents, settings, lambda: arrays)
         records = None if path else self.records
-        return _record_list, (records, self.folder, self.ann_file, path)
+        return _annotation_list, (records, self.folder, self.ann_file, path)
 
-    def take(self, chosen: Union[slice, Sequence[int]]) -> 'RecordList':
+    def take(self, chosen: Union[slice, Sequence[int]]) -> 'AnnotationList':
         """Keep some images.
 
         Args:
             chosen (Union[slice, Sequence[int]]): Which ones.
 
         Returns:
-            RecordList: Those.
+            AnnotationList: Those.
         """
         kept = self.records.take(chosen)
         return type(self)(kept, self.folder, self.ann_file)
 
 
-def _record_list(
-    records: Optional[Records], folder: str, ann_file: str, shared: str
-) -> RecordList:
-    """Undo RecordList.__reduce__."""
+def _annotation_list(
+    records: Optional[AnnotationTable], folder: str, ann_file: str, shared: str
+) -> AnnotationList:
+    """Undo AnnotationList.__reduce__."""
     if records is None:
-        made = read_shared(shared)
-        records = Records(**{name: made[name] for name in Records._fields})
-    return RecordList(records, folder, ann_file, shared)
+        made = load_mmap(shared)
+        records = AnnotationTable(
+            **{name: made[name] for name in AnnotationTable._fields}
+        )
+    return AnnotationList(records, folder, ann_file, shared)
 
 
 class ListedImages(BaseDataset):
     """Base of datasets that read an annotation file of any length.
 
-    Annotations are arrays (:class:`Records`) and not a dict an image: what
+    Annotations are arrays (:class:`AnnotationTable`) and not a dict an image: what
     MMEngine's ``serialize_data`` is for, which therefore means nothing here.
     They are held once per machine: forked workers see their parent's, other
     processes map a file (:func:`share`).
@@ -144,18 +150,18 @@ class ListedImages(BaseDataset):
         """
         raise NotImplementedError
 
-    def read(self, *contents: bytes) -> Tuple[Records, Sequence[str]]:
+    def read(self, *contents: bytes) -> Tuple[AnnotationTable, Sequence[str]]:
         """Read the files.
 
         Args:
             *contents (bytes): Content of each of :meth:`ann_files`.
 
         Returns:
-            Tuple[Records, Sequence[str]]: The images, and the names of the
+            Tuple[AnnotationTable, Sequence[str]]: The images, and the names of the
             classes if the files tell them, else nothing.
 
         Raises:
-            RecordError: If they are malformed.
+            AnnotationError: If they are malformed.
         """
         raise NotImplementedError
 
@@ -175,7 +181,7 @@ class ListedImages(BaseDataset):
         def make() -> Dict[str, Any]:
             try:
                 records, classes = self.read(*contents)
-            except RecordError as error:
+            except AnnotationError as error:
                 raise error.inside(self.ann_file) from error
             if not len(records.labels):
                 raise ValueError(f'{self.ann_file} lists no image')
@@ -185,14 +191,14 @@ class ListedImages(BaseDataset):
         large = sum(map(len, contents)) >= _WORTH_SHARING
         if large and get_world_size() > 1:
             settings = (type(self).__qualname__, self.settings())
-            made, path = share(contents, settings, make)
+            made, path = cached_mmap(contents, settings, make)
         else:
             made = make()
         classes = json.loads(made.pop('classes'))
         if classes:
             self._metainfo.setdefault('classes', tuple(classes))
-        return RecordList(
-            Records(**made),
+        return AnnotationList(
+            AnnotationTable(**made),
             self.folder(),
             self.ann_file,
             path,

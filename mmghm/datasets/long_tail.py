@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.registry import DATASETS
 
-from .labels import dataset_labels, num_dataset_classes
+from .class_counts import dataset_labels, num_dataset_classes
 from .profiles import profile_counts
 
 

@@ -7,10 +7,10 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 import numpy as np
 from mmengine.fileio import get
 
+from .annotations.annotation_table import AnnotationError
+from .annotations.table_reader import check_numbers, table_classes
+from .annotations.text_reader import parse_lines
 from .image_folder import IMAGE_EXTENSIONS
-from .image_table import check_numbers, table_classes
-from .lines import parse_lines
-from .records import RecordError
 
 
 class OwnImages(NamedTuple):
@@ -81,14 +81,14 @@ def _list(root: Path, train: str, val: str, shards: str) -> OwnImages:
     path = str(root / train)
     try:
         records = parse_lines(get(path))
-    except RecordError as error:
+    except AnnotationError as error:
         raise error.inside(path) from error
     number = int(records.labels.max(initial=-1)) + 1
     if not number:
         raise ValueError(f'{path} lists no image')
     try:
         check_numbers(number - 1, len(np.unique(records.labels)))
-    except RecordError as error:
+    except AnnotationError as error:
         raise error.inside(path) from error
     listed = dict(type='ImageList', data_root=str(root), num_classes=number)
     if '.tar#' in records.path(0):

@@ -7,7 +7,7 @@ from mmengine.fileio import list_dir_or_file, list_from_file
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from .paths import join_inside
+from mmghm.fileio.paths import join_inside
 
 
 @DATASETS.register_module()

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from mmghm.datasets.statistics import imbalance_factor
+from mmghm.datasets.class_counts import imbalance_factor
 from mmghm.evaluation import group_classes, reliability
 
 from .run import Run, read_arrays

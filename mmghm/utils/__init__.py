@@ -1,3 +1,3 @@
-from .stack import check_stack
+from .dependencies import check_dependencies
 
-__all__ = ['check_stack']
+__all__ = ['check_dependencies']

@@ -14,7 +14,7 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from .stack import OPTIONAL, OWNERS, REMEDIES, hidden_by, missing_modules
+from .dependencies import OPTIONAL, OWNERS, REMEDIES, hidden_by, missing_modules
 
 PYTHON_RANGE = ((3, 9), (3, 13))
 SHOWN = (

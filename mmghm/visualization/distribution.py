@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mmghm.datasets.statistics import gini, imbalance_factor
+from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.evaluation.groups import group_classes
 from mmghm.models.losses.functional.intra_weight import effective_size
 

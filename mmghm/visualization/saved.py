@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.models import GHMCWAPLoss
 from mmghm.utils.literals import read_settings
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mmghm.datasets.archives import (
+from mmghm.datasets.prepare.archives import (
     Archive,
     ArchiveError,
     download,

@@ -8,8 +8,8 @@ import pytest
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
-from mmghm.cells import load_config
 from mmghm.datasets import INaturalist, LongTailDataset, TinyImageNet
+from mmghm.experiments.cells import load_config
 
 LOAD = [dict(type='mmpretrain.LoadImageFromFile')]
 

@@ -21,8 +21,8 @@ from mmengine.runner import Runner
 
 from mmghm.datasets import ImageShards, LongTailDataset, ShardSampler
 from mmghm.datasets.samplers.shard_sampler import shard_order
-from mmghm.datasets.shard_backend import ShardBackend, split_address
-from mmghm.datasets.sharding import index_shards
+from mmghm.datasets.shards.backend import ShardBackend, split_address
+from mmghm.datasets.shards.pack import index_shards
 
 from ..conftest import ROOT
 

@@ -6,7 +6,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from mmghm.engine import AURARebinHook
-from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.models import GHMCWAPLoss
 
 

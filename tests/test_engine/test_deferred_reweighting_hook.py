@@ -3,9 +3,9 @@ import copy
 import pytest
 from mmengine.runner import Runner
 
-from mmghm.cells import compose
 from mmghm.engine import DeferredReweightingHook
-from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.experiments.cells import compose
+from mmghm.fileio.checkpoints import safe_checkpoints
 
 
 def run(cfg):

@@ -9,8 +9,8 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 from torch import nn
 
-from mmghm.cells import compose, task_names
-from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.experiments.cells import compose, task_names
+from mmghm.fileio.checkpoints import safe_checkpoints
 
 STEPS = 8
 

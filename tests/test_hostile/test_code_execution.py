@@ -8,8 +8,11 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 
-from mmghm.engine.checkpoints import safe_checkpoints
-from mmghm.engine.launch import build_runner, resume_from_complete_checkpoint
+from mmghm.experiments.launch import (
+    build_runner,
+    resume_from_complete_checkpoint,
+)
+from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.report.page import read_runs, render
 from mmghm.utils.literals import read_settings
 from mmghm.visualization.saved import load_loss
@@ -99,7 +102,7 @@ def test_a_name_with_a_hash_is_held_to_it(serve, tmp_path, monkeypatch):
         dated = CheckpointLoader.load_checkpoint(f'{address}/net-20230101.pth')
     assert int(dated['x']) == 5
     monkeypatch.setattr(
-        'mmghm.engine.checkpoints._HASHED_HOSTS', ('127.0.0.1',)
+        'mmghm.fileio.checkpoints._HASHED_HOSTS', ('127.0.0.1',)
     )
     content = (tmp_path / 'file').read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:8]
@@ -127,7 +130,7 @@ def test_model_zoos_are_read_safely(serve, tmp_path, monkeypatch):
     Files.content['/evil.pth'] = (tmp_path / 'file').read_bytes()
     for place in (
         'mmengine.runner.checkpoint.get_mmcls_models',
-        'mmghm.engine.checkpoints.get_torchvision_models',
+        'mmghm.fileio.checkpoints.get_torchvision_models',
     ):
         monkeypatch.setattr(place, lambda: dict(net=f'{address}/evil.pth'))
     for zoo in ('mmcls', 'torchvision', 'modelzoo'):

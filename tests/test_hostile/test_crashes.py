@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmghm.datasets.archives import ArchiveError, unpack
+from mmghm.datasets.prepare.archives import ArchiveError, unpack
 from mmghm.datasets.transforms import LoadCheckedImage
 from mmghm.visualization.saved import load_loss
 

@@ -23,11 +23,11 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 
 from mmghm.datasets import ImageList, ImageShards, ImageTable, INaturalist
-from mmghm.datasets.archives import unpack
-from mmghm.datasets.sharding import index_shards
-from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.datasets.prepare.archives import unpack
+from mmghm.datasets.shards.pack import index_shards
+from mmghm.fileio.checkpoints import safe_checkpoints
 
-from ..test_datasets.test_records import parse_slowly
+from ..test_datasets.test_annotations import parse_slowly
 
 pytestmark = pytest.mark.slow
 CASES = int(os.environ.get('FUZZ_CASES', 2000))

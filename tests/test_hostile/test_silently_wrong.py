@@ -3,7 +3,7 @@
 import torch
 from mmengine.runner import CheckpointLoader
 
-from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.fileio.checkpoints import safe_checkpoints
 
 from .files import Files
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmpretrain.models.losses import SeesawLoss
 from mmpretrain.registry import MODELS
 
-from mmghm.cells import compose
+from mmghm.experiments.cells import compose
 from mmghm.models import (
     GHMCrossEntropyLoss,
     GHMCWAPLoss,

@@ -5,7 +5,7 @@ import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
-from mmghm.cells import compose
+from mmghm.experiments.cells import compose
 
 
 def built_head(method, task):

@@ -12,7 +12,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmghm.datasets.statistics import gini, imbalance_factor
+from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.report.run import Run
 
 from ..conftest import ROOT

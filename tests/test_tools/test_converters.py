@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from mmghm.datasets import ImageList, LongTailDataset
-from mmghm.datasets.archives import Archive, ArchiveError
-from mmghm.datasets.official import (
-    OFFICIAL,
-    OfficialSet,
-    Part,
+from mmghm.datasets.prepare.archives import Archive, ArchiveError
+from mmghm.datasets.prepare.reference_sets import (
+    REFERENCE_SETS,
+    ReferenceSet,
+    ReferenceSplit,
     counts_hash,
     verify,
 )
@@ -59,8 +59,8 @@ def mini(tool, tmp_path, monkeypatch, serve):
     served.mkdir()
     images = [f'places365_standard/{n}' for n, _ in TRAIN + VAL + TEST]
     (served / 'images.tar.gz').write_bytes(pack(*images))
-    parts = {'train': TRAIN, 'val': VAL, 'test': TEST}
-    for part, listed in parts.items():
+    splits = {'train': TRAIN, 'val': VAL, 'test': TEST}
+    for part, listed in splits.items():
         (served / f'Places_LT_{part}.txt').write_text(lines(listed))
 
     url = serve(partial(SimpleHTTPRequestHandler, directory=str(served)))
@@ -73,21 +73,21 @@ def mini(tool, tmp_path, monkeypatch, serve):
         ),
         *(
             Archive(f'{url}/Places_LT_{p}.txt', '', f'Places_LT_{p}.txt')
-            for p in parts
+            for p in splits
         ),
     ]
     monkeypatch.setitem(tool.ARCHIVES, 'places_lt', archives)
-    known = OFFICIAL['places_lt']
+    known = REFERENCE_SETS['places_lt']
     sizes = [(3, 2, 1), (2, 1, 1), (2, 1, 1)]
     smaller = [
         replace(part, images=n, classes=2, largest=most, smallest=least)
-        for part, (n, most, least) in zip(known.parts, sizes)
+        for part, (n, most, least) in zip(known.splits, sizes)
     ]
     smaller[0] = replace(smaller[0], counts=counts_hash(np.array([1, 2])))
     monkeypatch.setitem(
-        tool.OFFICIAL,
+        tool.REFERENCE_SETS,
         'places_lt',
-        OfficialSet(known.folder, smaller, counts_hash(np.array([3, 4]))),
+        ReferenceSet(known.folder, smaller, counts_hash(np.array([3, 4]))),
     )
     return served
 
@@ -134,7 +134,7 @@ def test_what_differs_is_named(download, tmp_path, capsys):
         'train: images of the largest class: 1, known is 2',
         'train: hash of the class sizes',
         'val: 1 files are missing, the first is',
-        'test: the class sizes of all parts together differ',
+        'test: the class sizes of all splits together differ',
     ):
         assert fault in printed
     (folder / 'Places_LT_train.txt').write_text(lines(TRAIN))
@@ -170,11 +170,11 @@ def test_a_hostile_archive_without_checksum_is_refused(
 
 
 def test_what_is_known_agrees_with_itself(tool):
-    assert set(tool.ARCHIVES) == set(OFFICIAL)
+    assert set(tool.ARCHIVES) == set(REFERENCE_SETS)
     totals = {
         f'{name} {part.name}': part.images
-        for name, official in OFFICIAL.items()
-        for part in official.parts
+        for name, reference in REFERENCE_SETS.items()
+        for part in reference.splits
     }
     assert totals == {
         'tinyimagenet train': 100_000,
@@ -190,8 +190,8 @@ def test_what_is_known_agrees_with_itself(tool):
         'inat2018 train': 437_513,
         'inat2018 val': 24_426,
     }
-    for official in OFFICIAL.values():
-        for part in official.parts:
+    for reference in REFERENCE_SETS.values():
+        for part in reference.splits:
             assert part.smallest * part.classes <= part.images
             assert part.images <= (part.largest or 1e9) * part.classes
 
@@ -207,9 +207,11 @@ def test_real_class_sizes_have_the_known_hashes():
         return np.array(json.loads((SHARED / name).read_text())['counts'])
 
     imagenet = counts('imagenet_lt_train_counts.json')
-    assert counts_hash(imagenet) == OFFICIAL['imagenet_lt'].parts[0].counts
+    assert (
+        counts_hash(imagenet) == REFERENCE_SETS['imagenet_lt'].splits[0].counts
+    )
     inat = counts('inat2017_trainval_counts.json')
-    assert counts_hash(inat) == OFFICIAL['inat2017'].union_counts
+    assert counts_hash(inat) == REFERENCE_SETS['inat2017'].union_counts
 
 
 @pytest.mark.skipif(
@@ -223,17 +225,19 @@ def test_a_list_with_the_real_class_sizes_is_known(tmp_path):
             file.writelines(
                 f'train/{label}/{i}.jpg {label}\n' for i in range(size)
             )
-    official = OFFICIAL['imagenet_lt']
-    train = OfficialSet(official.folder, official.parts[:1])
-    (verdict,) = verify(train, str(tmp_path), check_files=False)
-    assert verdict.faults == []
+    reference = REFERENCE_SETS['imagenet_lt']
+    train = ReferenceSet(reference.folder, reference.splits[:1])
+    (report,) = verify(train, str(tmp_path), check_files=False)
+    assert report.faults == []
 
 
 def test_a_part_of_unknown_sizes(tmp_path):
     (tmp_path / 'a.txt').write_text('x 0\n')
-    part = Part('val', dict(type='ImageList', ann_file='a.txt'), 1, 2, 0, 0)
-    (verdict,) = verify(OfficialSet('', [part]), str(tmp_path), False)
-    assert verdict.faults == []
+    part = ReferenceSplit(
+        'val', dict(type='ImageList', ann_file='a.txt'), 1, 2, 0, 0
+    )
+    (report,) = verify(ReferenceSet('', [part]), str(tmp_path), False)
+    assert report.faults == []
 
 
 def make_list(*args):

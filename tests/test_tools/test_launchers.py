@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.fileio.checkpoints import safe_checkpoints
 
 from ..conftest import CONFIGS, ROOT
 

@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from mmghm.engine.checkpoints import safe_checkpoints
+from mmghm.fileio.checkpoints import safe_checkpoints
 
 from ..conftest import CONFIGS, ROOT
 

@@ -50,11 +50,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mmghm.cells import load_config
 from mmghm.datasets import dataset_class_counts, dataset_labels
-from mmghm.datasets.statistics import gini, imbalance_factor
+from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.datasets.transforms import LoadCheckedImage
 from mmghm.evaluation import group_classes
+from mmghm.experiments.cells import load_config
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.utils.options import merge_options
 from mmghm.visualization.distribution import draw_class_distribution

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from mmghm.reproduce.run import hardware
+from mmghm.experiments.run import hardware
 
 RESULTS = Path('results/performance')
 PACKAGES = ('mmghm', 'torch', 'mmengine', 'mmpretrain', 'triton')

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import MODELS
 
-from mmghm.cells import compose
+from mmghm.experiments.cells import compose
 
 STOCK = 'stock loader, float32, channels first'
 BARE = 'the model alone'

@@ -58,8 +58,8 @@ mark('import mmpretrain')
 import mmghm
 mark('import mmghm')
 from mmengine.hooks import Hook
-from mmghm.cells import load_config
-from mmghm.engine.launch import build_runner, set_dataloader_defaults
+from mmghm.experiments.cells import load_config
+from mmghm.experiments.launch import build_runner, set_dataloader_defaults
 cfg = load_config('ghm_cwap/resnet8_digits_lt')
 cfg.work_dir = sys.argv[1]
 cfg.log_level = 'ERROR'

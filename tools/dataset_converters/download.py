@@ -52,8 +52,12 @@ from typing import List
 from rich.console import Console
 from rich.table import Table
 
-from mmghm.datasets.archives import Archive, prepare
-from mmghm.datasets.official import OFFICIAL, Verdict, verify
+from mmghm.datasets.prepare.archives import Archive, prepare
+from mmghm.datasets.prepare.reference_sets import (
+    REFERENCE_SETS,
+    SplitReport,
+    verify,
+)
 from mmghm.utils.errors import UserError, one_line_errors
 
 _INAT = 'https://ml-inat-competition-datasets.s3.amazonaws.com'
@@ -127,44 +131,44 @@ NOTES = {
 }
 
 
-def show(verdicts: List[Verdict]) -> None:
+def show(reports: List[SplitReport]) -> None:
     """Print a table, with the faults below it."""
-    table = Table('part', 'images', 'classes', 'largest', 'smallest', 'sha256')
-    for verdict in verdicts:
-        counts = verdict.class_counts
+    table = Table('split', 'images', 'classes', 'largest', 'smallest', 'sha256')
+    for report in reports:
+        counts = report.class_counts
         table.add_row(
-            verdict.part,
+            report.split,
             f'{counts.sum():,}',
             f'{len(counts):,}',
             f'{counts.max():,}',
             f'{counts.min():,}',
-            verdict.sha256[:16],
+            report.sha256[:16],
         )
     console = Console()
     console.print(table)
-    for verdict in verdicts:
-        for fault in verdict.faults:
-            console.print(f'{verdict.part}: {fault}', style='red')
+    for report in reports:
+        for fault in report.faults:
+            console.print(f'{report.split}: {fault}', style='red')
 
 
 def main(args: argparse.Namespace) -> None:
-    official = OFFICIAL[args.dataset]
-    folder = osp.join(args.data_root, official.folder)
+    reference = REFERENCE_SETS[args.dataset]
+    folder = osp.join(args.data_root, reference.folder)
     if not args.verify:
         for archive in ARCHIVES[args.dataset]:
             # Some bring the set's own folder.
-            brings = archive.creates.split('/')[0] == official.folder
+            brings = archive.creates.split('/')[0] == reference.folder
             prepare(archive, args.data_root if brings else folder, args.keep)
         if args.dataset in NOTES:
             print(NOTES[args.dataset].format(folder=folder))
     try:
-        verdicts = verify(official, folder, not args.lists_only)
+        reports = verify(reference, folder, not args.lists_only)
     except OSError as error:
         raise UserError(
             f'{args.dataset} is not complete in {folder}: {error}'
         ) from error
-    show(verdicts)
-    if any(verdict.faults for verdict in verdicts):
+    show(reports)
+    if any(report.faults for report in reports):
         raise UserError(
             f'{args.dataset} in {folder} is not the set that is known'
         )

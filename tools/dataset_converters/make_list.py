@@ -46,8 +46,8 @@ import mmpretrain.datasets  # noqa: F401
 from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.datasets import CustomDataset
 
-from mmghm.cells import load_config
 from mmghm.datasets import LongTailDataset
+from mmghm.experiments.cells import load_config
 from mmghm.utils.errors import UserError, one_line_errors
 
 

@@ -60,7 +60,7 @@ import os.path as osp
 from typing import Any
 
 from mmghm.datasets import ImageList, ImageTable
-from mmghm.datasets.sharding import index_shards, write_shards
+from mmghm.datasets.shards.pack import index_shards, write_shards
 from mmghm.utils.errors import one_line_errors
 
 

@@ -12,7 +12,7 @@ train_dataloader = dict(
     dataset=dict(
         dataset=dict(
             _delete_=True,
-            type='DecodedDataset',
+            type='InMemoryDataset',
             dataset=dict(pipeline=[], **_base_.train_set),
         )
     ),
@@ -21,7 +21,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='DecodedDataset',
+        type='InMemoryDataset',
         dataset=dict(pipeline=[], **_base_.test_set),
     ),
     **by_batch,

@@ -7,7 +7,7 @@ train_dataloader = dict(
     dataset=dict(
         dataset=dict(
             _delete_=True,
-            type='DecodedDataset',
+            type='InMemoryDataset',
             dataset=dict(type='Digits', split='train'),
         )
     ),
@@ -16,7 +16,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='DecodedDataset',
+        type='InMemoryDataset',
         dataset=dict(type='Digits', split='test'),
     ),
     **by_batch,

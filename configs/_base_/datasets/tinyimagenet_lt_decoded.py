@@ -17,14 +17,14 @@ train_set = dict(
 )
 train_dataloader = dict(
     dataset=dict(
-        dataset=dict(_delete_=True, type='DecodedDataset', dataset=train_set)
+        dataset=dict(_delete_=True, type='InMemoryDataset', dataset=train_set)
     ),
     **by_batch,
 )
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type='DecodedDataset',
+        type='InMemoryDataset',
         dataset=dict(
             type='TinyImageNet',
             data_root='data/tiny-imagenet-200',

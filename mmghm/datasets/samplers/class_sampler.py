@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from mmengine.registry import DATA_SAMPLERS
 
-from ..labels import dataset_labels
+from ..class_counts import dataset_labels
 from .seeded_sampler import SeededSampler
 
 

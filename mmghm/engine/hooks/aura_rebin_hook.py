@@ -1,7 +1,7 @@
 """Epoch's end for losses with gradient-norm histograms (algorithm 1)."""
 
 import re
-from typing import Any, Dict, List, Optional, Protocol, Union, runtime_checkable
+from typing import Any, Dict, List, Optional, Protocol, Union
 
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import is_model_wrapper
@@ -21,9 +21,8 @@ from .schedule import (
 )
 
 
-@runtime_checkable
 class HistogramLoss(Protocol):
-    """What a loss must offer for :class:`AURARebinHook` to serve it."""
+    """What :class:`AURARebinHook` needs of a module with a ``histogram``."""
 
     # Counts of the running epoch, and how they turn over.
     histogram: GradientHistogram
@@ -48,8 +47,9 @@ class HistogramLoss(Protocol):
 class AURARebinHook(Hook):
     """Call ``rebin()`` of every loss that has it at each epoch's end.
 
-    Serves every module with the :class:`HistogramLoss` protocol in the training
-    model, however it is wrapped or compiled. Before training each gets class
+    Serves every module of the training model that has a
+    :class:`GradientHistogram` as its ``histogram`` (see :class:`HistogramLoss`),
+    however the model is wrapped or compiled. Before training each gets class
     counts from the train dataset if it has none.
 
     Priority ABOVE_NORMAL: after ``RuntimeInfoHook`` (VERY_HIGH) has set the
@@ -252,8 +252,13 @@ class AURARebinHook(Hook):
 
 def _histogram_losses(model: nn.Module) -> Dict[str, Any]:
     """The losses to serve, by their names in the model."""
-    modules = model.named_modules()
-    return {name: m for name, m in modules if isinstance(m, HistogramLoss)}
+    # Not isinstance(m, HistogramLoss): since Python 3.12 that does not see
+    # submodules.
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(getattr(module, 'histogram', None), GradientHistogram)
+    }
 
 
 def _saves_now(runner: Any) -> bool:

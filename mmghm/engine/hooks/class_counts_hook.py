@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS, HOOKS
 from torch import nn
 
 from mmghm.datasets import dataset_class_counts
-from mmghm.datasets.statistics import imbalance_factor
+from mmghm.datasets.class_counts import imbalance_factor
 
 CLASS_COUNTS_KEY = 'class_counts'
 

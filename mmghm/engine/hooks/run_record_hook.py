@@ -17,10 +17,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
 from mmghm.evaluation import GroupAccuracy
+from mmghm.fileio.work_dir import RECORD, RUN_FILE
 from mmghm.models.losses import histogram_losses
-from mmghm.utils.stack import version_of
+from mmghm.utils.dependencies import version_of
 
-from ..work_dir import RECORD, RUN_FILE
 from .class_counts_hook import CLASS_COUNTS_KEY
 
 

@@ -9,7 +9,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from ...utils.validation import check_integer, check_number
+from mmghm.utils.validation import check_integer, check_number
 
 
 def random_crop_flip(images: Tensor, padding: int, flip_prob: float) -> Tensor:
@@ -62,7 +62,7 @@ class BatchDataPreprocessor(ClsDataPreprocessor):
     """Data preprocessor that augments whole batches on the device.
 
     Takes the place of the random transforms of a pipeline, of ``PackInputs``
-    and of ``ClsDataPreprocessor`` for batches of ``DecodedDataset``. Images
+    and of ``ClsDataPreprocessor`` for batches of ``InMemoryDataset``. Images
     come out in channels-last order.
 
     In training the labels of a batch travel in a single ``DataSample`` of B
@@ -105,11 +105,11 @@ class BatchDataPreprocessor(ClsDataPreprocessor):
             ``data_samples``.
 
         Raises:
-            TypeError: If the batch does not come from ``DecodedDataset``.
+            TypeError: If the batch does not come from ``InMemoryDataset``.
         """
         if 'labels' not in data:
             raise TypeError(
-                'BatchDataPreprocessor takes batches of a DecodedDataset, got '
+                'BatchDataPreprocessor takes batches of a InMemoryDataset, got '
                 f'a dict of {", ".join(map(repr, data))}; set the dataset, '
                 "num_workers=0 and collate_fn=dict(type='keep_batch') of the "
                 'dataloader, or use ClsDataPreprocessor'

@@ -6,9 +6,11 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...utils.cached_function import CachedFunction
-from ...utils.validation import check_number
-from .base import ClassCountLoss, Counts
+from mmghm.utils.cached_function import CachedFunction
+from mmghm.utils.validation import check_number
+
+from .base import ClassCountLoss
+from .input_checks import Counts
 from .ops import transformed_cross_entropy
 
 # A logit that has left the softmax is lowered by at least half of it; what it

@@ -8,9 +8,11 @@ from mmengine.dist import all_reduce
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...utils.compiling import is_compiling
-from ...utils.validation import check_choice, check_integer, check_number
-from .base import LongTailLoss, is_readable
+from mmghm.utils.compiling import is_compiling
+from mmghm.utils.validation import check_choice, check_integer, check_number
+
+from .base import LongTailLoss
+from .input_checks import is_readable
 from .ops import graph_is_kept, refuse_second_derivative
 
 

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...utils.cached_function import CachedFunction
-from ...utils.validation import check_number
+from mmghm.utils.cached_function import CachedFunction
+from mmghm.utils.validation import check_number
+
 from .ops import transformed_cross_entropy
 from .weighted_loss import ClassWeightedLoss
 

@@ -5,9 +5,11 @@ from typing import Optional
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...utils.cached_function import CachedFunction
-from ...utils.validation import check_number
-from .base import ClassCountLoss, Counts
+from mmghm.utils.cached_function import CachedFunction
+from mmghm.utils.validation import check_number
+
+from .base import ClassCountLoss
+from .input_checks import Counts
 from .ops import adjusted_cross_entropy
 
 

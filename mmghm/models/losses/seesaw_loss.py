@@ -8,10 +8,12 @@ from mmengine.dist import all_reduce
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...utils.cached_function import CachedFunction
-from ...utils.validation import check_number
-from .base import LongTailLoss, require
+from mmghm.utils.cached_function import CachedFunction
+from mmghm.utils.validation import check_number
+
+from .base import LongTailLoss
 from .functional.margin import add_margin, log_sizes
+from .input_checks import require
 from .ops import transformed_cross_entropy
 
 

@@ -6,10 +6,12 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...utils.cached_function import CachedFunction
-from ...utils.validation import check_choice, check_number
-from .base import ClassCountLoss, Counts
+from mmghm.utils.cached_function import CachedFunction
+from mmghm.utils.validation import check_choice, check_number
+
+from .base import ClassCountLoss
 from .functional.class_weights import WEIGHTINGS, class_weights
+from .input_checks import Counts
 from .ops import adjusted_cross_entropy
 
 NORMALIZERS = ('examples', 'weights')

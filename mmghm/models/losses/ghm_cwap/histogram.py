@@ -5,8 +5,9 @@ from typing import Any, Dict, Iterator, Optional
 import torch
 from torch import Tensor
 
-from ....utils.cached_function import CachedFunction
-from ....utils.checkpointed_state import CheckpointedState
+from mmghm.utils.cached_function import CachedFunction
+from mmghm.utils.checkpointed_state import CheckpointedState
+
 from ..functional.intra_weight import (
     category_scale,
     region_terms,

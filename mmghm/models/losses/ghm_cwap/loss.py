@@ -9,16 +9,18 @@ from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ....utils.cached_function import CachedFunction
-from ....utils.compiling import is_compiling
-from ....utils.validation import check_choice, check_integer, check_number
-from ..base import ClassCountLoss, Counts
+from mmghm.utils.cached_function import CachedFunction
+from mmghm.utils.compiling import is_compiling
+from mmghm.utils.validation import check_choice, check_integer, check_number
+
+from ..base import ClassCountLoss
 from ..functional.intra_weight import NORMALIZATIONS, gradient_norm
 from ..functional.margin import (
     MARGINS,
     margin_cross_entropy_per_class,
     margin_terms,
 )
+from ..input_checks import Counts
 from ..ops import adjusted_cross_entropy, spoil
 from .histogram import GradientHistogram
 from .rank_sync import RankSync

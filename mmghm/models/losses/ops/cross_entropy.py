@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....utils.compiling import is_compiling
+from mmghm.utils.compiling import is_compiling
+
 from ..functional.margin import add_margin
 from . import triton_cross_entropy
 from .backward import graph_is_kept, refuse_second_derivative

@@ -1,0 +1,137 @@
+"""Labels and class counts of any MMEngine dataset."""
+
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import (
+    ClassBalancedDataset,
+    ConcatDataset,
+    RepeatDataset,
+)
+
+
+def dataset_labels(dataset: Any) -> np.ndarray:
+    """Read the label of every sample of a dataset, without loading images.
+
+    MMEngine's wrappers are looked through, torchvision's datasets are read by
+    their ``targets``. A sample with several categories
+    counts as its first.
+
+    Args:
+        dataset (Any): A dataset with ``get_gt_labels``, ``targets``,
+            ``get_cat_ids`` or ``get_data_info``.
+
+    Returns:
+        np.ndarray: int64 (number of samples,).
+
+    Raises:
+        TypeError: If the dataset offers none of them.
+    """
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    if hasattr(dataset, 'get_gt_labels'):
+        labels = dataset.get_gt_labels()
+    elif isinstance(dataset, ConcatDataset):
+        labels = np.concatenate([dataset_labels(d) for d in dataset.datasets])
+    elif isinstance(dataset, RepeatDataset):
+        labels = np.tile(dataset_labels(dataset.dataset), dataset.times)
+    elif hasattr(dataset, 'targets'):
+        labels = dataset.targets
+    elif hasattr(dataset, 'get_cat_ids'):
+        labels = [dataset.get_cat_ids(i)[0] for i in range(len(dataset))]
+    elif hasattr(dataset, 'get_data_info'):
+        labels = [
+            dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))
+        ]
+    else:
+        raise TypeError(
+            f'{type(dataset).__name__} has none of get_gt_labels(), targets, '
+            'get_cat_ids(idx) and get_data_info(idx), so that its labels are '
+            'unknown; give the loss class_counts=[...]'
+        )
+    return np.asarray(labels, dtype=np.int64).reshape(-1)
+
+
+def num_dataset_classes(dataset: Any, labels: np.ndarray) -> int:
+    """Number of classes of a dataset, absent ones included.
+
+    Args:
+        dataset (Any): A dataset with ``metainfo``.
+        labels (np.ndarray): Its labels, used if metainfo names no classes.
+
+    Returns:
+        int: C.
+    """
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    return len(classes) if classes else int(labels.max(initial=-1)) + 1
+
+
+def dataset_class_counts(dataset: Any, num_classes: int = 0) -> np.ndarray:
+    """Count the images that there are of each class.
+
+    What MMEngine's wrappers repeat counts once: a class is not better known by
+    showing its images more often.
+
+    Args:
+        dataset (Any): A dataset, see :func:`dataset_labels`.
+        num_classes (int): C; 0 takes the number of classes of the dataset.
+            Naming it keeps an absent last class from shortening the array.
+
+    Returns:
+        np.ndarray: int64 (C,).
+
+    Raises:
+        ValueError: If a label is not below C.
+    """
+    if isinstance(dataset, (RepeatDataset, ClassBalancedDataset)):
+        return dataset_class_counts(dataset.dataset, num_classes)
+    counts = getattr(dataset, 'class_counts', None)
+    if isinstance(dataset, ConcatDataset):
+        parts = [dataset_class_counts(d, num_classes) for d in dataset.datasets]
+        longest = max(map(len, parts))
+        counts = sum(np.pad(p, (0, longest - len(p))) for p in parts)
+    elif counts is None:
+        labels = dataset_labels(dataset)
+        num_classes = num_classes or num_dataset_classes(dataset, labels)
+        counts = np.bincount(labels, minlength=num_classes)
+    counts = np.asarray(counts)
+    if num_classes and len(counts) > num_classes:
+        raise ValueError(
+            f'{type(dataset).__name__} has labels up to {len(counts) - 1}, '
+            f'but num_classes is {num_classes}'
+        )
+    return np.pad(counts, (0, max(num_classes - len(counts), 0)))
+
+
+def imbalance_factor(class_counts: np.ndarray) -> float:
+    """Images of the largest class over those of the smallest one.
+
+    Args:
+        class_counts (np.ndarray): Images per class, (C,). Absent classes are
+            left out.
+
+    Returns:
+        float: At least 1; NaN without any image.
+    """
+    kept = class_counts[class_counts > 0]
+    return float(kept.max() / kept.min()) if len(kept) else float('nan')
+
+
+def gini(class_counts: np.ndarray) -> float:
+    """Gini coefficient of the class sizes.
+
+    Half the mean difference between two classes over the mean class size.
+
+    Args:
+        class_counts (np.ndarray): Images per class, (C,).
+
+    Returns:
+        float: 0 if all classes are equal, (C - 1) / C if one has all; NaN
+        without any image.
+    """
+    ordered = np.sort(np.asarray(class_counts, dtype=np.float64))
+    if not ordered.sum():
+        return float('nan')
+    size = len(ordered)
+    ranks = np.arange(1, size + 1)
+    return float((2 * ranks - size - 1) @ ordered / (size * ordered.sum()))

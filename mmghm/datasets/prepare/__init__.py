@@ -1,0 +1,1 @@
+"""What only the converters need: downloads and their verification."""

@@ -1,0 +1,255 @@
+"""What is known of the public long-tailed sets, to compare one's copy with."""
+
+import hashlib
+import os.path as osp
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+from mmengine.fileio import exists
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
+from rich.progress import track
+
+from ..class_counts import dataset_class_counts
+from ..long_tail import LongTailDataset
+
+
+def counts_hash(class_counts: np.ndarray) -> str:
+    """Hash class sizes, whatever the order of the classes.
+
+    Args:
+        class_counts (np.ndarray): Images per class, (C,).
+
+    Returns:
+        str: The first 16 hexadecimal digits of the SHA-256 of the sizes in
+        falling order.
+    """
+    text = ' '.join(map(str, sorted(class_counts.tolist(), reverse=True)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class ReferenceSplit:
+    """A split of a set, such as its train images.
+
+    Attributes:
+        name (str): Such as ``'train'``.
+        dataset (Dict[str, Any]): Its config, without ``data_root``.
+        images (int): How many there are.
+        classes (int): C.
+        largest (int): Images of the largest class.
+        smallest (int): Images of the smallest class.
+        counts (str): :func:`counts_hash`; empty if it is not known.
+    """
+
+    name: str
+    dataset: Dict[str, Any]
+    images: int
+    classes: int
+    largest: int
+    smallest: int
+    counts: str = ''
+
+
+@dataclass(frozen=True)
+class ReferenceSet:
+    """A public set.
+
+    Attributes:
+        folder (str): Where the configs look for it, below the data folder.
+        splits (List[ReferenceSplit]): Its splits.
+        union_counts (str): :func:`counts_hash` of all splits together; empty if
+            it is not known.
+    """
+
+    folder: str
+    splits: List[ReferenceSplit]
+    union_counts: str = ''
+
+
+def _lists(
+    name: str, classes: int, train: ReferenceSplit, val: int, test: int
+) -> List[ReferenceSplit]:
+    """Train, val and test by lists; val and test are balanced."""
+    splits = [train]
+    for split, each in (('val', val), ('test', test)):
+        dataset = dict(train.dataset, ann_file=f'{name}_{split}.txt')
+        splits.append(
+            ReferenceSplit(split, dataset, each * classes, classes, each, each)
+        )
+    return splits
+
+
+def _listed(name: str, classes: int) -> Dict[str, Any]:
+    return dict(
+        type='ImageList', ann_file=f'{name}_train.txt', num_classes=classes
+    )
+
+
+def _json(name: str) -> Dict[str, Any]:
+    return dict(type='INaturalist', ann_file=name)
+
+
+# Totals and sizes as the sets' authors give them; hashes of the sizes where all
+# of these are known.
+REFERENCE_SETS = {
+    'tinyimagenet': ReferenceSet(
+        'tiny-imagenet-200',
+        [
+            ReferenceSplit(
+                split,
+                dict(type='TinyImageNet', split=split),
+                200 * each,
+                200,
+                each,
+                each,
+            )
+            for split, each in (('train', 500), ('val', 50))
+        ],
+    ),
+    'imagenet_lt': ReferenceSet(
+        'imagenet',
+        _lists(
+            'ImageNet_LT',
+            1000,
+            ReferenceSplit(
+                'train',
+                _listed('ImageNet_LT', 1000),
+                115_846,
+                1000,
+                1280,
+                5,
+                '6d72e16775c8863e',
+            ),
+            20,
+            50,
+        ),
+    ),
+    'places_lt': ReferenceSet(
+        'places365_standard',
+        _lists(
+            'Places_LT',
+            365,
+            ReferenceSplit(
+                'train', _listed('Places_LT', 365), 62_500, 365, 4980, 5
+            ),
+            20,
+            100,
+        ),
+    ),
+    'inat2017': ReferenceSet(
+        'inat2017',
+        [
+            ReferenceSplit(
+                'train', _json('train2017.json'), 579_184, 5089, 3919, 9
+            ),
+            ReferenceSplit('val', _json('val2017.json'), 95_986, 5089, 0, 0),
+        ],
+        'c147f38b6048a70c',
+    ),
+    'inat2018': ReferenceSet(
+        'inat2018',
+        [
+            ReferenceSplit(
+                'train', _json('train2018.json'), 437_513, 8142, 1000, 2
+            ),
+            ReferenceSplit('val', _json('val2018.json'), 24_426, 8142, 3, 3),
+        ],
+    ),
+}
+
+
+@dataclass
+class SplitReport:
+    """What was found of a split.
+
+    Attributes:
+        split (str): Its name.
+        class_counts (np.ndarray): Images per class, (C,).
+        sha256 (str): Of the images and labels in their order, as
+            :meth:`LongTailDataset.manifest` has it: equal for equal copies.
+        faults (List[str]): What differs from what is known; empty if nothing.
+    """
+
+    split: str
+    class_counts: np.ndarray
+    sha256: str
+    faults: List[str] = field(default_factory=list)
+
+
+def verify(
+    reference: ReferenceSet, folder: str, check_files: bool = True
+) -> List[SplitReport]:
+    """Compare a copy of a set with what is known of it.
+
+    Args:
+        reference (ReferenceSet): The set.
+        folder (str): Where the copy is.
+        check_files (bool): Whether to look for each image's file too.
+
+    Returns:
+        List[SplitReport]: One for each split.
+
+    Raises:
+        FileNotFoundError: If a list is not there.
+        ValueError: If a list is malformed.
+    """
+    reports = [
+        _verify(split, folder, check_files) for split in reference.splits
+    ]
+    union = np.sum([report.class_counts for report in reports], axis=0)
+    if reference.union_counts and counts_hash(union) != reference.union_counts:
+        reports[-1].faults.append(
+            'the class sizes of all splits together differ from the known ones'
+        )
+    return reports
+
+
+def _verify(
+    split: ReferenceSplit, folder: str, check_files: bool
+) -> SplitReport:
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = DATASETS.build(
+            dict(split.dataset, data_root=folder, pipeline=[])
+        )
+    counts = dataset_class_counts(dataset, split.classes)
+    manifest = LongTailDataset(dataset, profile='none').manifest()
+    report = SplitReport(split.name, counts, manifest['sha256'])
+    expected: List[Tuple[str, Any, Any]] = [
+        ('images', int(counts.sum()), split.images),
+    ]
+    if split.largest:
+        expected += [
+            ('images of the largest class', int(counts.max()), split.largest),
+            ('images of the smallest class', int(counts.min()), split.smallest),
+        ]
+    if split.counts:
+        expected.append(
+            ('hash of the class sizes', counts_hash(counts), split.counts)
+        )
+    report.faults += [
+        f'{what}: {found}, known is {known}'
+        for what, found, known in expected
+        if found != known
+    ]
+    if check_files:
+        paths = [osp.join(folder, path) for path in manifest['ids']]
+        missing = _missing(paths, split.name)
+        if missing:
+            report.faults.append(
+                f'{len(missing):,} files are missing, the first is {missing[0]}'
+            )
+    return report
+
+
+def _missing(paths: Sequence[str], name: str) -> List[str]:
+    # Waiting for the disk, or for a server.
+    with ThreadPoolExecutor(32) as pool:
+        found = track(
+            pool.map(exists, paths, chunksize=256),
+            description=f'Looking for the files of {name}',
+            total=len(paths),
+        )
+        return [path for path, there in zip(paths, found) if not there]

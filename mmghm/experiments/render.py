@@ -1,0 +1,398 @@
+"""Tables of measured results beside the published ones."""
+
+import json
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Dict, List, Optional, Tuple
+
+from jinja2 import Template
+
+from .cells import compose
+from .mathematics import reasons_stale
+
+PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
+EMPTY = '–'
+GROUPS = ('many', 'medium', 'few', 'rare')
+
+
+def load_results(folder: Path) -> List[dict]:
+    """Read the results in a folder, not in folders below it.
+
+    Args:
+        folder (Path): Folder of JSON files.
+
+    Returns:
+        List[dict]: Results by file name.
+    """
+    return [json.loads(p.read_text()) for p in sorted(folder.glob('*.json'))]
+
+
+def stale_reasons(result: dict) -> List[str]:
+    """Why today's code would give another figure.
+
+    Args:
+        result (dict): A result.
+
+    Returns:
+        List[str]: Empty for a current one.
+    """
+    cell = result['cell']
+    # Results of version 1 do not name it.
+    version = result.get('mathematics', 1)
+    return reasons_stale(cell['method'], cell['task'], version)
+
+
+def comparable(results: List[dict]) -> Dict[Tuple, List[dict]]:
+    """Group results that may stand in one column.
+
+    Args:
+        results (List[dict]): Results.
+
+    Returns:
+        Dict[Tuple, List[dict]]: By (task, imbalance factor, epochs, precision,
+        data hash, whether stale), so that no column mixes data, schedules or
+        what today's code would not give.
+    """
+    columns = defaultdict(list)
+    for result in results:
+        cell, ident = result['cell'], result['identity']
+        key = (
+            cell['task'],
+            cell['imbalance_factor'],
+            result['epochs'],
+            'bfloat16' if cell['amp'] else 'float32',
+            ident['data_sha256'],
+            bool(stale_reasons(result)),
+        )
+        columns[key].append(result)
+    return dict(sorted(columns.items(), key=lambda kv: str(kv[0])))
+
+
+def spread(values: List[float]) -> str:
+    """Write mean and sample standard deviation.
+
+    Args:
+        values (List[float]): One or more values.
+
+    Returns:
+        str: Such as ``71.23 ± 0.45``; a single value alone.
+    """
+    text = f'{mean(values):.2f}'
+    return f'{text} ± {stdev(values):.2f}' if len(values) > 1 else text
+
+
+def published(
+    method: str, task: str, factor: Optional[int]
+) -> Dict[str, float]:
+    """Look up the published overall accuracies of a cell.
+
+    Args:
+        method (str): Name of the loss.
+        task (str): Name of the task.
+        factor (Optional[int]): Imbalance factor.
+
+    Returns:
+        Dict[str, float]: By source.
+    """
+    return {
+        row['source']: row['overall']
+        for row in PUBLISHED
+        if (row['method'], row['task'], row['imbalance_factor'])
+        == (method, task, factor)
+    }
+
+
+def table_rows(
+    results: List[dict], task: str, factor: Optional[int]
+) -> List[Dict[str, Any]]:
+    """One row per method: measured, published, difference and rank.
+
+    Args:
+        results (List[dict]): The comparable results of one column.
+        task (str): Its task.
+        factor (Optional[int]): Its imbalance factor.
+
+    Returns:
+        List[Dict[str, Any]]: By falling mean accuracy; published methods that
+        were not run come last.
+    """
+    by_method: Dict[str, List[dict]] = defaultdict(list)
+    for result in results:
+        by_method[result['cell']['method']].append(result['last_epoch'])
+    rows = []
+    for method, runs in by_method.items():
+        overall = [run['overall'] for run in runs]
+        paper = published(method, task, factor)
+        own = next((v for k, v in paper.items() if 'GHM-CWAP' in k), None)
+        rows.append(
+            dict(
+                method=method,
+                seeds=len(runs),
+                mean=mean(overall),
+                overall=spread(overall),
+                groups=[
+                    spread([run[f'quartile/{g}'] for run in runs])
+                    if f'quartile/{g}' in runs[0]
+                    else EMPTY
+                    for g in GROUPS
+                ],
+                worst=spread([run['worst_class'] for run in runs]),
+                paper=f'{own:.2f}' if own is not None else EMPTY,
+                difference=f'{mean(overall) - own:+.2f}'
+                if own is not None
+                else EMPTY,
+                others=', '.join(
+                    f'{v:.2f} ({k})'
+                    for k, v in paper.items()
+                    if 'GHM-CWAP' not in k
+                )
+                or EMPTY,
+            )
+        )
+    rows.sort(key=lambda row: -row['mean'])
+    for rank, row in enumerate(rows, start=1):
+        row['rank'] = rank
+    return rows
+
+
+def is_full(task: str, epochs: int) -> bool:
+    """Whether a run had the task's whole schedule.
+
+    Args:
+        task (str): Name of the task.
+        epochs (int): Epochs of the run.
+
+    Returns:
+        bool: Whether its figures can stand beside published ones.
+    """
+    return epochs == full_epochs(task)
+
+
+@cache
+def full_epochs(task: str) -> int:
+    """Epochs of a task's own schedule.
+
+    Args:
+        task (str): Name of the task.
+
+    Returns:
+        int: Epochs.
+    """
+    return compose('softmax', task).train_cfg.max_epochs
+
+
+def missing_cells(columns: Dict[Tuple, List[dict]]) -> List[str]:
+    """Name the cells of the paper's tables that no full run covers.
+
+    Args:
+        columns (Dict[Tuple, List[dict]]): From :func:`comparable`.
+
+    Returns:
+        List[str]: For each column of the tables, its name and its methods.
+    """
+    seen = {
+        (r['cell']['method'], task, factor)
+        for (task, factor, epochs, *_, stale), results in columns.items()
+        if is_full(task, epochs) and not stale
+        for r in results
+    }
+    missing: Dict[str, List[str]] = defaultdict(list)
+    for row in PUBLISHED:
+        method, task, factor = key = (
+            row['method'],
+            row['task'],
+            row['imbalance_factor'],
+        )
+        if 'GHM-CWAP' in row['source'] and key not in seen:
+            name = task + (f'_if{factor}' if factor else '')
+            if method not in missing[name]:
+                missing[name].append(method)
+    return [f'{name}: {", ".join(part)}' for name, part in missing.items()]
+
+
+def page_data(results: List[dict]) -> Dict[str, Any]:
+    """Gather what both pages show.
+
+    Args:
+        results (List[dict]): All results.
+
+    Returns:
+        Dict[str, Any]: ``tables`` and ``missing``.
+    """
+    columns = comparable(results)
+    tables = []
+    for (task, factor, epochs, precision, data, stale), part in columns.items():
+        hours = sum(r['wall_seconds'] for r in part) / 3600
+        rows = table_rows(part, task, factor)
+        why = sorted({reason for r in part for reason in stale_reasons(r)})
+        tables.append(
+            dict(
+                headers=fill_cells(rows),
+                rows=rows,
+                title=task + (f', imbalance factor {factor}' if factor else ''),
+                settings=f'{epochs} epochs, {precision}, last epoch; '
+                f'{len(part)} runs, {hours:.2f} h in all; '
+                f'{", ".join(sorted({r["hardware"] for r in part}))}; '
+                f'torch {", ".join(sorted({r["versions"]["torch"] for r in part}))}'
+                f'; data {data[:8]}',
+                full=is_full(task, epochs),
+                stale=f'{STALE} {"; ".join(why)}.' if stale else '',
+            )
+        )
+    return dict(tables=tables, missing=missing_cells(columns))
+
+
+HEADERS = (
+    'rank', 'method', 'seeds', 'overall', 'many', 'medium', 'few', 'rare',
+    'worst class', 'paper', 'difference', 'other published',
+)  # fmt: skip
+
+
+def fill_cells(rows: List[Dict[str, Any]]) -> List[str]:
+    """Write rows as text, without the columns that say nothing.
+
+    Args:
+        rows (List[Dict[str, Any]]): From :func:`table_rows`; each gets
+            ``cells``, a text per header.
+
+    Returns:
+        List[str]: The headers.
+    """
+    texts = [
+        [
+            str(row['rank']), row['method'], str(row['seeds']), row['overall'],
+            *row['groups'], row['worst'], row['paper'], row['difference'],
+            row['others'],
+        ]
+        for row in rows
+    ]  # fmt: skip
+    shown = [
+        column
+        for column in range(len(HEADERS))
+        if any(text[column] != EMPTY for text in texts)
+    ]
+    for row, text in zip(rows, texts):
+        row['cells'] = [text[column] for column in shown]
+    return [HEADERS[column] for column in shown]
+
+
+NOTE = (
+    'Top-1 accuracy in percent on the test set, last epoch, mean ± sample '
+    'standard deviation over seeds. Groups: quarters of the classes by rank '
+    'of train count (the paper\'s rule). "paper" is the figure that the '
+    'GHM-CWAP paper prints for the full schedule, "difference" measured minus '
+    'paper. A difference smaller than the spread is noise, whatever the rank.'
+)
+NOT_RUN = "Cells of the paper's tables without a run at the full schedule:"
+STALE = 'Stale, not to be compared with other tables. Changed since:'
+SHORT = (
+    'Shorter than the full schedule: not comparable with published figures, '
+    'only row with row.'
+)
+
+
+def render_markdown(results: List[dict]) -> str:
+    """Render the results as Markdown.
+
+    Args:
+        results (List[dict]): All results.
+
+    Returns:
+        str: The page.
+    """
+    data = page_data(results)
+    lines = ['# Measured results', '', NOTE, '']
+    for table in data['tables']:
+        lines += [f'## {table["title"]}', '', table['settings'] + '.']
+        if not table['full']:
+            lines.append(SHORT)
+        if table['stale']:
+            lines.append(table['stale'])
+        lines += ['', '| ' + ' | '.join(table['headers']) + ' |']
+        lines.append('|' + '---|' * len(table['headers']))
+        for row in table['rows']:
+            lines.append('| ' + ' | '.join(row['cells']) + ' |')
+        lines.append('')
+    lines += ['## Not run', '']
+    lines += [NOT_RUN, '']
+    lines += [f'- {name}' for name in data['missing']] or ['- none']
+    return '\n'.join(lines) + '\n'
+
+
+HTML = Template(
+    """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>mmghm: measured results</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
+       max-width: 78rem; color: #1c2733; background: #fff; }
+h2 { margin: 2.2rem 0 0; font-size: 1.15rem; }
+.settings { color: #566; font-size: .85rem; margin: .2rem 0 .6rem; }
+.short { color: #94480b; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap;
+         border-bottom: 1px solid #dde3e9; }
+th { border-bottom: 2px solid #8a99a8; font-weight: 600; }
+th:nth-child(2), td:nth-child(2) { text-align: left; }
+tr.ours td { background: #eef4fa; font-weight: 600; }
+.bar { display: inline-block; width: 5rem; height: .55rem; margin-left: .6rem;
+       text-align: left; line-height: 0; background: #e6ebf0; }
+.bar span { display: inline-block; height: 100%; background: #4878a8; }
+code { font-size: .85rem; }
+@media (max-width: 600px) {
+  body { margin: 1rem auto; padding: 0 .6rem; }
+  th, td { padding: .3rem .45rem; }
+  /* Method and accuracy fit; the rest is to the right. */
+  .bar, th:nth-child(1), td:nth-child(1), th:nth-child(3), td:nth-child(3) {
+    display: none;
+  }
+  table { font-size: .82rem; }
+}
+</style></head><body>
+<h1>Measured results</h1>
+<p>{{ note }}</p>
+{% for table in tables %}
+<h2>{{ table.title }}</h2>
+<p class="settings">{{ table.settings }}.
+{% if not table.full %}<br><span class="short">{{ short }}</span>{% endif %}
+{% if table.stale %}<br><span class="short">{{ table.stale }}</span>{% endif %}</p>
+<div class="scroll"><table>
+<thead><tr>{% for h in table.headers %}<th scope="col">{{ h }}</th>{% endfor %}</tr>
+</thead><tbody>
+{% for row in table.rows %}
+<tr{% if row.method == 'ghm_cwap' %} class="ours"{% endif %}>
+{% for cell in row['cells'] %}<td>{{ cell }}{% if loop.index == 4 %}<span
+class="bar"><span style="width: {{ '%.1f' % row.mean }}%"></span></span>
+{% endif %}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+{% endfor %}
+<h2>Not run</h2>
+<p>{{ not_run }}</p>
+<ul>{% for name in missing %}<li>{{ name }}</li>{% else %}<li>none</li>
+{% endfor %}</ul>
+</body></html>
+""",
+    autoescape=True,
+)
+
+
+def render_html(results: List[dict]) -> str:
+    """Render the results as one page without outside resources.
+
+    Args:
+        results (List[dict]): All results.
+
+    Returns:
+        str: The page.
+    """
+    return HTML.render(
+        **page_data(results),
+        note=NOTE,
+        short=SHORT,
+        not_run=NOT_RUN,
+    )

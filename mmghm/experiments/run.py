@@ -1,0 +1,150 @@
+"""Run one cell and write its result."""
+
+import fcntl
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Optional
+
+import torch
+
+from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
+from mmghm.utils.dependencies import version_of
+
+from .launch import (
+    build_runner,
+    prepare_cpu,
+    resume_from_complete_checkpoint,
+)
+from .mathematics import VERSION
+from .plan import Cell, cell_config, data_hash, identity
+
+PACKAGES = ('mmghm', 'torch', 'torchvision', 'mmengine', 'mmpretrain', 'numpy')
+
+
+def run_cell(
+    cell: Cell, out: Path, work_dir: Path, start: Optional[Path] = None
+) -> None:
+    """Train a cell, going on from its last checkpoint, and write the result.
+
+    If another process works on the same cell, it waits for its result.
+
+    Args:
+        cell (Cell): The run.
+        out (Path): The result's file; it appears complete or not at all.
+        work_dir (Path): Folder of logs and checkpoints.
+        start (Optional[Path]): Checkpoint of a run that this one repeats up
+            to there, see :func:`~.plan.prefix`. Not used if it is missing.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    # A killed reproduce.py may have left a run behind.
+    with open(work_dir / 'lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if out.exists():
+            return
+        if start and start.exists() and not any(complete_checkpoints(work_dir)):
+            shutil.copy(start, work_dir)
+        result = _train(cell, work_dir)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_suffix('.partial')
+        partial.write_text(json.dumps(result, indent=1) + '\n')
+        partial.replace(out)
+
+
+def _train(cell: Cell, work_dir: Path) -> dict:
+    ident = identity(cell)
+    cfg = cell_config(cell)
+    per_class = work_dir / 'per_class.json'
+    cfg.merge_from_dict(
+        dict(
+            work_dir=str(work_dir),
+            launcher='none',
+            resume=True,
+            visualizer=dict(_delete_=True, type='Visualizer'),
+            val_evaluator=dict(per_class_file=str(per_class)),
+        )
+    )
+    cfg.default_hooks.logger.interval = 10**6
+    if not cell.regime:
+        cfg.default_hooks.checkpoint.max_keep_ckpts = 1
+    cfg.train_dataloader.setdefault('collate_fn', dict(type='default_collate'))
+    cfg.val_dataloader.setdefault('collate_fn', dict(type='default_collate'))
+    prepare_cpu(cfg)
+    resume_from_complete_checkpoint(cfg)
+    resumed_at = int(re.findall(r'epoch_(\d+)', cfg.load_from or 'epoch_0')[-1])
+    start = time.time()
+    with safe_checkpoints([cfg.load_from] if cfg.load_from else []):
+        runner = build_runner(cfg)
+        runner.train()
+    seconds = time.time() - start
+
+    metric = runner.val_evaluator.metrics[0]
+    if not metric.table:
+        # Trained before, but killed before the result was written.
+        runner.val()
+    history = runner.message_hub.log_scalars.get('val/group/overall/top1')
+    overalls = list(history.data[0]) if history is not None else []
+    last = {
+        f'{rule}/{group}' if rule else group: values[0]
+        for rule, group, _, values in metric.table
+    }
+    return dict(
+        cell=asdict(cell),
+        identity=dict(
+            ident, data_sha256=data_hash(runner.train_dataloader.dataset)
+        ),
+        mathematics=VERSION,
+        last_epoch=last,
+        best_epoch_overall=max([*overalls, last['overall']]),
+        per_class=json.loads(per_class.read_text()),
+        epochs=runner.max_epochs,
+        # Of the last process, and how many epochs it trained.
+        wall_seconds=round(seconds, 1),
+        epochs_timed=runner.max_epochs - resumed_at,
+        versions={name: version_of(name) for name in PACKAGES},
+        python=platform.python_version(),
+        hardware=hardware(),
+    )
+
+
+def hardware() -> str:
+    """Name the device that a run uses.
+
+    Returns:
+        str: The GPU, or the CPU with its number of threads.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    names = [
+        line.partition(':')[2].strip()
+        for line in Path('/proc/cpuinfo').read_text().splitlines()
+        if line.startswith('model name')
+    ] or [platform.processor()]
+    threads = torch.get_num_threads()
+    return f'{names[0]}, {threads} thread' + 's' * (threads > 1)
+
+
+def run_cell_logged(
+    cell: Cell, out: Path, work_dir: Path, start: Optional[Path] = None
+) -> None:
+    """Run a cell with its output in ``work_dir/output.log``.
+
+    For a process of its own.
+
+    Args:
+        cell (Cell): The run.
+        out (Path): The result's file.
+        work_dir (Path): Folder of logs and checkpoints.
+        start (Optional[Path]): See :func:`run_cell`.
+    """
+    log = os.open(
+        work_dir / 'output.log', os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    )
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    run_cell(cell, out, work_dir, start)

@@ -1,0 +1,347 @@
+"""Tables and pictures of the study in docs/evidence.md."""
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from .evidence import DEFAULT, MARGIN, REGIMES, RIVALS, own_margin
+from .render import GROUPS, load_results, spread
+
+# (regime, whether on held-out train images)
+Column = Tuple[str, bool]
+# By setting and seed, the accuracies of the last epoch.
+Runs = Dict[str, Dict[int, Dict[str, float]]]
+
+
+class Difference(NamedTuple):
+    """A setting against another one, paired by seed.
+
+    Attributes:
+        values (List[float]): Differences in overall accuracy, in points.
+        verdict (str): ``'gain'``, ``'loss'``, ``'noise'`` (the mean is below
+            the standard deviation) or ``'unknown'`` (fewer than 3 pairs).
+    """
+
+    values: List[float]
+    verdict: str
+
+
+def gather(folder: Path) -> Dict[Column, Runs]:
+    """Read the study's results.
+
+    Args:
+        folder (Path): Folder of JSON files.
+
+    Returns:
+        Dict[Column, Runs]: By regime and part, in the order of the regimes.
+
+    Raises:
+        ValueError: If two results disagree about what was run.
+    """
+    columns: Dict[Column, Runs] = defaultdict(lambda: defaultdict(dict))
+    for result in load_results(folder):
+        cell = result['cell']
+        runs = columns[cell['regime'], cell['validation']][cell['setting']]
+        if cell['seed'] in runs:
+            raise ValueError(
+                f'{folder} has two results of {cell["setting"]} in '
+                f'{cell["regime"]} with seed {cell["seed"]}; keep the one whose '
+                'version of the mathematics is that of the others'
+            )
+        runs[cell['seed']] = result['last_epoch']
+    order = {
+        (name, part): (not part, place)
+        for place, name in enumerate(REGIMES)
+        for part in (True, False)
+    }
+    return {key: columns[key] for key in sorted(columns, key=order.__getitem__)}
+
+
+def difference(runs: Runs, setting: str, other: str) -> Optional[Difference]:
+    """Compare two settings on the seeds that both have.
+
+    Args:
+        runs (Runs): The runs of one regime.
+        setting (str): A setting.
+        other (str): Another one.
+
+    Returns:
+        Optional[Difference]: None without a common seed.
+    """
+    seeds = sorted(runs[setting].keys() & runs[other].keys())
+    values = [
+        runs[setting][s]['overall'] - runs[other][s]['overall'] for s in seeds
+    ]
+    if not values:
+        return None
+    if len(values) < 3:
+        return Difference(values, 'unknown')
+    if abs(mean(values)) <= stdev(values):
+        return Difference(values, 'noise')
+    return Difference(values, 'gain' if mean(values) > 0 else 'loss')
+
+
+def column_table(runs: Runs) -> str:
+    """Write the runs of one regime as a Markdown table.
+
+    Args:
+        runs (Runs): The runs.
+
+    Returns:
+        str: Settings by falling accuracy.
+    """
+    header = [
+        *('setting', 'seeds', 'overall', *GROUPS),
+        *('compared with', 'difference'),
+    ]
+    lines = [header, ['---'] * len(header)]
+    ranked = sorted(
+        runs, key=lambda s: -mean(r['overall'] for r in runs[s].values())
+    )
+    for setting in ranked:
+        results = list(runs[setting].values())
+        row = [
+            setting,
+            str(len(results)),
+            spread([r['overall'] for r in results]),
+            *(
+                f'{mean(r[f"quartile/{g}"] for r in results):.1f}'
+                for g in GROUPS
+            ),
+        ]
+        margin, found = own_margin(setting), None
+        if setting != margin and margin in runs:
+            found = difference(runs, setting, margin)
+        if found is None:
+            row += ['', '']
+        else:
+            row += [margin, _told(found)]
+        lines.append(row)
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def summary_table(columns: Dict[Column, Runs]) -> str:
+    """Hold the default against its rivals in every regime.
+
+    Args:
+        columns (Dict[Column, Runs]): All runs; those on test images count.
+
+    Returns:
+        str: A Markdown table, a line per regime.
+    """
+    pairs = [(DEFAULT, rival) for rival in RIVALS]
+    pairs.append((f'late_{MARGIN[len("margin_") :]}', MARGIN))
+    header = [
+        *('regime', 'default', 'W adds'),
+        *(f'- {rival}' for _, rival in pairs[1:-1]),
+        "W adds to the paper's margin",
+    ]
+    lines = [header, ['---'] * len(header)]
+    for (regime, validation), runs in columns.items():
+        if validation or DEFAULT not in runs:
+            continue
+        results = runs[DEFAULT].values()
+        row = [regime, spread([r['overall'] for r in results])]
+        for setting, other in pairs:
+            found = None
+            if setting in runs and other in runs:
+                found = difference(runs, setting, other)
+            row.append(_told(found) if found else '')
+        lines.append(row)
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _told(found: Difference) -> str:
+    text = f'{mean(found.values):+.2f}'
+    if len(found.values) > 1:
+        text += f' ± {stdev(found.values):.2f}'
+    return f'{text} ({len(found.values)}, {found.verdict})'
+
+
+def render_study(folder: Path) -> str:
+    """Write all tables of the study.
+
+    Args:
+        folder (Path): Folder of JSON files.
+
+    Returns:
+        str: Markdown.
+    """
+    results = load_results(folder)
+    hours = sum(r['wall_seconds'] for r in results) / 3600
+    hardware = ', '.join(sorted({r['hardware'] for r in results}))
+    torch = ', '.join(sorted({r['versions']['torch'] for r in results}))
+    parts = [
+        '# Runs of the study',
+        'Written by `tools/reproduce.py evidence`; do not edit. What the '
+        'settings and regimes are: `mmghm/experiments/evidence.py`. Top-1 of the '
+        'last epoch in percent, mean and standard deviation over seeds; groups '
+        'are quarters of the classes by train images. Each setting is compared '
+        'with its own margin alone, or the one of the paper, paired by seed: '
+        'the difference is noise where its mean is below its standard '
+        'deviation, and unknown with fewer than 3 pairs.',
+        f'{len(results)} runs, {hours:.1f} h in all; {hardware}; torch {torch}.',
+    ]
+    columns = gather(folder)
+    parts += [
+        '## Summary, test images',
+        'The default of the package and its paired differences to others, '
+        'with the number of pairs.',
+        summary_table(columns),
+    ]
+    for (regime, validation), runs in columns.items():
+        part = 'held-out train images' if validation else 'test images'
+        parts += [
+            f'## {regime}, {part}',
+            describe(regime),
+            column_table(runs),
+        ]
+    return '\n\n'.join(parts) + '\n'
+
+
+def describe(regime: str) -> str:
+    """Say in a line what a regime is.
+
+    Args:
+        regime (str): Its name.
+
+    Returns:
+        str: A sentence.
+    """
+    where = REGIMES[regime]
+    epochs = f'{where.epochs} epochs' if where.epochs else "the task's epochs"
+    parts = [
+        f'`{where.task}`',
+        f'head {where.head}',
+        f'imbalance factor {where.imbalance_factor}',
+        epochs,
+    ]
+    if where.ascending:
+        parts.append('the last class the largest')
+    if where.note:
+        parts.append(where.note)
+    return ', '.join(parts) + '.'
+
+
+def draw_differences(columns: Dict[Column, Runs]) -> Figure:
+    """Draw what W adds to each setting's own margin, a dot per seed.
+
+    Args:
+        columns (Dict[Column, Runs]): The regimes to show.
+
+    Returns:
+        Figure: Bars are means. A panel per regime and a row per setting, or
+        the other way round if there are more regimes.
+    """
+    found = {}
+    for (regime, _), runs in columns.items():
+        for setting in runs:
+            margin = own_margin(setting)
+            if _weighs(setting) and margin in runs:
+                pair = difference(runs, setting, margin)
+                if pair is not None:
+                    found[regime, setting] = pair
+    panels = [regime for regime, _ in columns]
+    rows = list(dict.fromkeys(setting for _, setting in found))
+    if len(panels) > len(rows) > 0:
+        panels, rows = rows, panels
+        found = {(s, regime): pair for (regime, s), pair in found.items()}
+    figure = Figure(
+        figsize=(3.6 * len(panels) + 2, 0.26 * len(rows) + 1.2),
+        layout='constrained',
+    )
+    all_axes = figure.subplots(
+        1, len(panels), sharex=True, sharey=True, squeeze=False
+    )[0]
+    for axes, panel in zip(all_axes, panels):
+        for place, row in enumerate(rows):
+            if (panel, row) in found:
+                _draw_difference(axes, place, found[panel, row])
+        axes.axvline(0, color='black', linewidth=0.8)
+        axes.set_title(panel)
+        # Tenths of a point matter, and a collapse is to be seen too.
+        axes.set_xscale('symlog', linthresh=1)
+        axes.xaxis.set_major_formatter('{x:g}')
+        axes.set_xlabel('points')
+        axes.grid(axis='x', linewidth=0.4)
+    low, high = all_axes[0].get_xlim()
+    ticks = [-20, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 20]
+    all_axes[0].set_xticks([t for t in ticks if low <= t <= high])
+    all_axes[0].set_yticks(range(len(rows)), rows)
+    all_axes[0].invert_yaxis()
+    figure.suptitle('Overall accuracy minus that of the same margin alone')
+    return figure
+
+
+def _draw_difference(axes: Any, place: int, found: Difference) -> None:
+    axes.barh(
+        place,
+        mean(found.values),
+        color='#4878a8' if mean(found.values) > 0 else '#c44e30',
+        alpha=0.4 if found.verdict != 'noise' else 0.15,
+    )
+    axes.plot(
+        found.values,
+        [place] * len(found.values),
+        'o',
+        markersize=3.5,
+        color='black',
+    )
+
+
+def draw_groups(columns: Dict[Column, Runs], settings: Sequence[str]) -> Figure:
+    """Draw the accuracy of each group of classes.
+
+    Args:
+        columns (Dict[Column, Runs]): The regimes to show.
+        settings (Sequence[str]): The settings to show.
+
+    Returns:
+        Figure: A panel per regime, a line per setting, bars its spread.
+    """
+    columns_wide = min(len(columns), 4)
+    rows = -(-len(columns) // columns_wide)
+    figure = Figure(
+        figsize=(2.6 * columns_wide + 1.8, 2.6 * rows + 0.4),
+        layout='constrained',
+    )
+    grid = figure.subplots(rows, columns_wide, sharey=True, squeeze=False)
+    panels = list(grid.flat)
+    colors = matplotlib.colormaps['tab10']
+    handles: Dict[str, Any] = {}
+    for axes, ((regime, _), runs) in zip(panels, columns.items()):
+        for number, setting in enumerate(settings):
+            if setting not in runs:
+                continue
+            results = list(runs[setting].values())
+            groups = [[r[f'quartile/{g}'] for r in results] for g in GROUPS]
+            handles[setting] = axes.errorbar(
+                [i + 0.06 * (number - len(settings) / 2) for i in range(4)],
+                [mean(g) for g in groups],
+                [stdev(g) if len(g) > 1 else 0 for g in groups],
+                fmt='o-',
+                markersize=4,
+                linewidth=1,
+                capsize=2,
+                color=colors(number),
+            )
+        axes.set_xticks(range(4), GROUPS)
+        axes.set_title(regime)
+        axes.grid(axis='y', linewidth=0.4)
+        axes.set_ylim(0, 103)
+    for axes in panels[len(columns) :]:
+        axes.set_axis_off()
+    figure.axes[0].set_ylabel('top-1 (%)')
+    figure.legend(
+        list(handles.values()), list(handles), loc='outside right upper'
+    )
+    return figure
+
+
+def _weighs(setting: str) -> bool:
+    """Whether a setting is a margin with W."""
+    return setting.startswith(('late_', 'begin', 'r_w'))

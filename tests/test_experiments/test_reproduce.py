@@ -1,0 +1,312 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from mmengine.registry import DATASETS, DefaultScope
+
+from mmghm.experiments.mathematics import VERSION
+from mmghm.experiments.plan import (
+    Cell,
+    cell_config,
+    config_hash,
+    data_hash,
+    identity,
+    plan_table,
+    result_path,
+    shorten,
+)
+from mmghm.experiments.render import (
+    PUBLISHED,
+    load_results,
+    render_html,
+    render_markdown,
+    spread,
+)
+
+from ..conftest import ROOT
+
+TOOL = [sys.executable, str(ROOT / 'tools/reproduce.py'), 'table1']
+QUICK = ['--scale', 'quick', '--epochs', '3', '--methods', 'softmax', 'seesaw']
+
+
+def start(folder, *args):
+    return subprocess.Popen(
+        [*TOOL, *QUICK, *args],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(folder, *args):
+    process = start(folder, *args)
+    output, _ = process.communicate(timeout=600)
+    return process.returncode, output
+
+
+def accuracies(folder):
+    return {
+        (r['cell']['method'], r['cell']['seed']): (
+            r['last_epoch'],
+            r['per_class'],
+        )
+        for r in load_results(folder / 'results')
+    }
+
+
+@pytest.mark.slow
+def test_a_killed_grid_ends_like_an_uninterrupted_one(tmp_path):
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    whole.mkdir(), killed.mkdir()
+    code, output = finish(whole, '--seeds', '0', '1')
+    assert code == 0 and '4 to run' in output, output
+
+    # Killed in the middle of the second cell.
+    process = start(killed, '--seeds', '0', '1')
+    deadline = time.time() + 300
+    work = killed / 'work_dirs' / 'reproduce'
+    while not list(work.glob('seesaw*/epoch_1.pth')):
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(load_results(killed / 'results')) == 1
+    code, output = finish(killed, '--seeds', '0', '1')
+    assert code == 0 and '3 to run' in output and '1 done' in output, output
+    assert accuracies(killed) == accuracies(whole)
+
+    # Killed between the last checkpoint and the result.
+    lost = next((killed / 'results').glob('seesaw*.json'))
+    lost.unlink()
+    code, output = finish(killed, '--seeds', '0', '1')
+    assert code == 0 and '1 to run' in output, output
+    assert accuracies(killed) == accuracies(whole)
+
+    code, output = finish(killed, '--seeds', '0', '1')
+    assert code == 0 and '0 to run' in output and '4 done' in output
+    page = (killed / 'results/results.html').read_text()
+    assert 'seesaw' in page and 'http' not in page
+
+
+@pytest.mark.slow
+def test_a_failed_cell_does_not_stop_the_others(tmp_path):
+    cells = plan_table('table1', 'quick', methods=['softmax'], epochs=3)
+    stem = result_path(tmp_path, cells[0], identity(cells[0])).stem
+    work = tmp_path / 'work_dirs' / 'reproduce' / stem
+    # A folder where the first checkpoint is to be.
+    (work / 'epoch_1.pth').mkdir(parents=True)
+    code, output = finish(tmp_path)
+    assert code == 1 and '1 of 2 runs failed' in output, output
+    methods = [r['cell']['method'] for r in load_results(tmp_path / 'results')]
+    assert methods == ['seesaw']
+
+
+@pytest.mark.slow
+def test_two_at_a_time_by_whole_batches(tmp_path):
+    code, output = finish(tmp_path, '--decoded', '--jobs', '2')
+    assert code == 0 and '0 of 2 runs failed' in output, output
+    results = load_results(tmp_path / 'results')
+    assert [r['cell']['task'] for r in results] == [
+        'resnet8_digits_lt_decoded'
+    ] * 2
+    # Both had begun before either was done.
+    logs = list((tmp_path / 'work_dirs').rglob('output.log'))
+    ends = list((tmp_path / 'results').glob('*.json'))
+    assert len(logs) == len(ends) == 2
+    assert max(os.stat(log.parent / 'lock').st_mtime for log in logs) < min(
+        os.stat(end).st_mtime for end in ends
+    )
+    code, output = finish(tmp_path, '--jobs', '0')
+    assert code == 2 and '--jobs must be at least 1' in output
+
+
+@pytest.mark.slow
+def test_runs_on_a_cluster(tmp_path):
+    pytest.importorskip('submitit', reason='submitit is an extra')
+    code, output = finish(tmp_path, '--cluster', 'local')
+    assert code == 0 and '0 of 2 runs failed' in output, output
+    assert len(load_results(tmp_path / 'results')) == 2
+
+
+def test_dry_run_and_bad_names(tmp_path):
+    code, output = finish(tmp_path, '--dry-run')
+    assert code == 0 and '2 to run' in output
+    assert not (tmp_path / 'results').exists()
+    code, output = finish(tmp_path, '--datasets', 'cifar10')
+    assert code == 2 and 'has the datasets digits' in output
+
+
+def test_identity_follows_settings_and_seed():
+    cell = Cell('softmax', 'resnet8_digits_lt', 20, 0)
+    base = identity(cell)
+    assert identity(cell) == base
+    others = [
+        Cell('seesaw', 'resnet8_digits_lt', 20, 0),
+        Cell('softmax', 'resnet8_digits_lt', 10, 0),
+        Cell('softmax', 'resnet8_digits_lt', 20, 1),
+        Cell('softmax', 'resnet8_digits_lt', 20, 0, epochs=3),
+    ]
+    hashes = [identity(other)['config_sha256'] for other in others]
+    assert len({base['config_sha256'], *hashes}) == 5
+
+
+def test_settings_that_only_show_do_not_count():
+    cfg = cell_config(Cell('ghm_cwap', 'resnet8_digits_lt', 20, 0))
+    before = config_hash(cfg)
+    cfg.default_hooks.logger.interval = 7
+    cfg.work_dir = 'elsewhere'
+    cfg.custom_hooks = [
+        hook for hook in cfg.custom_hooks if hook.type != 'RunRecordHook'
+    ]
+    assert config_hash(cfg) == before
+    cfg.custom_hooks = [
+        hook for hook in cfg.custom_hooks if hook.type != 'AURARebinHook'
+    ]
+    assert config_hash(cfg) != before
+
+
+def test_data_hash_follows_the_images():
+    def of(factor):
+        cfg = cell_config(Cell('softmax', 'resnet8_digits_lt', factor, 0))
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            return data_hash(DATASETS.build(cfg.train_dataloader.dataset))
+
+    assert of(20) == of(20) != of(10)
+
+
+def test_plans_without_data_or_network(tmp_path):
+    """CIFAR is neither there nor can it be downloaded."""
+    env = {k: v for k, v in os.environ.items() if k != 'CIFAR10_FOLDER'}
+    options = ['--datasets', 'cifar10', '--imbalance', '100', '--dry-run']
+    done = subprocess.run(
+        [*TOOL, *options],
+        cwd=tmp_path,
+        env={**env, 'http_proxy': 'http://127.0.0.1:9', 'https_proxy': ''},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '8 to run' in done.stdout
+    assert not any(tmp_path.iterdir())
+
+
+def test_config_hash_ignores_folders(monkeypatch, tmp_path):
+    cell = Cell('softmax', 'resnet32_cifar10_lt', 100, 0)
+    hashes = []
+    for name in 'ab':
+        monkeypatch.setenv('CIFAR10_FOLDER', str(tmp_path / name))
+        hashes.append(config_hash(cell_config(cell)))
+    assert hashes[0] == hashes[1]
+
+
+def test_shortened_run():
+    cfg = cell_config(Cell('softmax', 'resnet32_cifar10_lt', 100, 0))
+    shorten(cfg, 40)
+    assert cfg.train_cfg.max_epochs == 40
+    assert cfg.train_cfg.val_interval == 20
+
+
+def test_published_tables_are_the_papers():
+    by_key = {
+        (r['table'], r['method'], r['task'], r['imbalance_factor']): r
+        for r in PUBLISHED
+        if 'GHM-CWAP' in r['source']
+    }
+    assert len(by_key) == 96 + 12 + 5
+    cell = by_key['table1', 'ghm_cwap', 'resnet32_cifar10_lt', 100]
+    assert cell['overall'] == 75.39
+    # The overall of ImageNet-LT is the plain mean of its four quarters.
+    for (_, _, task, _), row in by_key.items():
+        if task == 'resnet50_imagenet_lt':
+            mean = sum(row['groups'].values()) / 4
+            assert row['overall'] == pytest.approx(mean, abs=0.011)
+
+
+def result(
+    method,
+    seed,
+    overall,
+    epochs=200,
+    task='resnet32_cifar10_lt',
+    mathematics=VERSION,
+):
+    groups = dict.fromkeys(
+        ('quartile/many', 'quartile/medium', 'quartile/few', 'quartile/rare'),
+        overall,
+    )
+    return dict(
+        cell=dict(
+            method=method,
+            task=task,
+            imbalance_factor=100,
+            seed=seed,
+            epochs=None,
+            amp=False,
+        ),
+        identity=dict(data_sha256='d' * 64),
+        mathematics=mathematics,
+        last_epoch=dict(overall=overall, worst_class=1.0, **groups),
+        epochs=epochs,
+        epochs_timed=epochs,
+        wall_seconds=1.0,
+        hardware='<b>cpu',
+        versions=dict(torch='2'),
+    )
+
+
+def test_results_of_changed_mathematics_stand_apart():
+    results = [
+        result('ghm_cwap', 0, 76.0),
+        result('softmax', 0, 71.0, mathematics=1),
+        result('ldam_drw', 0, 72.0, mathematics=1),
+    ]
+    current, stale = render_markdown(results).split('## resnet32_cifar10_lt')[
+        1:
+    ]
+    assert 'Stale' not in current and 'ghm_cwap' in current
+    assert 'Stale' in stale and "LDAM's classifier" in stale
+    assert '| 1 | ldam_drw' in stale and '| 2 | softmax' in stale
+    # It covers no cell of the paper's tables.
+    assert 'resnet32_cifar10_lt_if100: softmax' in stale
+
+
+def test_results_of_unchanged_mathematics_stand_together():
+    results = [
+        result('ghm_cwap', 0, 76.0, task='resnet8_digits_lt'),
+        result('softmax', 0, 71.0, task='resnet8_digits_lt', mathematics=1),
+    ]
+    page = render_markdown(results)
+    assert page.count('## resnet8_digits_lt') == 1
+    assert '| 1 | ghm_cwap' in page and '| 2 | softmax' in page
+
+
+def test_pages_show_spread_difference_and_what_is_missing():
+    results = [
+        result('ghm_cwap', 0, 76.0),
+        result('ghm_cwap', 1, 77.0),
+        result('softmax', 0, 71.0),
+        result('seesaw', 0, 99.0, epochs=5),
+    ]
+    text = render_markdown(results)
+    assert '| 1 | ghm_cwap | 2 | 76.50 ± 0.71 |' in text
+    assert '| 75.39 | +1.11 |' in text
+    assert '71.95 (BagofTricks-LT)' in text
+    # Another schedule stands in a table of its own and covers no cell.
+    assert text.count('## resnet32_cifar10_lt') == 2
+    assert 'Shorter than the full schedule' in text
+    missing = next(
+        line for line in text.splitlines()
+        if line.startswith('- resnet32_cifar10_lt_if100:')
+    )  # fmt: skip
+    assert 'seesaw' in missing and 'ghm_cwap' not in missing
+    page = render_html(results)
+    assert '&lt;b&gt;cpu' in page and '76.50 ± 0.71' in page
+    assert spread([1.0]) == '1.00'
+    assert json.dumps(results)

@@ -1,0 +1,205 @@
+"""The study of docs/evidence.md: its runs, tables and pictures."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mmghm.experiments.evidence import (
+    FINALISTS,
+    MARGIN,
+    REGIMES,
+    SETTINGS,
+    own_margin,
+)
+from mmghm.experiments.plan import (
+    cell_config,
+    evidence_cell,
+    plan_evidence,
+    prefix,
+)
+from mmghm.experiments.render import load_results
+from mmghm.experiments.study import (
+    column_table,
+    difference,
+    gather,
+    summary_table,
+)
+
+from ..conftest import ROOT
+
+TOOL = [sys.executable, str(ROOT / 'tools/reproduce.py'), 'evidence']
+
+
+def reproduce(folder, *settings):
+    folder.mkdir(exist_ok=True)
+    command = [*TOOL, '--regimes', 'digits', '--validation', '--settings']
+    done = subprocess.run(
+        [*command, *settings],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {
+        r['cell']['setting']: r
+        for r in load_results(folder / 'results' / 'evidence')
+    }
+
+
+@pytest.mark.slow
+def test_going_on_from_the_margin_alone_changes_nothing(tmp_path):
+    whole = reproduce(tmp_path / 'whole', 'late_two_sided1.0')
+    shared = reproduce(
+        tmp_path / 'shared', 'margin_two_sided1.0', 'late_two_sided1.0'
+    )
+    assert whole['late_two_sided1.0']['epochs_timed'] == 40
+    assert shared['late_two_sided1.0']['epochs_timed'] == 8
+    for key in ('identity', 'last_epoch', 'per_class'):
+        assert (
+            whole['late_two_sided1.0'][key] == shared['late_two_sided1.0'][key]
+        )
+    assert shared['late_two_sided1.0'] != shared['margin_two_sided1.0']
+
+    pictures = tmp_path / 'shared' / 'results' / 'evidence'
+    for name in ('validation_differences.png', 'validation_groups.png'):
+        assert (pictures / name).stat().st_size > 5000
+    table = (pictures / 'evidence.md').read_text()
+    assert '## digits, held-out train images' in table
+    assert '| late_two_sided1.0 | 1 |' in table and 'unknown' in table
+
+    work = next(
+        (tmp_path / 'shared/work_dirs/reproduce').glob('margin_two_sided1.0*')
+    )
+    subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / 'tools/analysis/plot_weights.py'),
+            str(work),
+            *('--out', 'weights.png', '--json', 'weights.json'),
+        ],
+        cwd=tmp_path,
+        check=True,
+        timeout=300,
+    )
+    assert (tmp_path / 'weights.png').stat().st_size > 5000
+    record = json.loads((tmp_path / 'weights.json').read_text())
+    for group in record['epochs']['40'].values():
+        assert sum(group['examples']) == pytest.approx(1)
+        # What defines this scale.
+        total = sum(group['weighted_gradient']['gradient'])
+        assert total == pytest.approx(1, rel=1e-4)
+
+
+@pytest.mark.parametrize('regime', REGIMES)
+def test_every_regime_composes(regime):
+    where = REGIMES[regime]
+    for validation in {bool(where.held_out), False}:
+        cfg = cell_config(
+            evidence_cell(regime, 'late_two_sided1.0', 3, validation)
+        )
+        dataset = cfg.train_dataloader.dataset
+        assert max(dataset.class_counts) == where.head
+        assert dataset.seed == 3
+        assert cfg.model.head.loss.gamma == 1.0
+        held = cfg.val_dataloader.dataset.get('part') == 'holdout'
+        assert held == validation
+
+
+def test_a_shared_prefix_differs_in_nothing_that_acts_before():
+    for name, setting in SETTINGS.items():
+        cell = evidence_cell('base', name, 0, True)
+        shared = prefix(cell)
+        if shared is None:
+            assert not (setting.begin and setting.starts_from)
+            continue
+        other, epochs = shared
+        assert 0 < epochs < 60
+        ours, theirs = cell_config(cell), cell_config(other)
+        # Options of W or of class weights alone, and the alpha that the
+        # margin does not use.
+        late = ('normalize', 'histogram', 'alpha')
+        if setting.margin:
+            assert ours.model.head.loss.pop('intra_balance', True)
+            assert not theirs.model.head.loss.pop('intra_balance')
+        else:
+            late += ('weighting', 'beta')
+        if name == 'r_w_ura':
+            # Equal regions begin with the weights.
+            assert not ours.model.head.loss.pop('adaptive')
+        for key in late:
+            ours.model.head.loss.pop(key, None)
+            theirs.model.head.loss.pop(key, None)
+        theirs.model.head.loss.pop('num_regions', None)
+        ours.model.head.loss.pop('num_regions', None)
+        ours.custom_hooks = theirs.custom_hooks = []
+        assert ours.to_dict() == theirs.to_dict(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('setting', 'start'),
+    [('effective_number_drw', 'softmax'), ('ldam_drw', 'ldam')],
+)
+def test_going_on_with_class_weights_changes_nothing(tmp_path, setting, start):
+    whole = reproduce(tmp_path / 'whole', setting)[setting]
+    shared = reproduce(tmp_path / 'shared', start, setting)[setting]
+    assert (whole['epochs_timed'], shared['epochs_timed']) == (40, 8)
+    assert whole['per_class'] == shared['per_class']
+
+
+def test_plan_runs_prefixes_first_and_refuses_unknown_names():
+    names = ['late_two_sided1.0', 'margin_two_sided1.0']
+    cells = plan_evidence(['base'], names, [0, 1], True)
+    assert [c.setting for c in cells] == names[::-1] * 2
+    with pytest.raises(ValueError, match='unknown regime nowhere; there are'):
+        plan_evidence(['nowhere'], None, [0], True)
+    with pytest.raises(ValueError, match='unknown setting nothing'):
+        plan_evidence(None, ['nothing'], [0], True)
+    assert {*FINALISTS} <= set(SETTINGS)
+
+
+def runs(**overall):
+    groups = {f'quartile/{g}': 50.0 for g in ('many', 'medium', 'few', 'rare')}
+    return {
+        setting: {s: dict(overall=v, **groups) for s, v in enumerate(values)}
+        for setting, values in overall.items()
+    }
+
+
+def test_differences_are_paired_and_judged_by_their_spread():
+    found = runs(margin=[40, 50, 60], up=[41, 51, 61.5], wild=[30, 60, 61])
+    assert difference(found, 'up', 'margin').values == [1, 1, 1.5]
+    assert difference(found, 'up', 'margin').verdict == 'gain'
+    assert difference(found, 'margin', 'up').verdict == 'loss'
+    assert difference(found, 'wild', 'margin').verdict == 'noise'
+    two = copy.deepcopy(found)
+    del two['up'][2]
+    assert difference(two, 'up', 'margin').verdict == 'unknown'
+    del two['up'][0], two['up'][1]
+    assert difference(two, 'up', 'margin') is None
+    assert own_margin('late_ura_two_sided') == 'margin_two_sided1.0'
+    assert own_margin('softmax') == MARGIN
+    # Of the study of version 0.1.
+    assert own_margin('late_g1.2') == 'margin_g1.2'
+    assert own_margin('late_max2') == MARGIN
+    named = {'margin_g0.8': found['margin'], 'late_g0.8': found['up']}
+    table = column_table(named)
+    assert '| margin_g0.8 | +1.17 ± 0.29 (3, gain) |' in table
+    assert table.index('| late_g0.8 |') < table.index('| margin_g0.8 | 3')
+    named['late_two_sided1.0'] = found['wild']
+    summary = summary_table({('base', False): named, ('base', True): named})
+    assert summary.count('\n') == 2
+    assert '| +1.17 ± 0.29 (3, gain) |' in summary
+
+
+def test_two_results_of_one_run_are_refused(tmp_path):
+    cell = dict(regime='base', setting='softmax', seed=0, validation=True)
+    for name in 'ab':
+        record = dict(cell=cell, last_epoch=dict(overall=1.0))
+        (tmp_path / f'{name}.json').write_text(json.dumps(record))
+    with pytest.raises(ValueError, match='two results of softmax in base'):
+        gather(tmp_path)

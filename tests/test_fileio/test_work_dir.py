@@ -1,0 +1,74 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmghm.experiments.cells import compose, configs_folder
+from mmghm.fileio.work_dir import default_work_dir, own_work_dir
+from mmghm.utils.errors import UserError
+
+
+def enter(*args, **options):
+    with own_work_dir(*args, **options):
+        pass
+
+
+def test_methods_do_not_share_a_folder():
+    folders = set()
+    for method in ('ghm_cwap', 'softmax'):
+        name = f'{method}/resnet8_digits_lt'
+        file = compose(method, 'resnet8_digits_lt').filename
+        folders.add(default_work_dir(name, file, configs_folder()))
+    assert folders == {
+        'work_dirs/ghm_cwap/resnet8_digits_lt',
+        'work_dirs/softmax/resnet8_digits_lt',
+    }
+    own = default_work_dir('a/b/mine.py', 'a/b/mine.py', configs_folder())
+    assert own == 'work_dirs/mine'
+
+
+def test_another_runs_record_is_not_trained_over(tmp_path):
+    record = tmp_path / 'record/run.json'
+    record.parent.mkdir()
+    record.write_text('{}')
+    with pytest.raises(UserError, match=r'another run.*--resume.*--work-dir'):
+        enter(tmp_path, resume=False)
+    enter(tmp_path, resume=True)
+    record.unlink()
+    enter(tmp_path, resume=False)
+
+
+HOLD = """
+import sys, time
+from mmghm.fileio.work_dir import own_work_dir
+with own_work_dir(sys.argv[1], resume=False):
+    print('held', flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_folder_belongs_to_one_process_while_it_lives(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(tmp_path)], stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout.readline() == b'held\n'
+        message = f'still alive.*process {holder.pid} on'
+        with pytest.raises(UserError, match=message):
+            enter(tmp_path, resume=True)
+        # Other ranks do not ask.
+        enter(tmp_path, resume=True, is_main=False)
+    finally:
+        # Without warning.
+        holder.kill()
+        holder.wait()
+    deadline = time.time() + 10
+    while True:
+        try:
+            enter(tmp_path, resume=True)
+            break
+        except UserError:
+            assert time.time() < deadline
+    assert Path(tmp_path, '.owner').exists()

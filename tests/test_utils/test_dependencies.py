@@ -1,0 +1,126 @@
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mmghm.utils import dependencies, doctor
+
+
+@pytest.mark.parametrize('missing', sorted(dependencies.REMEDIES))
+def test_a_missing_package_is_named_with_its_remedy(monkeypatch, missing):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        dependencies,
+        'find_spec',
+        lambda name: None if name == missing else find(name),
+    )
+    with pytest.raises(ImportError) as error:
+        dependencies.check_dependencies()
+    assert f'{missing}: {dependencies.REMEDIES[missing]}' in str(error.value)
+    (finding,) = (f for f in doctor.examine() if f.problem)
+    assert (
+        missing in finding.what
+        and finding.remedy == dependencies.REMEDIES[missing]
+    )
+
+
+def test_the_present_stack_is_complete():
+    dependencies.check_dependencies()
+    assert not [finding for finding in doctor.examine() if finding.problem]
+
+
+@pytest.mark.parametrize(
+    'versions, requirements, what, remedy',
+    [
+        (
+            {'torch': '2.13.0+cpu', 'torchvision': '0.29.2'},
+            {'torchvision': ['numpy', 'torch==2.15.0']},
+            'torchvision 0.29.2 was built for torch==2.15.0, and torch is',
+            'matching pair',
+        ),
+        (
+            {'mmcv': '2.1.0', 'mmcv-lite': '2.2.0'},
+            {},
+            'both installed',
+            'pip uninstall -y mmcv mmcv-lite',
+        ),
+        (
+            {'mmengine': '0.10.7', 'onedl-mmengine': '0.10.12'},
+            {},
+            "each other's files in the folder mmengine",
+            'pip uninstall -y mmengine onedl-mmengine && pip install',
+        ),
+        (
+            {'torch': '2.1.0', 'numpy': '2.4.6'},
+            {},
+            'built for NumPy 1',
+            "pip install 'numpy<2'",
+        ),
+        (
+            {'mmpretrain': '1.0.0', 'mmcv-lite': '2.2.0'},
+            {'mmpretrain': ['mmcv<2.1.0,>=2.0.0; extra == "mim"']},
+            'needs mmcv<2.1.0,>=2.0.0, and mmcv-lite is 2.2.0',
+            "pip install 'mmcv-lite<2.1.0,>=2.0.0'",
+        ),
+    ],
+)
+def test_versions_that_do_not_fit(
+    monkeypatch, versions, requirements, what, remedy
+):
+    monkeypatch.setattr(doctor, 'installed_version', versions.get)
+    monkeypatch.setattr(doctor, 'requires', requirements.get)
+    (finding,) = (f for f in doctor.examine() if f.problem)
+    assert what in finding.what and remedy in finding.remedy
+
+
+def test_a_mixture_of_two_stacks_is_named(monkeypatch):
+    versions = {'mmengine': '0.10.7', 'onedl-mmpretrain': '1.3.6'}
+    monkeypatch.setattr(doctor, 'installed_version', versions.get)
+    assert any('are mixed' in finding.what for finding in doctor.examine())
+    versions = {
+        'onedl-mmengine': '1',
+        'onedl-mmpretrain': '1',
+        'mmcv-lite': '2',
+    }
+    monkeypatch.setattr(doctor, 'installed_version', versions.get)
+    assert not any('mixed' in finding.what for finding in doctor.examine())
+
+
+def call(folder, *args):
+    return subprocess.run(
+        [sys.executable, *args],
+        env={**os.environ, 'PYTHONPATH': str(folder), 'COLUMNS': '200'},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_doctor_works_where_the_package_does_not(tmp_path):
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import importlib.util as util\n'
+        'find = util.find_spec\n'
+        "util.find_spec = lambda n, *a: n != 'mmpretrain' and find(n, *a) "
+        'or None\n'
+    )
+    done = call(tmp_path, '-m', 'mmghm', 'doctor')
+    assert done.returncode == 1
+    assert 'mmpretrain is missing' in done.stdout
+    assert dependencies.REMEDIES['mmpretrain'] in done.stdout
+    failed = call(tmp_path, '-c', 'import mmghm')
+    assert dependencies.REMEDIES['mmpretrain'] in failed.stderr
+
+
+def test_the_doctor_names_a_package_that_cannot_be_imported(tmp_path):
+    (tmp_path / 'mmcv').mkdir()
+    (tmp_path / 'mmcv/__init__.py').write_text("raise OSError('libcudart')")
+    done = call(tmp_path, '-m', 'mmghm', 'doctor')
+    assert done.returncode == 1
+    assert 'import mmcv fails: OSError: libcudart' in done.stdout
+
+
+def test_an_unknown_tool_is_named():
+    done = call('', '-m', 'mmghm', 'trian')
+    assert done.returncode == 2 and "'trian'" in done.stderr
+    assert 'train' in done.stderr
