@@ -90,11 +90,13 @@ setup(
     extras_require={
         'lite': requirements('lite'),
         'onedl': requirements('onedl'),
+        'deploy': requirements('deploy'),
         'parquet': ['pyarrow'],
         'slurm': ['submitit'],
         'docs': requirements('docs'),
         'tests': requirements('tests'),
         'dev': [
+            *requirements('deploy'),
             *requirements('tests'),
             *requirements('docs'),
             *requirements('dev'),

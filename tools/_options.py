@@ -93,3 +93,43 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
         default=0,
         help='set by some launchers',
     )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add a model to use: a published folder, an .onnx file, or a config."""
+    parser.add_argument(
+        'model',
+        help='published folder, exported .onnx file, or a config with '
+        '--checkpoint',
+    )
+    parser.add_argument('--checkpoint', help='checkpoint, if MODEL is a config')
+    parser.add_argument(
+        '--trust-config',
+        action='store_true',
+        help="run the folder's config even if it is more than plain settings: "
+        'a config is Python',
+    )
+    add_trust(parser)
+    add_debug(parser)
+
+
+def share(text: str) -> float:
+    """A number in (0, 1]."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(
+            f'takes a number above 0 and at most 1, got {text!r}'
+        )
+    return number
+
+
+def count(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(
+            f'takes a whole number of at least 0, got {text!r}'
+        )
+    return int(text)

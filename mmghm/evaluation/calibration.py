@@ -3,6 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+
+from .priors import log_softmax
 
 
 class Reliability(NamedTuple):
@@ -50,3 +53,132 @@ def reliability(
         mean = np.bincount(place, confidence, bins) / number
         accuracy = np.bincount(place, correct, bins) / number
     return Reliability(number / max(len(confidence), 1), mean, accuracy)
+
+
+def fit_temperature(
+    logits: np.ndarray, labels: np.ndarray, log_shift: np.ndarray
+) -> float:
+    """Fit the temperature T of ``softmax(logits / T + log_shift)``.
+
+    Guo et al. 2017, by the likelihood of images that the model was not trained
+    on. The shift says that these may have another class prior than the one
+    that the model was trained toward; without it T would make up for that.
+
+    Args:
+        logits (np.ndarray): Shape (n, C).
+        labels (np.ndarray): Shape (n,).
+        log_shift (np.ndarray): Logarithm of the images' prior over the
+            trained one, (C,); minus infinity for a class without an image.
+
+    Returns:
+        float: In [0.05, 20]; above 1 if the model is too sure.
+    """
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature) + log_shift
+        return -float(
+            log_softmax(scaled)[np.arange(len(labels)), labels].mean()
+        )
+
+    found = minimize_scalar(loss, bounds=np.log((0.05, 20)), method='bounded')
+    return float(np.exp(found.x))
+
+
+def fit_prior(
+    logits: np.ndarray, labels: np.ndarray, class_counts: np.ndarray
+) -> float:
+    """Fit the power of the train counts that a model's prior follows.
+
+    For losses whose formula does not say which prior they train toward: among
+    priors proportional to ``n ** power`` the one under which the model, at the
+    temperature that suits it, is likeliest on images that it was not trained
+    on. 1 is cross-entropy's, 0 a uniform one.
+
+    Args:
+        logits (np.ndarray): Shape (n, C).
+        labels (np.ndarray): Shape (n,).
+        class_counts (np.ndarray): Train images per class, (C,).
+
+    Returns:
+        float: The power.
+    """
+    log_sizes = np.log(np.maximum(class_counts, 1))
+    log_prior = log_counts(labels, len(class_counts))
+    rows = np.arange(len(labels))
+
+    def loss(parameters: np.ndarray) -> float:
+        log_temperature, power = parameters
+        shift = log_prior - power * log_sizes
+        scaled = logits / np.exp(log_temperature) + shift
+        return -float(log_softmax(scaled)[rows, labels].mean())
+
+    found = minimize(loss, (0.0, 0.5), method='Nelder-Mead')
+    return float(found.x[1])
+
+
+def log_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Logarithms of class sizes, minus infinity for an absent class.
+
+    Args:
+        labels (np.ndarray): Shape (n,).
+        num_classes (int): C, the number of classes.
+
+    Returns:
+        np.ndarray: Shape (C,).
+    """
+    with np.errstate(divide='ignore'):
+        return np.log(np.bincount(labels, minlength=num_classes))
+
+
+class RiskCoverage(NamedTuple):
+    """How often a model is wrong if it answers only where it is surest.
+
+    Args:
+        threshold (np.ndarray): Scores, falling; it answers at these and above.
+        coverage (np.ndarray): Share of the images that it then answers.
+        risk (np.ndarray): Share of wrong ones among these.
+    """
+
+    threshold: np.ndarray
+    coverage: np.ndarray
+    risk: np.ndarray
+
+    def threshold_for(self, precision: float) -> float:
+        """Find the lowest score above which enough answers are right.
+
+        Args:
+            precision (float): Share in (0, 1] of right ones.
+
+        Returns:
+            float: Infinity if no score is high enough.
+        """
+        enough = np.flatnonzero(1 - np.asarray(self.risk) >= precision - 1e-12)
+        return float(self.threshold[enough[-1]]) if len(enough) else np.inf
+
+
+def risk_coverage(
+    confidence: np.ndarray, correct: np.ndarray, points: int = 100
+) -> RiskCoverage:
+    """Trace the risk-coverage curve (El-Yaniv and Wiener 2010).
+
+    Args:
+        confidence (np.ndarray): Scores in [0, 1], shape (images,).
+        correct (np.ndarray): Whether each was right, shape (images,).
+        points (int): How many at most, evenly spread.
+
+    Returns:
+        RiskCoverage: The curve; empty without images.
+    """
+    order = np.argsort(-confidence, kind='stable')
+    scores = confidence[order]
+    number = np.arange(1, len(order) + 1)
+    risk = np.cumsum(~correct[order].astype(bool)) / number
+    # Images of one score are answered together.
+    ends = np.flatnonzero(
+        np.append(scores[1:] < scores[:-1], True)[: len(order)]
+    )
+    kept = np.linspace(0, len(ends) - 1, min(points, len(ends)))
+    places = ends[kept.round().astype(int)]
+    return RiskCoverage(
+        scores[places], number[places] / max(len(order), 1), risk[places]
+    )

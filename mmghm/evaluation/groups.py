@@ -63,3 +63,20 @@ def group_classes(
         'bounds_' + '_'.join(map(str, bounds)),
         {name: np.flatnonzero(place == i) for i, name in enumerate(names)},
     )
+
+
+def group_names(class_counts: np.ndarray, rule: GroupRule) -> List[str]:
+    """Name the group of each class.
+
+    Args:
+        class_counts (np.ndarray): Train images per class, shape (C,).
+        rule (GroupRule): See :func:`group_classes`.
+
+    Returns:
+        List[str]: C names.
+    """
+    names = [''] * len(class_counts)
+    for name, members in group_classes(class_counts, rule)[1].items():
+        for member in members:
+            names[member] = name
+    return names

@@ -1,5 +1,6 @@
 """Images from files, with a word for those that cannot be read."""
 
+import contextlib
 import io
 import logging
 from typing import Any, Optional
@@ -41,6 +42,23 @@ def check_whole(content: bytes) -> None:
                 image.load()
 
 
+def check_size(content: bytes) -> None:
+    """Refuse images of absurd size before they are decoded.
+
+    OpenCV would fill gigabytes from a file of some kilobytes.
+
+    Args:
+        content (bytes): The file.
+
+    Raises:
+        Image.DecompressionBombError: If it has more than twice
+            ``PIL.Image.MAX_IMAGE_PIXELS`` (179 million) pixels.
+    """
+    # What Pillow does not know, or finds broken, is OpenCV's to judge.
+    with contextlib.suppress(OSError, SyntaxError, ValueError):
+        Image.open(io.BytesIO(content)).close()
+
+
 @TRANSFORMS.register_module()
 class LoadCheckedImage(LoadImageFromFile):
     """``LoadImageFromFile`` that names a broken file and the list's line.
@@ -73,6 +91,7 @@ class LoadCheckedImage(LoadImageFromFile):
         try:
             content = get(path, backend_args=self.backend_args)
             check_whole(content)
+            check_size(content)
             image = mmcv.imfrombytes(
                 content, flag=self.color_type, backend=self.imdecode_backend
             )

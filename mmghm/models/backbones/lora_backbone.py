@@ -4,6 +4,7 @@ from typing import Any, Dict
 
 import torch
 from mmpretrain.models import LoRAModel
+from mmpretrain.models.peft.lora import LoRALinear
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
@@ -87,3 +88,25 @@ def _forgive_frozen(module: nn.Module, incompatible_keys: Any) -> None:
     )
     missing = incompatible_keys.missing_keys
     missing[:] = [key for key in missing if not f'.{key}'.endswith(frozen)]
+
+
+def merge_adapters(model: nn.Module) -> None:
+    """Put the adapters into the weights that they adapt.
+
+    Args:
+        model (nn.Module): Changed in place: each ``LoRAModel`` becomes its
+            backbone, each adapted layer a linear one with ``W + B A`` times
+            alpha over rank.
+    """
+    for name, child in list(model.named_children()):
+        if isinstance(child, LoRALinear):
+            layer = child.original_layer
+            with torch.no_grad():
+                layer.weight += child.scaling * (
+                    child.lora_up.weight @ child.lora_down.weight
+                )
+            setattr(model, name, layer)
+            continue
+        merge_adapters(child)
+        if isinstance(child, LoRAModel):
+            setattr(model, name, child.module)

@@ -140,6 +140,21 @@ class LongTailLoss(CheckpointedState):
             f'{type(self).__name__} does not define class_losses'
         )
 
+    def trained_prior(self, class_counts: Tensor) -> Optional[Tensor]:
+        """Class prior that the softmax of the logits is trained toward.
+
+        Under this prior the predictions need no re-weighing, see
+        :func:`mmghm.evaluation.priors.reweigh`.
+
+        Args:
+            class_counts (Tensor): n, training examples per class, (C,).
+
+        Returns:
+            Optional[Tensor]: Proportional to the prior, float64 (C,),
+            positive; None if the loss's formula does not say.
+        """
+        return None
+
     def _check_inputs(
         self, cls_score: Tensor, target: Tensor, weight: Optional[Tensor]
     ) -> None:

@@ -66,6 +66,17 @@ class LogitAdjustedLoss(ClassCountLoss):
         """What is added to the logits, up to a constant, float32 (C,)."""
         return self._log_counts(self.class_counts, self.tau)
 
+    def trained_prior(self, class_counts: Tensor) -> Optional[Tensor]:
+        """Class prior that is left once the logits carry the rest.
+
+        Args:
+            class_counts (Tensor): n, training examples per class, (C,).
+
+        Returns:
+            Optional[Tensor]: ``n ** (1 - tau)``, float64 (C,).
+        """
+        return class_counts.clamp(min=1).double() ** (1 - self.tau)
+
     def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the adjusted cross-entropy of each example with a label.
 

@@ -141,6 +141,18 @@ class ReweightedCrossEntropyLoss(ClassWeightedLoss):
     ) -> None:
         super().__init__(num_classes, weighting, **kwargs)
 
+    def trained_prior(self, class_counts: Tensor) -> Optional[Tensor]:
+        """Class prior of the weighted examples.
+
+        Args:
+            class_counts (Tensor): n, training examples per class, (C,).
+
+        Returns:
+            Optional[Tensor]: n times the class weights, float64 (C,).
+        """
+        weights = class_weights(class_counts, self.weighting, self.beta)
+        return weights.double() * class_counts.clamp(min=1)
+
 
 @MODELS.register_module()
 class SoftmaxFocalLoss(ClassWeightedLoss):

@@ -236,6 +236,24 @@ class GHMCWAPLoss(ClassCountLoss):
                 target = target * self.histogram.share_weights(norm)
         return (losses * target).sum(dim=1)
 
+    def trained_prior(self, class_counts: Tensor) -> Optional[Tensor]:
+        """Class prior that is left once the margin carries the rest.
+
+        W changes which examples matter inside a category and is left out.
+
+        Args:
+            class_counts (Tensor): n, training examples per class, (C,).
+
+        Returns:
+            Optional[Tensor]: ``n ** (1 - gamma)`` with the balanced margin,
+            n without a margin, float64 (C,); None with eq. (2)'s, whose
+            minimum keeps part of the prior.
+        """
+        if self.margin == 'paper':
+            return None
+        power = 0.0 if self.margin == 'none' else self.gamma
+        return class_counts.clamp(min=1).double() ** (1 - power)
+
     def rebin(self) -> None:
         """Close an epoch, see :meth:`GradientHistogram.close_epoch`.
 

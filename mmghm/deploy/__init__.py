@@ -1,0 +1,1 @@
+"""From a trained model to its use: publish, predict, export."""

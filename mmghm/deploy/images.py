@@ -1,0 +1,237 @@
+"""Images to predict: finding them, and reading them in workers."""
+
+import csv
+import os
+import re
+import sys
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import TRANSFORMS
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mmghm.datasets.image_folder import IMAGE_EXTENSIONS
+from mmghm.datasets.transforms import LoadCheckedImage
+from mmghm.utils.errors import UserError
+
+_LISTS = ('.txt', '.csv', '.parquet', '.pq')
+
+
+class Found(NamedTuple):
+    """An image that is asked for.
+
+    Args:
+        path (str): Its path; bytes that are not UTF-8 are surrogates.
+        error (str): Why it is not to be read; empty if it is.
+    """
+
+    path: str
+    error: str = ''
+
+
+def find_images(inputs: Sequence[str], column: str = 'path') -> Iterator[Found]:
+    """Walk through what was given, in an order that does not change.
+
+    Args:
+        inputs (Sequence[str]): Image files; folders, of which all image files
+            below are taken, links to folders not followed; ``.txt`` lists,
+            a path a line, a label after it being left out; ``.csv`` or
+            ``.parquet`` tables; ``-`` for lines of standard input. Paths in
+            lists are relative to the list, those of standard input to the
+            current folder.
+        column (str): Of the paths in tables.
+
+    Yields:
+        Found: Each image.
+
+    Raises:
+        UserError: If an input does not exist, or a table lacks the column.
+    """
+    for given in inputs:
+        if given == '-':
+            for line in sys.stdin.buffer:
+                yield from _line(line, '')
+        elif os.path.isdir(given):
+            yield from _walk(given)
+        elif not os.path.exists(given):
+            raise UserError(f'no image, folder or list {given}')
+        elif given.lower().endswith('.txt'):
+            with open(given, 'rb') as file:
+                for line in file:
+                    yield from _line(line, os.path.dirname(given))
+        elif given.lower().endswith(_LISTS):
+            folder = os.path.dirname(given)
+            for path in _table(given, column):
+                yield Found(os.path.join(folder, path))
+        else:
+            yield Found(given)
+
+
+def _line(line: bytes, folder: str) -> Iterator[Found]:
+    text = os.fsdecode(line.removeprefix(b'\xef\xbb\xbf')).strip('\r\n')
+    # A label after a path, as in lists of train images.
+    found = re.fullmatch(r'(.*\S)\s+\d+\s*', text)
+    if found and found[1].lower().endswith(IMAGE_EXTENSIONS):
+        text = found[1]
+    if text.strip():
+        yield Found(os.path.join(folder, text))
+
+
+def _table(path: str, column: str) -> Iterator[str]:
+    names: Any
+    if path.lower().endswith('.csv'):
+        with open(
+            path, newline='', encoding='utf-8-sig', errors='surrogateescape'
+        ) as file:
+            reader = csv.DictReader(file)
+            names = reader.fieldnames or ()
+            if column in names:
+                yield from (row[column] for row in reader if row[column])
+                return
+    else:
+        try:
+            from pyarrow import parquet
+        except ImportError as error:
+            raise UserError(
+                f"{path} needs pyarrow: pip install 'mmghm[parquet]'"
+            ) from error
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if column in names:
+                for batch in file.iter_batches(columns=[column]):
+                    yield from (p for p in batch.column(0).to_pylist() if p)
+                return
+    raise UserError(
+        f'{path} has no column {column!r}, only {", ".join(names)}; name it by '
+        '--path-column'
+    )
+
+
+def _walk(folder: str) -> Iterator[Found]:
+    inside = os.path.join(os.path.realpath(folder), '')
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            if not name.lower().endswith(IMAGE_EXTENSIONS):
+                continue
+            path = os.path.join(parent, name)
+            if os.path.islink(path) and not os.path.realpath(path).startswith(
+                inside
+            ):
+                yield Found(path, f'a link that leads out of {folder}')
+            else:
+                yield Found(path)
+
+
+class Batch(NamedTuple):
+    """Images that were read.
+
+    Args:
+        paths (List[str]): All of them.
+        errors (List[str]): For each why it could not be read, or nothing.
+        images (Dict[tuple, Tensor]): Those that could, by their shape, uint8
+            (n, channels, H, W).
+        places (Dict[tuple, List[int]]): Where these are in ``paths``.
+    """
+
+    paths: List[str]
+    errors: List[str]
+    images: Dict[tuple, Tensor]
+    places: Dict[tuple, List[int]]
+
+
+class ImageReader(Dataset):
+    """Reads, decodes and prepares an image, as the model was tested.
+
+    Args:
+        steps (Sequence[dict]): Configs of the transforms after loading.
+        num_channels (int): 3 for RGB, 1 for grey.
+    """
+
+    def __init__(self, steps: Sequence[dict], num_channels: int) -> None:
+        self.load = LoadCheckedImage()
+        self.num_channels = num_channels
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            self.prepare = Compose([TRANSFORMS.build(step) for step in steps])
+
+    def __getitem__(self, found: Found) -> Any:
+        if found.error:
+            return found.path, found.error, None
+        try:
+            results = self.prepare(
+                self.load.transform(dict(img_path=found.path))
+            )
+            image = results['img']
+        # One image, whatever is wrong with it, does not end the run.
+        except Exception as error:
+            reason = error.__cause__ or error
+            return found.path, ' '.join(str(reason).split()), None
+        if self.num_channels == 1:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
+        # Blue first becomes RGB.
+        image = image[..., ::-1].transpose(2, 0, 1)
+        return found.path, '', torch.from_numpy(np.ascontiguousarray(image))
+
+
+def _collate(items: List[Any]) -> Batch:
+    batch = Batch([i[0] for i in items], [i[1] for i in items], {}, {})
+    for place, (_, _, image) in enumerate(items):
+        if image is not None:
+            batch.places.setdefault(tuple(image.shape), []).append(place)
+    for shape, places in batch.places.items():
+        batch.images[shape] = torch.stack([items[i][2] for i in places])
+    return batch
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
+
+
+class _Batches:
+    """Lists of images, drawn as they are needed."""
+
+    def __init__(self, found: Iterable[Found], size: int) -> None:
+        self.found = found
+        self.size = size
+
+    def __iter__(self) -> Iterator[List[Found]]:
+        batch: List[Found] = []
+        for found in self.found:
+            batch.append(found)
+            if len(batch) == self.size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+
+def read_images(
+    found: Iterable[Found],
+    reader: ImageReader,
+    batch_size: int,
+    num_workers: int,
+) -> Iterator[Batch]:
+    """Read images in workers, in their order, a bounded number at a time.
+
+    Args:
+        found (Iterable[Found]): The images.
+        reader (ImageReader): Reads one.
+        batch_size (int): Images a batch.
+        num_workers (int): Processes that read; 0 reads in this one.
+
+    Yields:
+        Batch: Of up to ``batch_size`` images.
+    """
+    batches: Any = _Batches(found, batch_size)
+    yield from DataLoader(
+        reader,
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=_collate,
+        worker_init_fn=_one_thread,
+    )

@@ -1,0 +1,220 @@
+"""Predictions on their way to a file, safe from kills."""
+
+import csv
+import json
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
+
+import numpy as np
+
+from mmghm.utils.errors import UserError
+
+FORMATS = ('.csv', '.jsonl', '.parquet')
+# Rows that Parquet is written by.
+_ROWS = 1 << 14
+
+
+def shown(path: str) -> str:
+    r"""Path as text: bytes that are not UTF-8 as ``\xNN``.
+
+    Args:
+        path (str): As the operating system gave it.
+
+    Returns:
+        str: Text that every format can hold.
+    """
+    return os.fsencode(path).decode('utf-8', 'backslashreplace')
+
+
+class Journal:
+    """Rows of predictions, written as they come, in ``OUT.partial``.
+
+    The first line says which run they are of. A run that was killed goes on
+    behind the last whole line. With ``num_logits`` the rows come later:
+    ``OUT.logits`` then keeps the logits, float32.
+
+    Args:
+        out (Path): The file that they become.
+        header (Dict[str, Any]): What must be equal for a run to go on.
+        num_logits (int): C, to keep logits; else 0.
+
+    Raises:
+        UserError: If the file exists, has an unknown ending, or the journal
+            is of another run.
+    """
+
+    def __init__(
+        self, out: Path, header: Dict[str, Any], num_logits: int = 0
+    ) -> None:
+        if out.suffix not in FORMATS:
+            raise UserError(
+                f'--out must end in {", ".join(FORMATS)}, got {out}'
+            )
+        if out.exists():
+            raise UserError(f'{out} exists; choose another --out or delete it')
+        self.out = out
+        self.partial = out.with_name(f'{out.name}.partial')
+        self.logits_file = out.with_name(f'{out.name}.logits')
+        self.num_logits = num_logits
+        first = json.dumps(header)
+        if self.partial.exists():
+            self._drop_half_line()
+            with open(self.partial, encoding='utf-8') as file:
+                if file.readline().rstrip('\n') != first:
+                    raise UserError(
+                        f'{self.partial} was begun with another model or '
+                        'other options: give the same, or delete it'
+                    )
+        else:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            self.partial.write_text(f'{first}\n', encoding='utf-8')
+        self.num_done = sum(1 for _ in self.rows())
+        if num_logits:
+            self._equalize()
+
+    def _drop_half_line(self) -> None:
+        """Cut off what a kill left unfinished."""
+        with open(self.partial, 'rb+') as file:
+            size = file.seek(0, os.SEEK_END)
+            position = size
+            while position:
+                start = max(position - (1 << 16), 0)
+                file.seek(start)
+                place = file.read(position - start).rfind(b'\n')
+                if place >= 0:
+                    file.truncate(start + place + 1)
+                    return
+                position = start
+            file.truncate(0)
+
+    def _equalize(self) -> None:
+        """Keep as many rows as there are logits for, and the reverse."""
+        wide = 4 * self.num_logits
+        self.logits_file.touch()
+        have = self.logits_file.stat().st_size // wide
+        self.num_done = min(self.num_done, have)
+        os.truncate(self.logits_file, self.num_done * wide)
+        with open(self.partial, 'rb+') as file:
+            for _ in range(self.num_done + 1):
+                file.readline()
+            file.truncate(file.tell())
+
+    def check_order(self, paths: Iterable[str]) -> None:
+        """Make sure that the images are those of the run that began.
+
+        Args:
+            paths (Iterable[str]): As many as are done are drawn from it.
+
+        Raises:
+            UserError: If they differ.
+        """
+        drawn = islice(paths, self.num_done)
+        for row in self.rows():
+            if next(drawn, None) != row['path']:
+                raise UserError(
+                    f'{self.partial} was begun with other images: it has '
+                    f'{row["path"]!r} where another one comes now; give the '
+                    'same, or delete it'
+                )
+
+    def append(
+        self,
+        rows: Sequence[Dict[str, Any]],
+        logits: Optional[np.ndarray] = None,
+    ) -> None:
+        """Write rows out.
+
+        Args:
+            rows (Sequence[Dict[str, Any]]): One per image, with ``path``.
+            logits (Optional[np.ndarray]): float32 (rows, C), if they are kept.
+        """
+        if logits is not None:
+            with open(self.logits_file, 'ab') as file:
+                file.write(logits.astype(np.float32).tobytes())
+        with open(self.partial, 'a', encoding='utf-8') as file:
+            file.write(''.join(f'{json.dumps(row)}\n' for row in rows))
+        self.num_done += len(rows)
+
+    def rows(self) -> Iterator[Dict[str, Any]]:
+        """Read the rows back.
+
+        Yields:
+            Dict[str, Any]: Each.
+        """
+        with open(self.partial, encoding='utf-8') as file:
+            file.readline()
+            for line in file:
+                yield json.loads(line)
+
+    def logits(self) -> np.ndarray:
+        """The kept logits, (rows, C), mapped from disk."""
+        shape = (self.num_done, self.num_logits)
+        if not self.num_done:
+            return np.zeros(shape, np.float32)
+        return np.memmap(self.logits_file, np.float32, 'r', shape=shape)
+
+    def finish(
+        self, rows: Iterable[Dict[str, Any]], columns: Dict[str, type]
+    ) -> None:
+        """Write the file, all of it or nothing, and delete the journal.
+
+        Args:
+            rows (Iterable[Dict[str, Any]]): The rows, which may be those of
+                :meth:`rows`.
+            columns (Dict[str, type]): Names and types of what a row may have.
+        """
+        made = self.out.with_name(f'{self.out.name}.made')
+        _WRITERS[self.out.suffix](made, rows, columns)
+        os.replace(made, self.out)
+        self.partial.unlink()
+        self.logits_file.unlink(missing_ok=True)
+
+
+def _write_csv(
+    path: Path, rows: Iterable[Dict[str, Any]], columns: Dict[str, type]
+) -> None:
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_jsonl(
+    path: Path, rows: Iterable[Dict[str, Any]], columns: Dict[str, type]
+) -> None:
+    with open(path, 'w', encoding='utf-8') as file:
+        file.writelines(f'{json.dumps(row)}\n' for row in rows)
+
+
+def _write_parquet(
+    path: Path, rows: Iterable[Dict[str, Any]], columns: Dict[str, type]
+) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UserError(
+            f"{path} needs pyarrow: pip install 'mmghm[parquet]'"
+        ) from error
+    kinds = {
+        str: pyarrow.string(),
+        float: pyarrow.float64(),
+        bool: pyarrow.bool_(),
+    }
+    schema = pyarrow.schema([(k, kinds[v]) for k, v in columns.items()])
+    every = iter(rows)
+    with parquet.ParquetWriter(path, schema) as writer:
+        while True:
+            part: List[Dict[str, Any]] = list(islice(every, _ROWS))
+            if not part:
+                return
+            writer.write_table(pyarrow.Table.from_pylist(part, schema=schema))
+
+
+_WRITERS = {
+    '.csv': _write_csv,
+    '.jsonl': _write_jsonl,
+    '.parquet': _write_parquet,
+}

@@ -1,0 +1,353 @@
+"""Models in use: published folders, ONNX files, configs with a checkpoint."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS, TRANSFORMS
+from torch import Tensor
+
+from mmghm.evaluation.groups import group_names
+from mmghm.experiments.cells import load_config
+from mmghm.utils.errors import UserError
+from mmghm.utils.literals import read_plain_settings
+
+from .network import Classifier, build_model
+from .publish import (
+    CALIBRATION,
+    CLASSES,
+    CONFIG,
+    GROUP_RULE,
+    WEIGHTS,
+    Calibration,
+    calibrate,
+    inference_config,
+    loads_files,
+)
+
+# Classes of other packages that a published config may name.
+_PACKAGES = ('mmpretrain.', 'mmghm.', 'mmcv.', 'mmengine.model.', 'torch.nn.')
+# Settings that would load something else.
+_LOADING = ('init_cfg', 'pretrained', 'checkpoint')
+
+
+@dataclass
+class DeployedModel:
+    """A model that is ready to predict.
+
+    Attributes:
+        logits (Callable[[Tensor], np.ndarray]): Takes RGB or grey images,
+            uint8 (B, channels, H, W); gives float32 (B, C).
+        steps (List[dict]): What is done to a loaded image before, as configs
+            of mmcv's and mmpretrain's transforms.
+        num_channels (int): 3, or 1 for grey images.
+        classes (List[str]): Names of the C classes.
+        calibration (Calibration): Temperature, prior, thresholds.
+        name (str): Where it came from.
+        network (Optional[Classifier]): None for ONNX.
+    """
+
+    logits: Callable[[Tensor], np.ndarray]
+    steps: List[dict]
+    num_channels: int
+    classes: List[str]
+    calibration: Calibration
+    name: str
+    network: Optional[Classifier] = None
+
+    @property
+    def groups(self) -> List[str]:
+        """Group of each class by its train images."""
+        counts = self.calibration.class_counts
+        return group_names(np.array(counts), GROUP_RULE)
+
+
+def load_deployed(
+    path: str,
+    checkpoint: Optional[str] = None,
+    trust_config: bool = False,
+    trust_checkpoint: bool = False,
+    device: str = 'cpu',
+    bfloat16: bool = False,
+) -> DeployedModel:
+    """Load a model, whatever form it has.
+
+    Args:
+        path (str): A published folder, an exported ``.onnx`` file, or the
+            config of a training.
+        checkpoint (Optional[str]): The checkpoint, if ``path`` is a config.
+        trust_config (bool): Run a published folder's config even if it is
+            more than plain settings. (A training's config is always run: it
+            is Python.)
+        trust_checkpoint (bool): Read the checkpoint even if it could run code.
+        device (str): Where to compute; an ONNX file runs on the CPU.
+        bfloat16 (bool): Whether to compute in bfloat16.
+
+    Returns:
+        DeployedModel: The model.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    if path.endswith('.onnx'):
+        return _load_onnx(path)
+    if Path(path).is_dir():
+        found = _load_folder(Path(path), trust_config)
+    elif checkpoint is None:
+        raise UserError(
+            f'{path} is neither a published folder nor an .onnx file; a config '
+            'needs --checkpoint FILE'
+        )
+    else:
+        found = _load_training(path, checkpoint, trust_checkpoint)
+    network = found.network
+    assert network is not None
+    network.to(device)
+
+    def logits(images: Tensor) -> np.ndarray:
+        kind = torch.device(device).type
+        with (
+            torch.inference_mode(),
+            torch.autocast(kind, torch.bfloat16, enabled=bfloat16),
+        ):
+            return network(images.to(device)).float().cpu().numpy()
+
+    found.logits = logits
+    return found
+
+
+def _not_loaded(images: Tensor) -> np.ndarray:
+    raise AssertionError('load_deployed() sets it')
+
+
+def pipeline_steps(settings: Any) -> List[dict]:
+    """Transforms of an inference config, without loading and packing.
+
+    Args:
+        settings (Any): The config.
+
+    Returns:
+        List[dict]: Their configs.
+    """
+    pipeline = settings['test_dataloader']['dataset']['pipeline']
+    # Grey is made in loading.
+    left_out = ('LoadImageFromFile', 'PackInputs', 'RandomGrayscale')
+    return [dict(step) for step in pipeline if step['type'] not in left_out]
+
+
+def _load_folder(folder: Path, trust: bool) -> DeployedModel:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise UserError(
+            "published models need safetensors: pip install 'mmghm[deploy]'"
+        ) from error
+    try:
+        text = (folder / CONFIG).read_text(encoding='utf-8')
+        rows = json.loads((folder / CLASSES).read_text(encoding='utf-8'))
+        kept = json.loads((folder / CALIBRATION).read_text(encoding='utf-8'))
+        classes = [str(row['name']) for row in rows]
+        calibration = Calibration(**kept)
+        _check_calibration(calibration, len(classes))
+    except OSError as error:
+        raise UserError(
+            f'{folder} is no published model: it lacks {Path(error.filename).name}'
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f'{folder} is damaged: {error}') from error
+    if trust:
+        settings: Any = Config.fromfile(str(folder / CONFIG))
+    else:
+        try:
+            settings = ConfigDict(read_plain_settings(text))
+            check_settings(settings)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f'{folder / CONFIG}: {error}. A config is Python and could run '
+                'anything; if you trust whoever made it, add --trust-config'
+            ) from error
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(settings.model)
+    try:
+        weights = load_file(folder / WEIGHTS)
+        problems = model.load_state_dict(weights, strict=False)
+    except Exception as error:
+        # safetensors has an error class of its own for damaged files.
+        raise UserError(f'{folder / WEIGHTS}: {error}') from error
+    missing = [
+        key
+        for key in problems.missing_keys
+        if not key.startswith(('head.loss_module.', 'data_preprocessor.'))
+    ]
+    if missing or problems.unexpected_keys:
+        key = [*missing, *problems.unexpected_keys][0]
+        raise UserError(f'{folder}: weights and config differ at {key}')
+    network = Classifier(model, takes_bgr=True)
+    return DeployedModel(
+        _not_loaded,
+        pipeline_steps(settings),
+        network.num_channels,
+        classes,
+        calibration,
+        str(folder),
+        network,
+    )
+
+
+def _check_calibration(calibration: Calibration, num_classes: int) -> None:
+    prior = calibration.trained_prior
+    sizes = {len(calibration.class_counts), num_classes}
+    if prior is not None:
+        sizes.add(len(prior))
+        if not (np.isfinite(prior).all() and min(prior) > 0):
+            raise ValueError('its trained prior must be positive')
+    if len(sizes) > 1 or not num_classes:
+        raise ValueError('numbers of classes differ')
+    if not 0 < float(calibration.temperature) < np.inf:
+        raise ValueError(
+            f'its temperature must be positive, got {calibration.temperature}'
+        )
+
+
+def check_settings(settings: Any) -> None:
+    """Refuse an inference config that names more than a network.
+
+    MMEngine builds ``dict(type='os.system', ...)`` too.
+
+    Args:
+        settings (Any): The config, plain settings.
+
+    Raises:
+        ValueError: If a type is no registered model or transform, or something
+            else would be loaded or imported.
+    """
+    imports = settings.get('custom_imports', {}).get('imports', [])
+    if list(imports) not in ([], ['mmghm']):
+        raise ValueError(f'it imports {imports}')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        _check_types(settings['model'], MODELS)
+        _check_types(
+            settings['test_dataloader']['dataset']['pipeline'], TRANSFORMS
+        )
+
+
+def _check_types(part: Any, registry: Any) -> None:
+    if isinstance(part, (list, tuple)):
+        for item in part:
+            _check_types(item, registry)
+    if not isinstance(part, dict):
+        return
+    for key, value in part.items():
+        if key in _LOADING:
+            raise ValueError(f'{key}={value!r} would load something else')
+        _check_types(value, registry)
+    if 'type' in part:
+        name = part['type']
+        plain = isinstance(name, str) and re.fullmatch(r'\w+', name)
+        found = registry.get(name) if plain else None
+        if found is None or not f'{found.__module__}.'.startswith(_PACKAGES):
+            raise ValueError(f'{name!r} is no registered part of a network')
+
+
+def _load_training(
+    path: str, checkpoint: str, trust_checkpoint: bool
+) -> DeployedModel:
+    cfg = load_config(path)
+    training = read_training(cfg, checkpoint, trust_checkpoint)
+    settings = inference_config(cfg, training.model)
+    network = Classifier(training.model, takes_bgr=loads_files(cfg))
+    return DeployedModel(
+        _not_loaded,
+        pipeline_steps(settings),
+        network.num_channels,
+        training.classes,
+        calibrate(training.model.head.loss_module, training.class_counts, None),
+        f'{path} with {checkpoint}',
+        network,
+    )
+
+
+@dataclass
+class Training:
+    """What a training leaves.
+
+    Attributes:
+        model (Any): The classifier.
+        classes (List[str]): Names of the C classes.
+        class_counts (np.ndarray): Train images per class, (C,).
+    """
+
+    model: Any
+    classes: List[str]
+    class_counts: np.ndarray
+
+
+def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
+    """Build the model of a training, and read what was saved with it.
+
+    Args:
+        cfg (Config): Its config.
+        checkpoint (str): Its checkpoint.
+        trust (bool): Read it even if it could run code.
+
+    Returns:
+        Training: The model and its classes.
+
+    Raises:
+        UserError: If the checkpoint does not say how many train images each
+            class had.
+    """
+    model, meta = build_model(cfg, checkpoint, trust)
+    told = meta.get('dataset_meta') or {}
+    counts = meta.get('class_counts', told.get('class_counts'))
+    if counts is None:
+        raise UserError(
+            f'{checkpoint} does not say how many train images each class had: '
+            "train with dict(type='ClassCountsHook') in custom_hooks"
+        )
+    names: Sequence[Any] = told.get('classes') or range(len(counts))
+    return Training(model, [str(n) for n in names], np.asarray(counts))
+
+
+def _load_onnx(path: str) -> DeployedModel:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            ".onnx files need ONNX Runtime: pip install 'mmghm[deploy]'"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            path, options, providers=['CPUExecutionProvider']
+        )
+        meta: Dict[str, str] = session.get_modelmeta().custom_metadata_map
+        settings = json.loads(meta['mmghm'])
+        calibration = Calibration(**settings['calibration'])
+        _check_calibration(calibration, len(settings['classes']))
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            _check_types(settings['steps'], TRANSFORMS)
+    except Exception as error:
+        # ONNX Runtime has error classes of its own.
+        raise UserError(
+            f'{path} is no model of `export`: {error or type(error).__name__}'
+        ) from error
+
+    def logits(images: Tensor) -> np.ndarray:
+        return session.run(None, {'images': images.float().numpy()})[0]
+
+    return DeployedModel(
+        logits,
+        settings['steps'],
+        int(settings['num_channels']),
+        [str(name) for name in settings['classes']],
+        calibration,
+        path,
+    )

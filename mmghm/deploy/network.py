@@ -1,0 +1,200 @@
+"""A classifier as a plain module: from images to logits."""
+
+from typing import Any, Dict, Iterable, List, Tuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner, load_checkpoint
+from mmpretrain.models import ClsDataPreprocessor
+from mmpretrain.registry import MODELS
+from rich.progress import Progress, track
+from torch import Tensor, nn
+
+from mmghm.fileio.checkpoints import safe_checkpoints
+from mmghm.utils.errors import UserError
+
+
+class Classifier(nn.Module):
+    """Normalisation, network and head of an ``ImageClassifier``.
+
+    Takes images as people have them, RGB in [0, 255], and gives logits whose
+    softmax is what the head predicts. The one definition that predictions,
+    calibration and exports share.
+
+    Args:
+        model (Any): mmpretrain's classifier, with its data preprocessor.
+        takes_bgr (bool): Whether the preprocessor expects what mmcv loads from
+            files, blue first; else what datasets of decoded images give, RGB.
+
+    Raises:
+        UserError: If its head does not give one score per class, or the
+            preprocessor pads batches.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any, takes_bgr: bool) -> None:
+        super().__init__()
+        preprocessor = model.data_preprocessor
+        if not isinstance(preprocessor, ClsDataPreprocessor) or (
+            preprocessor.pad_size_divisor > 1
+        ):
+            raise UserError(
+                'a model in use needs ClsDataPreprocessor without padding, got '
+                f'{type(preprocessor).__name__}'
+            )
+        if not hasattr(model, 'head') or not hasattr(model.head, 'pre_logits'):
+            raise UserError(
+                f'a model in use needs a classification head, got '
+                f'{type(model).__name__}'
+            )
+        self.network = model.eval()
+        mean, std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+        if preprocessor._enable_normalize:
+            mean, std = preprocessor.mean, preprocessor.std
+        self.register_buffer('mean', mean.detach().clone().float())
+        self.register_buffer('std', std.detach().clone().float())
+        # RGB comes in; it is turned where the network was fed blue first.
+        self.flips = takes_bgr != bool(preprocessor.to_rgb)
+        self.num_channels = 1 if self.mean.numel() == 1 else 3
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute logits.
+
+        Args:
+            images (Tensor): RGB, or grey for networks that take one channel,
+                uint8 or floating in [0, 255], (B, channels, H, W).
+
+        Returns:
+            Tensor: float32 (B, C).
+        """
+        images = images.float()
+        if self.flips and self.num_channels == 3:
+            images = images.flip(1)
+        images = (images - self.mean) / self.std
+        features = self.network.extract_feat(images)
+        return head_logits(self.network.head, features)
+
+
+def head_logits(head: Any, features: Any) -> Tensor:
+    """Logits of a head, as its predictions take them.
+
+    Args:
+        head (Any): A head of mmpretrain or of this package.
+        features (Any): What the neck or the backbone gives.
+
+    Returns:
+        Tensor: float32 (B, C).
+
+    Raises:
+        UserError: If the head gives something else.
+    """
+    scores = head(features)
+    if not torch.is_tensor(scores) or scores.dim() != 2:
+        raise UserError(
+            f'{type(head).__name__} does not give one score per class; a model '
+            'in use needs a head such as LinearClsHead'
+        )
+    # NormedLinearClsHead gives cosines.
+    return (scores * getattr(head, 'scale', 1.0)).float()
+
+
+def build_model(
+    cfg: Config, checkpoint: str, trust: bool = False
+) -> Tuple[Any, Dict[str, Any]]:
+    """Build a config's model with the weights of a checkpoint.
+
+    With ``EMAHook`` these are the averaged ones: it swaps them before a
+    checkpoint is written.
+
+    Args:
+        cfg (Config): The config.
+        checkpoint (str): File or address.
+        trust (bool): Read it even if it could run code.
+
+    Returns:
+        Tuple[Any, Dict[str, Any]]: The classifier on the CPU, in evaluation
+        mode; and the checkpoint's ``meta``.
+    """
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
+        model = MODELS.build(cfg.model)
+        with safe_checkpoints([checkpoint] if trust else []):
+            loaded = load_checkpoint(
+                model, checkpoint, map_location='cpu', strict=True
+            )
+    return model.eval(), loaded.get('meta') or {}
+
+
+@torch.inference_mode()
+def dataset_logits(
+    model: Any, loader_cfg: dict, what: str
+) -> Tuple[np.ndarray, np.ndarray, Any]:
+    """Run a model over a dataset, as it is tested.
+
+    Args:
+        model (Any): The classifier.
+        loader_cfg (dict): Config of a dataloader with the test pipeline.
+        what (str): Which images these are, for the progress bar.
+
+    Returns:
+        Tuple[np.ndarray, np.ndarray, Any]: Logits (n, C), labels (n,) and the
+        dataset.
+    """
+    loader_cfg = {
+        **loader_cfg,
+        'sampler': dict(type='DefaultSampler', shuffle=False),
+        'drop_last': False,
+    }
+    loader_cfg.setdefault('collate_fn', dict(type='default_collate'))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        loader = Runner.build_dataloader(loader_cfg, seed=0)
+    logits: List[Tensor] = []
+    labels: List[int] = []
+    for batch in track(loader, what):
+        data = model.data_preprocessor(batch, training=False)
+        features = model.extract_feat(data['inputs'])
+        logits.append(head_logits(model.head, features))
+        labels += [int(sample.gt_label) for sample in data['data_samples']]
+    return torch.cat(logits).numpy(), np.array(labels), loader.dataset
+
+
+@torch.inference_mode()
+def network_logits(
+    network: Classifier, batches: Iterable[Any], total: int
+) -> Tuple[np.ndarray, List[str]]:
+    """Run a network over images that were read from files.
+
+    Args:
+        network (Classifier): The network.
+        batches (Iterable[Any]): Of :func:`read_images`.
+        total (int): How many images there are, for the progress bar.
+
+    Returns:
+        Tuple[np.ndarray, List[str]]: Logits (n, C), and for each image that
+        could not be read its path and why; its logits are 0.
+    """
+    found: List[np.ndarray] = []
+    broken: List[str] = []
+    with Progress() as progress:
+        task = progress.add_task('calibration images', total=total)
+        for batch in batches:
+            parts = {
+                shape: network(images).numpy()
+                for shape, images in batch.images.items()
+            }
+            width = next((p.shape[1] for p in parts.values()), 0)
+            logits = np.zeros((len(batch.paths), width), np.float32)
+            for shape, places in batch.places.items():
+                logits[places] = parts[shape]
+            found.append(logits)
+            broken += [
+                f'{path}: {error}'
+                for path, error in zip(batch.paths, batch.errors)
+                if error
+            ]
+            progress.advance(task, len(batch.paths))
+    return np.concatenate(found) if not broken else np.zeros(0), broken

@@ -1,0 +1,335 @@
+"""Predictions of many images, from files to a file."""
+
+import hashlib
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
+
+import numpy as np
+from mmengine.fileio import list_from_file
+
+from mmghm.evaluation.priors import (
+    estimate_prior,
+    log_softmax,
+    normalize_counts,
+    reweigh,
+)
+from mmghm.utils.errors import UserError
+
+from .images import Batch, Found, ImageReader, read_images
+from .journal import Journal, shown
+from .load import DeployedModel
+from .publish import Calibration
+
+PRIORS = ('uniform', 'train', 'estimate')
+
+
+def known_prior(calibration: Calibration, given: str) -> np.ndarray:
+    """Class prior that predictions are to be moved to.
+
+    Args:
+        calibration (Calibration): Of the model.
+        given (str): ``'uniform'``, ``'train'``, or a file with one
+            non-negative number per class and line, shares or counts.
+
+    Returns:
+        np.ndarray: float64 (C,), sum 1.
+
+    Raises:
+        UserError: If the model's own prior is not known, or the file does not
+            fit.
+    """
+    counts = np.array(calibration.class_counts)
+    if calibration.trained_prior is None:
+        raise UserError(
+            '--prior needs the prior that the model was trained toward, and '
+            f'{calibration.prior_from}; publish it with calibration images, '
+            'which measure it'
+        )
+    if given == 'uniform':
+        return np.full(len(counts), 1 / len(counts))
+    if given == 'train':
+        return normalize_counts(counts)
+    try:
+        lines = [line for line in list_from_file(given) if line.strip()]
+        prior = np.array([float(line) for line in lines])
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'--prior takes uniform, train, estimate or a file with a number a '
+            f'line, got {given}: {error}'
+        ) from error
+    fits = len(prior) == len(counts) and np.isfinite(prior).all()
+    if not (fits and prior.min() >= 0 and prior.sum() > 0):
+        raise UserError(
+            f'{given} must hold {len(counts)} numbers of at least 0, one per '
+            f'class and line, got {len(prior)}'
+        )
+    return prior / prior.sum()
+
+
+def row_columns(top: int) -> Dict[str, type]:
+    """Columns of the predictions.
+
+    Args:
+        top (int): Classes per image.
+
+    Returns:
+        Dict[str, type]: Type by name.
+    """
+    columns: Dict[str, type] = dict(path=str, label=str, probability=float)
+    for place in range(2, top + 1):
+        columns.update({f'label_{place}': str, f'probability_{place}': float})
+    return {**columns, 'group': str, 'abstained': bool, 'error': str}
+
+
+class RowMaker:
+    """Rows of the output from logits.
+
+    Args:
+        model (DeployedModel): The model.
+        prior (Optional[np.ndarray]): To move the predictions to, (C,); None
+            leaves them.
+        top (int): Classes per image.
+        thresholds (Dict[str, float]): By group of the predicted class; below
+            its threshold a prediction is abstained from.
+    """
+
+    def __init__(
+        self,
+        model: DeployedModel,
+        prior: Optional[np.ndarray],
+        top: int,
+        thresholds: Dict[str, float],
+    ) -> None:
+        self.classes, self.groups = model.classes, model.groups
+        self.temperature = model.calibration.temperature
+        self.trained = np.array(model.calibration.trained_prior or [])
+        self.prior = prior
+        self.top = min(top, len(self.classes))
+        self.thresholds = thresholds
+
+    def rows(
+        self, paths: List[str], errors: List[str], logits: np.ndarray
+    ) -> List[Dict[str, Any]]:
+        """Make the rows of some images.
+
+        Args:
+            paths (List[str]): Paths of n images.
+            errors (List[str]): Why each could not be read, or nothing.
+            logits (np.ndarray): Shape (n, C); any where there is an error.
+
+        Returns:
+            List[Dict[str, Any]]: See :func:`row_columns`.
+        """
+        shares = log_softmax(logits.astype(np.float64) / self.temperature)
+        if self.prior is not None:
+            shares = reweigh(shares, self.trained, self.prior)
+        best = np.argsort(-shares, axis=1, kind='stable')[:, : self.top]
+        chances = np.exp(np.take_along_axis(shares, best, axis=1))
+        rows: List[Dict[str, Any]] = []
+        for path, error, classes, values in zip(
+            paths, errors, best.tolist(), chances.tolist()
+        ):
+            if error:
+                rows.append(dict(path=shown(path), error=shown(error)))
+                continue
+            group = self.groups[classes[0]]
+            row: Dict[str, Any] = dict(path=shown(path))
+            for place, (number, value) in enumerate(zip(classes, values), 1):
+                suffix = f'_{place}' if place > 1 else ''
+                row[f'label{suffix}'] = self.classes[number]
+                row[f'probability{suffix}'] = round(value, 6)
+            low = self.thresholds.get(group, 0.0)
+            row.update(group=group, abstained=values[0] < low)
+            rows.append(row)
+        return rows
+
+
+def batch_logits(model: DeployedModel, batch: Batch) -> np.ndarray:
+    """Logits of a batch, whatever shapes its images have.
+
+    Args:
+        model (DeployedModel): The model.
+        batch (Batch): Images that were read.
+
+    Returns:
+        np.ndarray: float32 (n, C); 0 where an image could not be read.
+    """
+    logits = np.zeros((len(batch.paths), len(model.classes)), np.float32)
+    for shape, places in batch.places.items():
+        logits[places] = model.logits(batch.images[shape])
+    return logits
+
+
+def abstention(
+    model: DeployedModel,
+    below: Optional[float],
+    precision: Optional[float],
+) -> Dict[str, float]:
+    """Thresholds of the groups.
+
+    Args:
+        model (DeployedModel): The model.
+        below (Optional[float]): One for all of them.
+        precision (Optional[float]): Share of right answers that each group's
+            threshold is to give on the calibration images.
+
+    Returns:
+        Dict[str, float]: By group; empty if nothing is asked for.
+
+    Raises:
+        UserError: If the model has no calibration images to find them on.
+    """
+    if below is not None:
+        return dict.fromkeys(set(model.groups), below)
+    if precision is None:
+        return {}
+    answers = model.calibration.answers
+    if not answers:
+        raise UserError(
+            f'--precision needs calibration images, and {model.name} was '
+            'published without; publish it with --calibrate-on, or give '
+            '--abstain-below'
+        )
+    found = {}
+    for group, curve in answers.items():
+        enough = [
+            score
+            for score, risk in zip(curve['threshold'], curve['risk'])
+            if 1 - risk >= precision
+        ]
+        found[group] = enough[-1] if enough else float('inf')
+    return found
+
+
+def predict(
+    model: DeployedModel,
+    images: Callable[[], Iterable[Found]],
+    journal: Journal,
+    prior: Optional[str],
+    top: int,
+    thresholds: Dict[str, float],
+    batch_size: int,
+    num_workers: int,
+    advance: Callable[[int], None],
+) -> Optional[np.ndarray]:
+    """Predict images, and leave the rows in the journal.
+
+    Args:
+        model (DeployedModel): The model.
+        images (Callable[[], Iterable[Found]]): Gives the images, the same at
+            each call unless they come from standard input.
+        journal (Journal): Where rows go.
+        prior (Optional[str]): Of :func:`known_prior`, ``'estimate'`` or None.
+        top (int): Classes per image.
+        thresholds (Dict[str, float]): Of :func:`abstention`.
+        batch_size (int): Images a batch.
+        num_workers (int): Processes that read.
+        advance (Callable[[int], None]): Is told how many more are done.
+
+    Returns:
+        Optional[np.ndarray]: The prior that predictions were moved to.
+    """
+    target = None
+    if prior is not None and prior != 'estimate':
+        target = known_prior(model.calibration, prior)
+    maker = RowMaker(model, target, top, thresholds)
+    every = iter(images())
+    if journal.num_done:
+        advance(journal.num_done)
+        journal.check_order(shown(found.path) for found in every)
+    reader = ImageReader(model.steps, model.num_channels)
+    for batch in read_images(every, reader, batch_size, num_workers):
+        logits = batch_logits(model, batch)
+        if prior == 'estimate':
+            rows = [
+                dict(path=shown(path), error=shown(error))
+                for path, error in zip(batch.paths, batch.errors)
+            ]
+            journal.append(rows, logits)
+        else:
+            journal.append(maker.rows(batch.paths, batch.errors, logits))
+        advance(len(batch.paths))
+    return target
+
+
+def estimated_rows(
+    model: DeployedModel,
+    journal: Journal,
+    top: int,
+    thresholds: Dict[str, float],
+) -> Iterator[Any]:
+    """Estimate the prior of the images in a journal, and make their rows.
+
+    Args:
+        model (DeployedModel): The model.
+        journal (Journal): With the logits of all images.
+        top (int): Classes per image.
+        thresholds (Dict[str, float]): Of :func:`abstention`.
+
+    Yields:
+        Any: First the prior, (C,), then the rows.
+
+    Raises:
+        UserError: If no image could be read.
+    """
+    logits = journal.logits()
+    read = np.array([not row.get('error') for row in journal.rows()], bool)
+    if not read.any():
+        raise UserError('no image could be read, so no prior be estimated')
+    calibration = model.calibration
+    trained = np.array(calibration.trained_prior)
+    prior = estimate_prior(
+        _LogShares(logits, np.flatnonzero(read), calibration.temperature),
+        trained,
+    )
+    yield prior
+    maker = RowMaker(model, prior, top, thresholds)
+    rows = journal.rows()
+    for start in range(0, len(logits), 1024):
+        part = list(islice(rows, 1024))
+        yield from maker.rows(
+            [row['path'] for row in part],
+            [row['error'] for row in part],
+            logits[start : start + len(part)],
+        )
+
+
+class _LogShares:
+    """Logarithms of shares, computed from logits on disk as they are read."""
+
+    def __init__(
+        self, logits: np.ndarray, rows: np.ndarray, temperature: float
+    ) -> None:
+        self.logits, self.rows, self.temperature = logits, rows, temperature
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return log_softmax(
+            self.logits[self.rows[part]].astype(np.float64) / self.temperature
+        )
+
+
+def fingerprint(model: DeployedModel, **options: Any) -> Dict[str, Any]:
+    """What makes one run's predictions another's.
+
+    Args:
+        model (DeployedModel): The model.
+        **options (Any): Options that change rows.
+
+    Returns:
+        Dict[str, Any]: For the head of a journal.
+    """
+    digest = hashlib.sha256()
+    digest.update(json.dumps([model.classes, model.steps]).encode())
+    digest.update(json.dumps(model.calibration.__dict__).encode())
+    if model.network is not None:
+        for name, value in model.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.float().cpu().numpy().tobytes())
+    else:
+        digest.update(Path(model.name).read_bytes())
+    return dict(model=digest.hexdigest()[:16], **options)

@@ -1,0 +1,226 @@
+"""Class priors: of the data at hand, of training, and from one to the other."""
+
+from typing import Any, List, NamedTuple, Tuple
+
+import numpy as np
+
+# Imbalance factors of the test sets of :func:`shifts`.
+FACTORS = (50, 10, 2)
+# Rows that are worked on at a time, so that memory stays small.
+_ROWS = 1 << 16
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithms of a model's shares.
+
+    Args:
+        logits (np.ndarray): Shape (n, C).
+
+    Returns:
+        np.ndarray: Same shape, at most 0.
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    total = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted - total
+
+
+def reweigh(
+    log_shares: np.ndarray, trained: np.ndarray, target: np.ndarray
+) -> np.ndarray:
+    """Move predictions from one class prior to another by Bayes' rule.
+
+    ``p'(y|x)`` is proportional to ``p(y|x) * target(y) / trained(y)``: right
+    where the images of a class look the same under both (label shift).
+
+    Args:
+        log_shares (np.ndarray): log p(y|x), shape (n, C).
+        trained (np.ndarray): Prior that the model was trained toward, (C,),
+            positive.
+        target (np.ndarray): Prior of the images to classify, (C,), at least
+            0; a class with 0 is never predicted.
+
+    Returns:
+        np.ndarray: log p'(y|x), shape (n, C).
+    """
+    with np.errstate(divide='ignore'):
+        return log_softmax(log_shares + np.log(target) - np.log(trained))
+
+
+def estimate_prior(
+    log_shares: Any,
+    trained: np.ndarray,
+    tolerance: float = 1e-6,
+    max_steps: int = 1000,
+) -> np.ndarray:
+    """Estimate the class prior of unlabelled images by EM.
+
+    Saerens, Latinne and Decaestecker 2002, eq. (2.9): re-weigh the predictions
+    to the prior, take their mean as the next prior, and so on. It finds the
+    prior of greatest likelihood, if the predictions are calibrated.
+
+    Args:
+        log_shares (Any): log p(y|x), shape (n, C): an array, or what gives
+            such rows by slices.
+        trained (np.ndarray): Prior that the model was trained toward, (C,).
+        tolerance (float): It ends once no share changes by more.
+        max_steps (int): And after so many steps.
+
+    Returns:
+        np.ndarray: float64 (C,), sum 1.
+
+    Raises:
+        ValueError: If there are no images.
+    """
+    if not len(log_shares):
+        raise ValueError('the prior of no images cannot be estimated')
+    prior = np.asarray(trained, dtype=np.float64)
+    for _ in range(max_steps):
+        total = np.zeros_like(prior)
+        for start in range(0, len(log_shares), _ROWS):
+            part = np.asarray(log_shares[start : start + _ROWS], np.float64)
+            total += np.exp(reweigh(part, trained, prior)).sum(axis=0)
+        before, prior = prior, total / total.sum()
+        if np.abs(prior - before).max() <= tolerance:
+            break
+    return prior
+
+
+def normalize_counts(class_counts: np.ndarray) -> np.ndarray:
+    """Prior of a set; an absent class counts as one with a single image.
+
+    Args:
+        class_counts (np.ndarray): Images per class, (C,).
+
+    Returns:
+        np.ndarray: float64 (C,), positive, sum 1.
+    """
+    counts = np.maximum(np.asarray(class_counts, dtype=np.float64), 1)
+    return counts / counts.sum()
+
+
+class Shift(NamedTuple):
+    """A test set with another class prior.
+
+    Args:
+        name (str): Such as ``'forward 50'``.
+        sizes (np.ndarray): Images that it takes of each class, (C,).
+    """
+
+    name: str
+    sizes: np.ndarray
+
+
+def shifts(test_counts: np.ndarray, class_counts: np.ndarray) -> List[Shift]:
+    """Test sets as in the work on unknown test priors (LADE, SADE).
+
+    Long-tailed forward, as the train set is; uniform; backward, the tail of
+    training being the head; each as large as the test images allow.
+
+    Args:
+        test_counts (np.ndarray): Test images per class, (C,).
+        class_counts (np.ndarray): Train images per class, which rank them.
+
+    Returns:
+        List[Shift]: From the most forward to the most backward one.
+    """
+    there = test_counts > 0
+    rank = np.empty(len(test_counts))
+    by_size = np.argsort(-np.asarray(class_counts), kind='stable')
+    by_size = by_size[there[by_size]]
+    rank[by_size] = np.arange(len(by_size)) / max(len(by_size) - 1, 1)
+    found = []
+    for name, factor in [
+        *((f'forward {f}', f) for f in FACTORS),
+        ('uniform', 1),
+        *((f'backward {f}', 1 / f) for f in FACTORS[::-1]),
+    ]:
+        # The largest class is 1.
+        share = np.where(there, float(factor) ** -rank, 0.0)
+        share /= share.max()
+        most = (test_counts[there] / share[there]).min()
+        sizes = np.where(there, np.maximum(np.floor(most * share), 1), 0)
+        found.append(Shift(name, sizes.astype(np.int64)))
+    return found
+
+
+class ShiftRow(NamedTuple):
+    """Overall top-1 accuracy in percent under a shift, mean and deviation.
+
+    Args:
+        name (str): Of the shift.
+        images (int): How many it has.
+        trained (Tuple[float, float]): As the model was trained.
+        known (Tuple[float, float]): Re-weighed to the shift's prior.
+        estimated (Tuple[float, float]): Re-weighed to the estimated prior.
+        error (Tuple[float, float]): Total variation between the estimate and
+            the shift's prior, 0 to 1.
+    """
+
+    name: str
+    images: int
+    trained: Tuple[float, float]
+    known: Tuple[float, float]
+    estimated: Tuple[float, float]
+    error: Tuple[float, float]
+
+
+def shift_table(
+    log_shares: np.ndarray,
+    labels: np.ndarray,
+    class_counts: np.ndarray,
+    trained: np.ndarray,
+    draws: int = 5,
+) -> List[ShiftRow]:
+    """Measure what re-weighing gains under each of :func:`shifts`.
+
+    Args:
+        log_shares (np.ndarray): log p(y|x) of the test images, (n, C).
+        labels (np.ndarray): Their labels, (n,).
+        class_counts (np.ndarray): Train images per class, (C,).
+        trained (np.ndarray): Prior that the model was trained toward, (C,).
+        draws (int): Test sets that are drawn for each shift; mean and standard
+            deviation are over these.
+
+    Returns:
+        List[ShiftRow]: A row for each shift.
+    """
+    test_counts = np.bincount(labels, minlength=len(class_counts))
+    order = np.argsort(labels, kind='stable')
+    first = np.cumsum(test_counts) - test_counts
+    rows = []
+    for shift in shifts(test_counts, class_counts):
+        target = shift.sizes / shift.sizes.sum()
+        figures = []
+        for seed in range(draws):
+            generator = np.random.default_rng(seed)
+            chosen = np.concatenate(
+                [
+                    order[start + generator.permutation(number)[:size]]
+                    for start, number, size in zip(
+                        first, test_counts, shift.sizes
+                    )
+                ]
+            )
+            shares, right = log_shares[chosen], labels[chosen]
+            prior = estimate_prior(shares, trained)
+
+            def accuracy(
+                scores: np.ndarray, right: np.ndarray = right
+            ) -> float:
+                return 100 * float((scores.argmax(axis=1) == right).mean())
+
+            figures.append(
+                (
+                    accuracy(shares),
+                    accuracy(reweigh(shares, trained, target)),
+                    accuracy(reweigh(shares, trained, prior)),
+                    float(np.abs(prior - target).sum() / 2),
+                )
+            )
+        columns = np.array(figures)
+        spread = columns.std(axis=0, ddof=1) if draws > 1 else np.zeros(4)
+        pairs = [
+            (float(m), float(s)) for m, s in zip(columns.mean(axis=0), spread)
+        ]
+        rows.append(ShiftRow(shift.name, int(shift.sizes.sum()), *pairs))
+    return rows

@@ -1,0 +1,81 @@
+#!/usr/bin/env python
+"""Write a published model as ONNX or torch.export, and compare the two.
+
+The file takes RGB images of any number in [0, 255] and gives logits; it holds
+the normalisation, and describes how images are resized, the classes, the
+temperature and the prior. `predict` runs .onnx files. A difference above 1e-3
+in a logit is an error.
+
+Example:
+    python -m mmghm export published/digits --images photos --out digits.onnx
+"""
+
+import argparse
+from pathlib import Path
+
+from _options import add_model, make_parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    add_model(parser)
+    parser.add_argument(
+        '--format',
+        choices=['onnx', 'torch'],
+        default='onnx',
+        help='torch: a program of torch.export, .pt2',
+    )
+    parser.add_argument(
+        '--out', type=Path, help='by default model.onnx or .pt2'
+    )
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        required=True,
+        help='real images to compare on, as for predict; the first 256',
+    )
+    return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+from itertools import islice
+from typing import Iterator
+
+from rich.console import Console
+from torch import Tensor
+
+from mmghm.deploy.export import FORMATS, export
+from mmghm.deploy.images import ImageReader, find_images, read_images
+from mmghm.deploy.load import load_deployed
+from mmghm.utils.errors import one_line_errors
+
+
+def main(args: argparse.Namespace) -> None:
+    console = Console(highlight=False)
+    out = args.out or Path(f'model{FORMATS[args.format]}')
+    model = load_deployed(
+        args.model, args.checkpoint, args.trust_config, args.trust_checkpoint
+    )
+    reader = ImageReader(model.steps, model.num_channels)
+
+    def batches() -> Iterator[Tensor]:
+        found = islice(find_images(args.images), 256)
+        for batch in read_images(found, reader, 32, num_workers=0):
+            yield from batch.images.values()
+
+    with console.status('Exporting'):
+        parity = export(model, out, args.format, batches())
+    console.print(
+        f'Wrote {out} ({out.stat().st_size / 1e6:.2f} MB). On {parity.images} '
+        f'images its logits differ from PyTorch by at most '
+        f'{parity.difference:.1e}; {100 * parity.equal_top1:.2f} % have the '
+        'same first class.',
+        soft_wrap=True,
+    )
+
+
+if __name__ == '__main__':
+    with one_line_errors('export.py', ARGS.debug):
+        main(ARGS)

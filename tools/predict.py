@@ -1,0 +1,238 @@
+#!/usr/bin/env python
+"""Classify images with a trained model.
+
+MODEL is a folder made by `publish`, an .onnx file made by `export`, or a config
+with --checkpoint. IMAGES are files, folders, lists (.txt), tables (.csv,
+.parquet) or - for paths on standard input. An image that cannot be read becomes
+a row with its error. A run that was stopped goes on where it was.
+
+Example:
+    python -m mmghm predict published/digits photos --out predictions.csv \
+        --html predictions.html
+"""
+
+import argparse
+from pathlib import Path
+
+from _options import add_model, count, make_parser, share
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    add_model(parser)
+    parser.add_argument(
+        'images',
+        nargs='+',
+        metavar='IMAGES',
+        help='files, folders, .txt, .csv, .parquet, or - for standard input',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('predictions.csv'),
+        help='.csv, .jsonl or .parquet; by default predictions.csv',
+    )
+    parser.add_argument(
+        '--html',
+        type=Path,
+        help='a page with the surest, the least sure, and a sample by group',
+    )
+    parser.add_argument(
+        '--top', type=count, default=3, help='classes per image'
+    )
+    parser.add_argument(
+        '--prior',
+        help='class shares of these images: uniform, train, estimate (found '
+        'from the images), or a file with a number per class and line; by '
+        'default those that the model was trained toward',
+    )
+    abstain = parser.add_mutually_exclusive_group()
+    abstain.add_argument(
+        '--abstain-below',
+        type=share,
+        metavar='P',
+        help='mark predictions of a lower probability as abstained',
+    )
+    abstain.add_argument(
+        '--precision',
+        type=share,
+        metavar='P',
+        help='abstain so that this share of the rest is right in each group '
+        'on the calibration images',
+    )
+    parser.add_argument(
+        '--path-column', default='path', help='of tables; by default path'
+    )
+    parser.add_argument('--batch-size', type=count, default=64)
+    parser.add_argument(
+        '--workers',
+        type=count,
+        help='processes that read images; by default one per core but one, '
+        'at most 8',
+    )
+    parser.add_argument('--device', help='such as cuda:0; by default a GPU')
+    parser.add_argument(
+        '--bfloat16', action='store_true', help='compute in bfloat16'
+    )
+    args = parser.parse_args()
+    if args.top < 1 or args.batch_size < 1:
+        parser.error('--top and --batch-size must be at least 1')
+    if args.precision is not None and args.prior is not None:
+        parser.error(
+            '--precision is found for the prior that the model was trained '
+            'toward; leave --prior out, or give --abstain-below'
+        )
+    return args
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import os
+from typing import Any, Iterator, Optional
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from mmghm.deploy.images import Found, find_images
+from mmghm.deploy.journal import Journal
+from mmghm.deploy.load import load_deployed
+from mmghm.deploy.page import Gallery, render
+from mmghm.deploy.predict import (
+    abstention,
+    estimated_rows,
+    fingerprint,
+    known_prior,
+    predict,
+    row_columns,
+)
+from mmghm.utils.errors import UserError, one_line_errors
+
+
+def main(args: argparse.Namespace) -> None:
+    console = Console(highlight=False, stderr=True)
+    if args.html is not None and args.html.exists():
+        raise UserError(
+            f'{args.html} exists; choose another --html or delete it'
+        )
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    with console.status('Loading the model'):
+        model = load_deployed(
+            args.model,
+            args.checkpoint,
+            args.trust_config,
+            args.trust_checkpoint,
+            device,
+            args.bfloat16,
+        )
+    if args.prior is not None:
+        # Refused now, not after the images.
+        known_prior(
+            model.calibration,
+            'train' if args.prior == 'estimate' else args.prior,
+        )
+    thresholds = abstention(model, args.abstain_below, args.precision)
+    options = dict(
+        prior=args.prior,
+        top=args.top,
+        thresholds=thresholds,
+        bfloat16=args.bfloat16,
+    )
+    estimates = args.prior == 'estimate'
+    journal = Journal(
+        args.out,
+        fingerprint(model, **options),
+        len(model.classes) if estimates else 0,
+    )
+    resumed = journal.num_done
+
+    def images() -> Iterator[Found]:
+        return find_images(args.images, args.path_column)
+
+    total = None if '-' in args.images else sum(1 for _ in images())
+    if total == 0:
+        raise UserError(f'no image in {", ".join(args.images)}')
+    workers = args.workers
+    if workers is None:
+        workers = min(max((os.cpu_count() or 1) - 1, 1), 8)
+    columns = (
+        *(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()),
+        *(TextColumn('images,'), TimeRemainingColumn(), TextColumn('left')),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task('Predicting', total=total)
+        prior: Optional[Any] = predict(
+            model,
+            images,
+            journal,
+            args.prior,
+            args.top,
+            thresholds,
+            args.batch_size,
+            workers,
+            lambda number: progress.advance(task, number),
+        )
+    rows: Iterator[Any] = journal.rows()
+    if estimates:
+        rows = estimated_rows(model, journal, args.top, thresholds)
+        prior = next(rows)
+    gallery = Gallery(list(dict.fromkeys(model.groups)))
+    journal.finish(gallery.see(rows), row_columns(args.top))
+    report(console, args, model, gallery, resumed, prior, thresholds)
+
+
+def report(
+    console: Console,
+    args: argparse.Namespace,
+    model: Any,
+    gallery: Gallery,
+    resumed: int,
+    prior: Optional[np.ndarray],
+    thresholds: Any,
+) -> None:
+    """Say what was done, and write the page."""
+    notes = []
+    if prior is not None:
+        largest = np.argsort(-prior, kind='stable')[:3]
+        told = ', '.join(
+            f'{model.classes[i]} {100 * prior[i]:.1f} %' for i in largest
+        )
+        kind = 'Estimated' if args.prior == 'estimate' else 'Given'
+        notes.append(f'{kind} class shares: {told}, and so on.')
+    if thresholds:
+        told = ', '.join(
+            f'{group} {value:.3f}' if np.isfinite(value) else f'{group} always'
+            for group, value in sorted(thresholds.items())
+        )
+        notes.append(f'Abstained below: {told}.')
+    if args.html is not None:
+        args.html.write_text(
+            render(gallery, model.name, ' '.join(notes)), encoding='utf-8'
+        )
+    console.print(
+        f'Wrote {args.out}: {gallery.total:,} images'
+        + (f', {resumed:,} of them before' if resumed else '')
+        + (
+            f', {gallery.num_failed:,} could not be read'
+            if gallery.num_failed
+            else ''
+        )
+        + (f', {gallery.num_abstained:,} abstained' if thresholds else '')
+        + '.',
+        *notes,
+        *([f'Page: {args.html}.'] if args.html else []),
+        soft_wrap=True,
+    )
+
+
+if __name__ == '__main__':
+    with one_line_errors('predict.py', ARGS.debug):
+        main(ARGS)

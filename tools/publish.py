@@ -1,0 +1,177 @@
+#!/usr/bin/env python
+"""Make a folder of a trained model that others can use.
+
+It holds the weights for inference (model.safetensors, and model.pth for
+MMPretrain's own get_model and ImageClassificationInferencer), a config of plain
+settings, class names, calibration and a model card. The averaged weights are
+taken where EMA was used, and adapters are merged into the backbone.
+
+Temperature and prior are fitted on images that the model was neither trained
+nor tested on: those held out by train_dataloader.dataset.holdout, validation
+images that are not the test images, or those of --calibrate-on.
+
+Example:
+    python -m mmghm publish ghm_cwap/resnet8_digits_lt \
+        work_dirs/ghm_cwap/resnet8_digits_lt/epoch_40.pth published/digits
+"""
+
+import argparse
+from pathlib import Path
+
+from _options import add_config, add_debug, add_trust, make_parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    add_config(parser)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('out', type=Path, help='the folder to make')
+    parser.add_argument(
+        '--calibrate-on',
+        metavar='IMAGES',
+        help='labelled images: a folder with one folder per class, a .csv or '
+        '.parquet table (path, label), or a .txt list of "path label"',
+    )
+    parser.add_argument(
+        '--no-test',
+        action='store_true',
+        help='leave the accuracy on the test images out of the model card',
+    )
+    parser.add_argument(
+        '--license',
+        default='unknown',
+        help='of the weights, for the model card, such as apache-2.0',
+    )
+    add_trust(parser)
+    add_debug(parser)
+    return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import shlex
+import sys
+from typing import Any, Optional
+
+from rich.console import Console
+
+from mmghm.deploy.images import Found, ImageReader, read_images
+from mmghm.deploy.labelled import labelled_images
+from mmghm.deploy.load import Training, pipeline_steps, read_training
+from mmghm.deploy.network import Classifier, dataset_logits, network_logits
+from mmghm.deploy.publish import (
+    Scores,
+    calibrate,
+    calibration_loader,
+    group_accuracies,
+    inference_config,
+    inference_weights,
+    loads_files,
+    sha256,
+    write_folder,
+)
+from mmghm.experiments.cells import load_config
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.utils.options import merge_options
+
+
+def calibration_scores(
+    args: argparse.Namespace, cfg: Any, training: Training, settings: Any
+) -> Optional[Scores]:
+    """Logits on images to calibrate on, None if there are none."""
+    if args.calibrate_on is None:
+        loader, what = calibration_loader(cfg)
+        if loader is None:
+            return None
+        return Scores(*dataset_logits(training.model, loader, what)[:2], what)
+    paths, labels = labelled_images(args.calibrate_on, training.classes)
+    network = Classifier(training.model, takes_bgr=loads_files(cfg))
+    reader = ImageReader(pipeline_steps(settings), network.num_channels)
+    batches = read_images(map(Found, paths), reader, 128, num_workers=2)
+    logits, broken = network_logits(network, batches, len(paths))
+    if broken:
+        raise UserError(f'cannot read {broken[0]}')
+    return Scores(logits, labels, f'the images of {Path(args.calibrate_on).name}')
+
+
+def main(args: argparse.Namespace) -> None:
+    console = Console(highlight=False)
+    if args.out.exists():
+        raise UserError(
+            f'{args.out} exists; choose another folder or delete it'
+        )
+    cfg = load_config(args.config)
+    merge_options(cfg, args.cfg_options)
+    training = read_training(cfg, args.checkpoint, args.trust_checkpoint)
+    loss = training.model.head.loss_module
+    settings = inference_config(cfg, training.model)
+    scores = calibration_scores(args, cfg, training, settings)
+    test = None
+    if not args.no_test:
+        found = dataset_logits(
+            training.model, cfg.test_dataloader, 'test images'
+        )
+        test = Scores(found[0], found[1], f'{len(found[1]):,} test images')
+    calibration = calibrate(loss, training.class_counts, scores)
+    files = write_folder(
+        args.out,
+        settings,
+        inference_weights(training.model),
+        training.classes,
+        calibration,
+        dict(
+            name=args.out.name,
+            license=args.license,
+            loss=type(loss).__name__,
+            config=args.config,
+            checkpoint=Path(args.checkpoint).name,
+            dataset=_dataset_name(cfg),
+            command=shlex.join(
+                ['python', '-m', 'mmghm', 'publish', *sys.argv[1:]]
+            ),
+            test=test and group_accuracies(test, training.class_counts),
+            test_images=test and test.what,
+        ),
+    )
+    console.print(f'Wrote {args.out}:', soft_wrap=True)
+    for path in files:
+        console.print(
+            f'  {path.name:18}{path.stat().st_size:>13,} bytes  SHA-256 '
+            f'{sha256(path)}',
+            soft_wrap=True,
+        )
+    if scores is None:
+        console.print(
+            'Not calibrated: the config has no images that the model was '
+            'neither trained nor tested on; give some by --calibrate-on.',
+            soft_wrap=True,
+        )
+    else:
+        errors = [
+            100 * calibration.figures[stage]['all']
+            for stage in ('as trained', 'with temperature, re-weighed')
+        ]
+        console.print(
+            f'Calibrated on {calibration.fitted_on}: temperature '
+            f'{calibration.temperature:.3f}, expected calibration error '
+            f'{errors[0]:.2f} -> {errors[1]:.2f} %.',
+            soft_wrap=True,
+        )
+    console.print(
+        f'Prior that it was trained toward: {calibration.prior_from}.',
+        soft_wrap=True,
+    )
+
+
+def _dataset_name(cfg: Any) -> str:
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    root = str(dataset.get('data_root') or '').rstrip('/')
+    return f'{dataset.type} {Path(root).name}'.strip()
+
+
+if __name__ == '__main__':
+    with one_line_errors('publish.py', ARGS.debug):
+        main(ARGS)
