@@ -43,9 +43,11 @@ class BuildWithConfigs(build_py):
         """
         shutil.rmtree(packed, ignore_errors=True)
         packed.mkdir(parents=True)
-        for name in ('configs', 'tools'):
+        for name in ('configs', 'tools', 'model-index.yml'):
             if self.editable_mode:
                 (packed / name).symlink_to(ROOT / name)
+            elif name.endswith('.yml'):
+                shutil.copy(ROOT / name, packed)
             else:
                 shutil.copytree(
                     ROOT / name,

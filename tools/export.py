@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
     model = load_deployed(
         args.model, args.checkpoint, args.trust_config, args.trust_checkpoint
     )
-    reader = ImageReader(model.steps, model.num_channels)
+    reader = ImageReader(model.steps)
 
     def batches() -> Iterator[Tensor]:
         found = islice(find_images(args.images), 256)

@@ -210,7 +210,7 @@ def report(
     if thresholds:
         told = ', '.join(
             f'{group} {value:.3f}' if np.isfinite(value) else f'{group} always'
-            for group, value in sorted(thresholds.items())
+            for group, value in thresholds.items()
         )
         notes.append(f'Abstained below: {told}.')
     if args.html is not None:

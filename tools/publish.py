@@ -87,12 +87,14 @@ def calibration_scores(
         return Scores(*dataset_logits(training.model, loader, what)[:2], what)
     paths, labels = labelled_images(args.calibrate_on, training.classes)
     network = Classifier(training.model, takes_bgr=loads_files(cfg))
-    reader = ImageReader(pipeline_steps(settings), network.num_channels)
+    reader = ImageReader(pipeline_steps(settings))
     batches = read_images(map(Found, paths), reader, 128, num_workers=2)
     logits, broken = network_logits(network, batches, len(paths))
     if broken:
         raise UserError(f'cannot read {broken[0]}')
-    return Scores(logits, labels, f'the images of {Path(args.calibrate_on).name}')
+    return Scores(
+        logits, labels, f'the images of {Path(args.calibrate_on).name}'
+    )
 
 
 def main(args: argparse.Namespace) -> None:

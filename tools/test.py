@@ -34,8 +34,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help='average over augmentations'
     )
+    parser.add_argument(
+        '--prior',
+        help='also show what the model does under other class shares: a table '
+        'of test sets drawn from long-tailed to inverted, and the accuracy '
+        're-weighed to uniform, train, estimate (from the test images), or a '
+        'file with a number per class and line',
+    )
+    parser.add_argument(
+        '--calibration',
+        help='calibration.json of a published folder, for --prior: its '
+        'temperature and the prior that the model was trained toward',
+    )
     add_launch(parser)
     args = parser.parse_args()
+    if args.calibration is not None and args.prior is None:
+        parser.error('--calibration needs --prior')
     if args.out_item is not None and args.out is None:
         parser.error('--out-item needs --out FILE')
     return args
@@ -45,12 +59,24 @@ def parse_args() -> argparse.Namespace:
 ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
 
 from copy import deepcopy
+from pathlib import Path
+from typing import Any
 
 import mmengine
+import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
+from rich.console import Console
+from rich.table import Table
 
+from mmghm.deploy.in_use import in_use, shift_lines, write_in_use
+from mmghm.deploy.load import read_calibration
+from mmghm.deploy.predict import known_prior
+from mmghm.deploy.publish import calibrate
+from mmghm.evaluation import ClassScores, GroupAccuracy
+from mmghm.evaluation.priors import estimate_prior, log_softmax, reweigh
 from mmghm.experiments.cells import load_config
 from mmghm.experiments.launch import (
     build_runner,
@@ -62,6 +88,7 @@ from mmghm.experiments.launch import (
 )
 from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.utils.errors import one_line_errors
+from mmghm.visualization.tables import group_table
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
@@ -101,6 +128,56 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
+def show_priors(
+    args: argparse.Namespace, runner: Any, scores: ClassScores
+) -> None:
+    """Print what re-weighing gains, and keep it for the report."""
+    counts = np.array(runner.message_hub.get_info('class_counts'))
+    if args.calibration is None:
+        loss = getattr(runner.model, 'module', runner.model).head.loss_module
+        calibration = calibrate(loss, counts, None)
+    else:
+        calibration = read_calibration(args.calibration, len(counts))
+    estimates = args.prior == 'estimate'
+    target = known_prior(calibration, 'train' if estimates else args.prior)
+    trained = np.array(calibration.trained_prior)
+    logits = scores.log_shares.astype(np.float64)
+    shares = log_softmax(logits / calibration.temperature)
+    if estimates:
+        target = estimate_prior(shares, trained)
+    metric = GroupAccuracy(
+        groups=['quartile', 'kang'], class_counts=counts.tolist()
+    )
+    moved = torch.from_numpy(np.exp(reweigh(shares, trained, target)))
+    metric.process(
+        None,
+        [
+            dict(pred_score=score, gt_label=label)
+            for score, label in zip(moved, scores.labels)
+        ],
+    )
+    metric.evaluate(len(moved))
+    console = Console(highlight=False)
+    # The table takes as much; a narrower terminal would fold its figures.
+    console.width = max(console.width, 88)
+    console.print(f'\nRe-weighed to the class shares of --prior {args.prior}:')
+    print(group_table(metric))
+    found = in_use(shares, scores.labels, calibration)
+    table = Table('test set', 'images', 'top 1', 'known', 'estimated', 'error')
+    for line in shift_lines(found):
+        table.add_row(*line)
+    console.print(
+        'Test sets drawn from the test images, long-tailed as the train set '
+        '(forward) to inverted (backward): top 1 as trained; re-weighed to '
+        "the set's shares, known or estimated from its images; and the "
+        "estimate's error (total variation). Prior of the model: "
+        f'{calibration.prior_from}.',
+        soft_wrap=True,
+    )
+    console.print(table)
+    write_in_use(args.work_dir or str(Path(args.checkpoint).parent), found)
+
+
 def main(args: argparse.Namespace) -> None:
     cfg = merge_args(load_config(args.config), args)
     prepare_cpu(cfg)
@@ -111,7 +188,12 @@ def main(args: argparse.Namespace) -> None:
             runner.test_evaluator.metrics.append(
                 DumpResults(out_file_path=args.out)
             )
+        scores = ClassScores()
+        if args.prior:
+            runner.test_evaluator.metrics.append(scores)
         metrics = runner.test()
+    if args.prior and is_main_process():
+        show_priors(args, runner, scores)
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
     leave_process_group()

@@ -76,7 +76,6 @@ def export(
             classes=model.classes,
             calibration=model.calibration.__dict__,
             steps=model.steps,
-            num_channels=model.num_channels,
             input='float32 (B, channels, H, W), RGB in [0, 255]',
         )
     )

@@ -150,12 +150,10 @@ class ImageReader(Dataset):
 
     Args:
         steps (Sequence[dict]): Configs of the transforms after loading.
-        num_channels (int): 3 for RGB, 1 for grey.
     """
 
-    def __init__(self, steps: Sequence[dict], num_channels: int) -> None:
+    def __init__(self, steps: Sequence[dict]) -> None:
         self.load = LoadCheckedImage()
-        self.num_channels = num_channels
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.prepare = Compose([TRANSFORMS.build(step) for step in steps])
 
@@ -171,10 +169,8 @@ class ImageReader(Dataset):
         except Exception as error:
             reason = error.__cause__ or error
             return found.path, ' '.join(str(reason).split()), None
-        if self.num_channels == 1:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
         # Blue first becomes RGB.
-        image = image[..., ::-1].transpose(2, 0, 1)
+        image = np.atleast_3d(image)[..., ::-1].transpose(2, 0, 1)
         return found.path, '', torch.from_numpy(np.ascontiguousarray(image))
 
 

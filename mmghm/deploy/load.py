@@ -46,7 +46,6 @@ class DeployedModel:
             uint8 (B, channels, H, W); gives float32 (B, C).
         steps (List[dict]): What is done to a loaded image before, as configs
             of mmcv's and mmpretrain's transforms.
-        num_channels (int): 3, or 1 for grey images.
         classes (List[str]): Names of the C classes.
         calibration (Calibration): Temperature, prior, thresholds.
         name (str): Where it came from.
@@ -55,7 +54,6 @@ class DeployedModel:
 
     logits: Callable[[Tensor], np.ndarray]
     steps: List[dict]
-    num_channels: int
     classes: List[str]
     calibration: Calibration
     name: str
@@ -136,8 +134,7 @@ def pipeline_steps(settings: Any) -> List[dict]:
         List[dict]: Their configs.
     """
     pipeline = settings['test_dataloader']['dataset']['pipeline']
-    # Grey is made in loading.
-    left_out = ('LoadImageFromFile', 'PackInputs', 'RandomGrayscale')
+    left_out = ('LoadImageFromFile', 'PackInputs')
     return [dict(step) for step in pipeline if step['type'] not in left_out]
 
 
@@ -151,10 +148,8 @@ def _load_folder(folder: Path, trust: bool) -> DeployedModel:
     try:
         text = (folder / CONFIG).read_text(encoding='utf-8')
         rows = json.loads((folder / CLASSES).read_text(encoding='utf-8'))
-        kept = json.loads((folder / CALIBRATION).read_text(encoding='utf-8'))
         classes = [str(row['name']) for row in rows]
-        calibration = Calibration(**kept)
-        _check_calibration(calibration, len(classes))
+        calibration = read_calibration(str(folder / CALIBRATION), len(classes))
     except OSError as error:
         raise UserError(
             f'{folder} is no published model: it lacks {Path(error.filename).name}'
@@ -192,12 +187,33 @@ def _load_folder(folder: Path, trust: bool) -> DeployedModel:
     return DeployedModel(
         _not_loaded,
         pipeline_steps(settings),
-        network.num_channels,
         classes,
         calibration,
         str(folder),
         network,
     )
+
+
+def read_calibration(path: str, num_classes: int) -> Calibration:
+    """Read a ``calibration.json``.
+
+    Args:
+        path (str): The file.
+        num_classes (int): C, the number of classes.
+
+    Returns:
+        Calibration: What it holds.
+
+    Raises:
+        ValueError: If it is damaged or of a model with other classes.
+    """
+    try:
+        kept = json.loads(Path(path).read_text(encoding='utf-8'))
+        calibration = Calibration(**kept)
+        _check_calibration(calibration, num_classes)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{path} is no calibration of it: {error}') from error
+    return calibration
 
 
 def _check_calibration(calibration: Calibration, num_classes: int) -> None:
@@ -265,7 +281,6 @@ def _load_training(
     return DeployedModel(
         _not_loaded,
         pipeline_steps(settings),
-        network.num_channels,
         training.classes,
         calibrate(training.model.head.loss_module, training.class_counts, None),
         f'{path} with {checkpoint}',
@@ -346,7 +361,6 @@ def _load_onnx(path: str) -> DeployedModel:
     return DeployedModel(
         logits,
         settings['steps'],
-        int(settings['num_channels']),
         [str(name) for name in settings['classes']],
         calibration,
         path,

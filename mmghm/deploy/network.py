@@ -59,7 +59,6 @@ class Classifier(nn.Module):
         self.register_buffer('std', std.detach().clone().float())
         # RGB comes in; it is turned where the network was fed blue first.
         self.flips = takes_bgr != bool(preprocessor.to_rgb)
-        self.num_channels = 1 if self.mean.numel() == 1 else 3
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits.
@@ -72,7 +71,7 @@ class Classifier(nn.Module):
             Tensor: float32 (B, C).
         """
         images = images.float()
-        if self.flips and self.num_channels == 3:
+        if self.flips:
             images = images.flip(1)
         images = (images - self.mean) / self.std
         features = self.network.extract_feat(images)

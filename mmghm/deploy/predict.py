@@ -182,7 +182,7 @@ def abstention(
         UserError: If the model has no calibration images to find them on.
     """
     if below is not None:
-        return dict.fromkeys(set(model.groups), below)
+        return dict.fromkeys(model.groups, below)
     if precision is None:
         return {}
     answers = model.calibration.answers
@@ -239,7 +239,7 @@ def predict(
     if journal.num_done:
         advance(journal.num_done)
         journal.check_order(shown(found.path) for found in every)
-    reader = ImageReader(model.steps, model.num_channels)
+    reader = ImageReader(model.steps)
     for batch in read_images(every, reader, batch_size, num_workers):
         logits = batch_logits(model, batch)
         if prior == 'estimate':

@@ -261,8 +261,14 @@ def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
         height, width, channels = _decoded_shape(cfg.test_dataloader.dataset)
         steps = [dict(type='Resize', scale=(width, height))]
         if channels == 1:
+            # Quarters and a half: grey stays as it is, to the last bit.
             steps.append(
-                dict(type='RandomGrayscale', prob=1.0, keep_channels=False)
+                dict(
+                    type='RandomGrayscale',
+                    prob=1.0,
+                    keep_channels=False,
+                    channel_weights=(1.0, 2.0, 1.0),
+                )
             )
         steps.append(dict(type='PackInputs'))
         to_rgb = not to_rgb and channels == 3

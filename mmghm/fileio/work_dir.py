@@ -13,6 +13,8 @@ from mmghm.utils.errors import UserError
 # What RunRecordHook writes as training begins.
 RECORD = 'record'
 RUN_FILE = 'run.json'
+# And `python -m mmghm test --prior`.
+IN_USE_FILE = 'in_use.json'
 
 
 def default_work_dir(config: str, file: str, configs: Path) -> str:

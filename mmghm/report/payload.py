@@ -42,6 +42,7 @@ def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
         started=run.facts.get('started'),
         classes=run.class_names,
         counts=None if counts is None else counts.tolist(),
+        in_use=_without_nan(run.in_use),
     )
     if counts is not None:
         payload['groups'] = {
@@ -264,6 +265,17 @@ def _thin(steps: List[float], values: List[float]) -> List[list]:
         steps,
         [float(f'{v:.5g}') if math.isfinite(v) else None for v in values],
     ]
+
+
+def _without_nan(part: Any) -> Any:
+    """The same, with None for what JSON does not have."""
+    if isinstance(part, dict):
+        return {key: _without_nan(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_without_nan(value) for value in part]
+    if isinstance(part, float) and not math.isfinite(part):
+        return None
+    return part
 
 
 def _finite(numbers: np.ndarray) -> list:

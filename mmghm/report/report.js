@@ -373,6 +373,43 @@
     });
   }
 
+  function inUse() {
+    const found = run().in_use;
+    $('use-shifts').replaceChildren();
+    $('use-calibration').replaceChildren();
+    if (!found) {
+      $('use-note').textContent = '';
+      return missing('use-coverage', 'Not measured: run python -m mmghm test CONFIG CHECKPOINT --prior uniform.');
+    }
+    present('use-coverage');
+    $('use-note').textContent = 'Test sets drawn from the test images, long-tailed as the train set (forward) to '
+      + 'inverted (backward). Top-1 accuracy in percent as trained; re-weighed to the class shares of the set, known '
+      + `or estimated from its images. Prior that the model was trained toward: ${found.told}.`;
+    const number = (x) => (x == null ? '–' : x.toFixed(2));
+    const gain = (x, base) => `${number(x)} (${x >= base ? '+' : ''}${number(x - base)})`;
+    $('use-shifts').replaceChildren(table(
+      ['test set', 'images', 'as trained', 'known shares', 'estimated shares', 'error of the estimate'],
+      found.shifts.map(([name, images, trained, known, estimated, error]) => [
+        name, images.toLocaleString('en'), `${number(trained[0])} ± ${number(trained[1])}`,
+        gain(known[0], trained[0]), gain(estimated[0], trained[0]), number(error[0])])));
+    const stages = Object.entries(found.calibration);
+    if (stages.length) {
+      const names = Object.keys(stages[0][1]);
+      $('use-calibration').replaceChildren(
+        element('p', `Expected calibration error on ${found.fitted_on}; temperature ${number(found.temperature)}.`),
+        table(['', ...names], stages.map(([stage, errors]) => [stage, ...names.map((n) => percent(errors[n]))])));
+    }
+    const colors = ['#1d2733', ...COLORS];
+    return draw('use-coverage', Object.entries(found.coverage).map(([name, [coverage, risk]], i) => ({
+      mode: 'lines', name, x: coverage, y: risk, line: { color: colors[i % colors.length], width: 1.8 },
+      hovertemplate: '%{x:.0%} answered: %{y:.1%} wrong<extra></extra>',
+    })), {
+      xaxis: { title: { text: 'share of images answered, surest first (by predicted group)' }, range: [0, 1.02], tickformat: '.0%' },
+      yaxis: { title: { text: 'share of wrong answers' }, rangemode: 'tozero', tickformat: '.0%' },
+      showlegend: true,
+    });
+  }
+
   // The bytes of a step: examples (C, N), weights (C, N), inner edges (C, N-1).
   const unpacked = new Map();
   function histogramBytes(r, step) {
@@ -492,7 +529,7 @@
   }
 
   function show() {
-    cards(); groups(); classes(); curves(); confusion(); calibration(); settings();
+    cards(); groups(); classes(); curves(); confusion(); calibration(); inUse(); settings();
     return histogram();
   }
 

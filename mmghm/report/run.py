@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmghm.fileio.work_dir import RECORD, RUN_FILE
+from mmghm.fileio.work_dir import IN_USE_FILE, RECORD, RUN_FILE
 from mmghm.utils.literals import read_settings
 
 Curve = Tuple[List[float], List[float]]
@@ -29,6 +29,7 @@ class Run:
         validation (Dict[str, Curve]): Those of validations.
         predictions (Optional[Dict[str, np.ndarray]]): Of the last validation.
         histogram_files (Dict[int, Path]): Recorded histograms by step.
+        in_use (Optional[Dict[str, Any]]): Of ``test --prior``.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Run:
     validation: Dict[str, Curve] = field(default_factory=dict)
     predictions: Optional[Dict[str, np.ndarray]] = None
     histogram_files: Dict[int, Path] = field(default_factory=dict)
+    in_use: Optional[Dict[str, Any]] = None
 
     @property
     def class_counts(self) -> Optional[np.ndarray]:
@@ -95,7 +97,46 @@ def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
             int(path.stem.rpartition('_')[2]): path
             for path in sorted(record.glob('histograms_*.npz'))
         },
+        _read_in_use(record / IN_USE_FILE),
     )
+
+
+def _read_in_use(path: Path) -> Optional[Dict[str, Any]]:
+    """Figures of ``test --prior``, in plain numbers; None without them."""
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+        return dict(
+            told=f'{found["prior_from"]}',
+            fitted_on=f'{found["fitted_on"]}',
+            temperature=float(found['temperature']),
+            shifts=[
+                [
+                    f'{row["name"]}',
+                    int(row['images']),
+                    *(
+                        [float(figure) for figure in row[key]]
+                        for key in ('trained', 'known', 'estimated', 'error')
+                    ),
+                ]
+                for row in found['shifts']
+            ],
+            calibration={
+                f'{stage}': {f'{k}': float(v) for k, v in errors.items()}
+                for stage, errors in found['calibration'].items()
+            },
+            coverage={
+                f'{group}': [
+                    [float(x) for x in curve[key]]
+                    for key in ('coverage', 'risk')
+                ]
+                for group, curve in found['coverage'].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        print_log(f'{path} is damaged and left out: {error!r}', level=30)
+        return None
 
 
 def read_arrays(path: Path) -> Optional[Dict[str, np.ndarray]]:
