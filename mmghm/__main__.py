@@ -118,7 +118,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         argparse.ArgumentParser(
             prog='python -m mmghm doctor',
             description='Print the versions of the installed packages, what '
-            'is missing or does not fit, and the line that mends it.',
+            'is missing or does not fit, and the fix.',
             epilog='Example: python -m mmghm doctor',
         ).parse_args(arguments[1:])
         return doctor()

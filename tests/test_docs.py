@@ -95,6 +95,7 @@ def shortened(command):
         wanted = ' --imbalance 100' if '--datasets' in command else ''
         return f'{command}{wanted} --dry-run'
     if 'own_data' in command and 'browse' not in command:
+        command = command.replace('epoch_30', 'epoch_1')
         return with_options(command, SMALL_RESNET)
     if 'vit_base_lora' in command:
         return with_options(f'{command} --no-validate', SMALL_VIT)

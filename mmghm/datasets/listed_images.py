@@ -112,7 +112,7 @@ class ListedImages(BaseDataset):
 
     Annotations are arrays (:class:`AnnotationTable`) and not a dict an image: what
     MMEngine's ``serialize_data`` is for, which therefore means nothing here.
-    They are held once per machine: forked workers see their parent's, other
+    They are held once per machine: forked workers share the parent's, other
     processes map a file (:func:`share`).
 
     Args:

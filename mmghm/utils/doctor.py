@@ -1,4 +1,4 @@
-"""What is wrong with an installation, and the line that mends it.
+"""What is wrong with an installation, and the fix.
 
 Works without anything but Python and, for its table, rich: it is there for
 installations in which nothing else can be imported.

@@ -212,6 +212,7 @@ def test_shapes_may_differ_in_a_batch(tmp_path):
     assert batch.images[3, 5, 7][1].unique().tolist() == [2]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(published, photos, tmp_path):
     command = [sys.executable, '-m', 'mmghm', 'predict', str(published)]
     command += [str(photos), '--batch-size', '1', '--workers', '0']

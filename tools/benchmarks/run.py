@@ -23,9 +23,10 @@ BENCHMARKS = (
     'epoch',
     'annotations',
     'many_classes',
+    'use',
 )
 # About the host, whatever the device.
-CPU_ONLY = ('alternatives', 'start', 'annotations')
+CPU_ONLY = ('alternatives', 'start', 'annotations', 'use')
 
 
 def parse_args() -> argparse.Namespace:

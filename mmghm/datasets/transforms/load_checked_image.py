@@ -106,7 +106,7 @@ class LoadCheckedImage(LoadImageFromFile):
             message = f'cannot read image {path}{source}: {error}'
             if not self.ignore_empty:
                 raise ValueError(
-                    f'{message}; mend the file, take it off the list, or skip '
+                    f'{message}; replace the file, take it off the list, or skip '
                     f'such images by {type(self).__name__}(ignore_empty=True)'
                 ) from error
             self.num_skipped += 1
