@@ -67,8 +67,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers',
         type=count,
-        help='processes that read images; by default one per core but one, '
-        'at most 8',
+        help='processes that read images; by default a quarter of the cores, '
+        'with a GPU all but one, at most 8',
     )
     parser.add_argument('--device', help='such as cuda:0; by default a GPU')
     parser.add_argument(
@@ -88,7 +88,6 @@ def parse_args() -> argparse.Namespace:
 # Before the imports that take seconds, so that --help answers at once.
 ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
 
-import os
 from typing import Any, Iterator, Optional
 
 import numpy as np
@@ -102,7 +101,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmghm.deploy.images import Found, find_images
+from mmghm.deploy.images import Found, default_workers, find_images
 from mmghm.deploy.journal import Journal
 from mmghm.deploy.load import load_deployed
 from mmghm.deploy.page import Gallery, render
@@ -162,7 +161,7 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f'no image in {", ".join(args.images)}')
     workers = args.workers
     if workers is None:
-        workers = min(max((os.cpu_count() or 1) - 1, 1), 8)
+        workers = default_workers(device)
     columns = (
         *(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()),
         *(TextColumn('images,'), TimeRemainingColumn(), TextColumn('left')),

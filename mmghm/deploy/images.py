@@ -188,6 +188,21 @@ def _one_thread(worker: int) -> None:
     cv2.setNumThreads(0)
 
 
+def default_workers(device: str) -> int:
+    """How many processes read images, unless the user says so.
+
+    On a CPU they would take cores from the network, which needs them more.
+
+    Args:
+        device (str): Where the network computes.
+
+    Returns:
+        int: 0 reads in this process.
+    """
+    cores = os.cpu_count() or 1
+    return cores // 4 if device == 'cpu' else min(max(cores - 1, 1), 8)
+
+
 class _Batches:
     """Lists of images, drawn as they are needed."""
 

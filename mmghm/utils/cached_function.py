@@ -1,6 +1,6 @@
 """Results of functions of a module's state, kept until the state changes."""
 
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 import torch
 
@@ -31,7 +31,8 @@ class CachedFunction:
     def __init__(self, function: Callable) -> None:
         self.function = function
         self._args: Tuple[Any, ...] = ()
-        self._versions: Tuple[int, ...] = ()
+        # Of the tensors among the arguments; None for the others.
+        self._versions: Tuple[Optional[int], ...] = ()
         self._result: Any = None
 
     def __call__(self, *args: Any) -> Any:
@@ -43,31 +44,35 @@ class CachedFunction:
         Returns:
             Any: Its result; not to be changed.
         """
-        tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
-        if is_compiling() or any(tensor.is_inference() for tensor in tensors):
+        if is_compiling() or any(map(_is_inference, args)):
             # Neither traced nor inference tensors have a version to read.
             with torch.no_grad():
                 return self.function(*args)
-        versions = tuple(tensor._version for tensor in tensors)
-        if versions != self._versions or not _same(args, self._args):
+        if not self._fits(args):
             with torch.no_grad():
                 self._result = self.function(*args)
-            self._args, self._versions = args, versions
+            self._args = args
+            self._versions = tuple(
+                arg._version if isinstance(arg, torch.Tensor) else None
+                for arg in args
+            )
         return self._result
+
+    def _fits(self, args: Tuple[Any, ...]) -> bool:
+        """Whether these are the same, unchanged tensors and equal settings."""
+        if len(args) != len(self._args):
+            return False
+        for arg, known, version in zip(args, self._args, self._versions):
+            if version is None:
+                if isinstance(arg, torch.Tensor) or arg != known:
+                    return False
+            elif arg is not known or arg._version != version:
+                return False
+        return True
 
     def __reduce__(self) -> Tuple:
         return type(self), (self.function,)
 
 
-def _same(args: Tuple[Any, ...], others: Tuple[Any, ...]) -> bool:
-    """Whether arguments are the same tensors and equal settings."""
-    if len(args) != len(others):
-        return False
-    for one, other in zip(args, others):
-        if one is other:
-            continue
-        if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
-            return False
-        if one != other:
-            return False
-    return True
+def _is_inference(arg: Any) -> bool:
+    return isinstance(arg, torch.Tensor) and arg.is_inference()

@@ -19,7 +19,12 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from torchvision.io import write_png
 
-from mmghm.deploy.images import ImageReader, find_images, read_images
+from mmghm.deploy.images import (
+    ImageReader,
+    default_workers,
+    find_images,
+    read_images,
+)
 from mmghm.deploy.journal import Journal
 from mmghm.deploy.load import DeployedModel
 from mmghm.deploy.network import Classifier
@@ -153,7 +158,9 @@ def main(device: str, quick: bool) -> Dict[str, List[Row]]:
         for case, (model, place, batch) in cases.items():
             samples: Dict[str, List[float]] = {}
             for _ in progress(range(rounds), case):
-                found = measure(model, folders[place], batch, workers=1)
+                found = measure(
+                    model, folders[place], batch, default_workers('cpu')
+                )
                 for subject, seconds in found.items():
                     samples.setdefault(subject, []).append(seconds)
             rows += summarise(

@@ -1,6 +1,6 @@
 """What every loss for long-tailed data shares."""
 
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -83,19 +83,27 @@ class LongTailLoss(CheckpointedState):
             if reduction == 'sum':
                 raise ValueError("avg_factor goes with reduction='mean' only")
             check_number('avg_factor', avg_factor, minimum=0, open_minimum=True)
-        losses = self.example_losses(cls_score, target)
+        losses, weights = self.weighted_losses(cls_score, target)
         if weight is not None:
-            losses = losses * weight
-        if reduction == 'none':
-            reduced = losses
-        elif reduction == 'sum' or not len(losses):
-            # The mean of nothing would be NaN, and every weight after it.
-            reduced = losses.sum()
-        elif avg_factor is None or avg_factor == len(losses):
-            reduced = losses.mean()
-        else:
-            reduced = losses.sum() / avg_factor
+            weight = weight.to(losses.dtype)
+            weights = weight if weights is None else weights * weight
+        reduced = _reduce(losses, weights, reduction, avg_factor)
         return reduced if self.loss_weight == 1 else reduced * self.loss_weight
+
+    def weighted_losses(
+        self, logits: Tensor, target: Tensor
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Compute the loss of each example, and its weight.
+
+        Args:
+            logits (Tensor): z, shape (B, C), any floating dtype.
+            target (Tensor): int64 (B,) or floating (B, C), checked.
+
+        Returns:
+            Tuple[Tensor, Optional[Tensor]]: Both float32 (B,), the weights
+            without a gradient; None for weights of 1.
+        """
+        return self.example_losses(logits, target), None
 
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each example.
@@ -205,6 +213,24 @@ class LongTailLoss(CheckpointedState):
             f'reduction={self.reduction!r}, '
             f'loss_weight={self.loss_weight}'
         )
+
+
+def _reduce(
+    losses: Tensor,
+    weights: Optional[Tensor],
+    reduction: str,
+    avg_factor: Optional[Union[int, float]],
+) -> Tensor:
+    if reduction == 'none':
+        return losses if weights is None else losses * weights
+    # The mean of nothing would be NaN, and every weight after it.
+    averages = reduction == 'mean' and len(losses) > 0
+    divisor = (avg_factor or len(losses)) if averages else 1
+    if weights is None:
+        mean = divisor == len(losses)
+        return losses.mean() if mean else losses.sum() / divisor
+    # One step of autograd; a product and a mean would be two.
+    return torch.dot(losses, weights / divisor)
 
 
 class ClassCountLoss(LongTailLoss):

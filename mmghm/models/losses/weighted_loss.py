@@ -1,6 +1,6 @@
 """Losses whose examples weigh by their class, and cross-entropy with them."""
 
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 import torch
 from mmengine.registry import MODELS
@@ -72,29 +72,34 @@ class ClassWeightedLoss(ClassCountLoss):
         weighting = self.weighting if self.weights_active else 'none'
         return self._class_weights(self.class_counts, weighting, self.beta)
 
-    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute each example's loss times the weight of its class.
+    def weighted_losses(
+        self, logits: Tensor, target: Tensor
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Compute the loss of each example, and the weight of its class.
+
+        For shares it is the expected loss over the classes, each with its
+        weight.
 
         Args:
             logits (Tensor): z, shape (B, C), any floating dtype.
             target (Tensor): int64 (B,) or floating (B, C), checked.
 
         Returns:
-            Tensor: float32 (B,).
+            Tuple[Tensor, Optional[Tensor]]: float32 (B,) each.
         """
         if self.weighting == 'none' or not self.weights_active:
-            return super().example_losses(logits, target)
+            return super().weighted_losses(logits, target)
         if target.dim() == 1:
             weights = self.class_weights[target.long()]
-            losses = super().example_losses(logits, target) * weights
-        else:
-            # The expected loss over the classes, each with its weight.
-            target = target * self.class_weights
-            weights = target
-            losses = super().example_losses(logits, target)
+            losses = self.example_losses(logits, target)
+            if self.normalize == 'weights':
+                weights = weights * (len(losses) / weights.sum())
+            return losses, weights
+        target = target * self.class_weights
+        losses = self.example_losses(logits, target)
         if self.normalize == 'weights':
-            losses = losses * (len(losses) / weights.sum())
-        return losses
+            losses = losses * (len(losses) / target.sum())
+        return losses, None
 
     def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the cross-entropy of each example with a label.

@@ -179,8 +179,8 @@ class GradientHistogram(CheckpointedState):
                 table.index_select(0, target)
                 for table in (examples, lone, moment)
             )
-        # A float divides exactly by a power of 2, whichever comes first.
-        densities = (examples * lone).mul_(1 / UNITS_PER_EXAMPLE)
+        # Of units, not of examples: W is a ratio, in which the unit cancels.
+        densities = examples * lone
         scale = category_scale(densities, moment, self.alpha, self.normalize)
         if by_example:
             region = (cells - target * self.num_regions).unsqueeze(1)
@@ -190,7 +190,7 @@ class GradientHistogram(CheckpointedState):
             scale = scale.index_select(0, target)
         if counted:
             return scale * own.pow(-self.alpha)
-        lone = terms.lone_example.take(cells)
+        lone = terms.lone_example.take(cells) * UNITS_PER_EXAMPLE
         return scaled_weight(own, lone, scale, self.alpha)
 
     def share_weights(self, norm: Tensor) -> Tensor:

@@ -182,48 +182,29 @@ class GHMCWAPLoss(ClassCountLoss):
             self.gamma,
         )
 
-    def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute ``W * CE(z + M_y, y)`` of each example, eq. (3).
+    def weighted_losses(
+        self, logits: Tensor, target: Tensor
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Compute CE(z + M_y, y) and W of each example, eq. (3).
 
-        In training mode the examples are counted before W is read.
-
-        Args:
-            logits (Tensor): z, shape (B, C), any floating dtype.
-            target (Tensor): int64 (B,).
-
-        Returns:
-            Tensor: float32 (B,).
-        """
-        losses = adjusted_cross_entropy(logits, target, *self.margin_terms())
-        counts, weighs = self._counts_now, self._weighs_now
-        if not (counts or weighs):
-            return losses
-        with torch.no_grad():
-            norm = gradient_norm(losses.detach())
-            cells = self.histogram.find(target, norm)
-            if counts:
-                self._warn_without_rebin(len(target))
-                self.histogram.count(cells, norm == norm)
-            if not weighs:
-                return losses
-            weights = self.histogram.weights(target, norm, cells, counts)
-        return losses * weights
-
-    def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss of each example, eq. (3).
-
-        For shares it is the expected loss over the classes, each of which
-        counts its share of the example.
+        In training mode the examples are counted before W is read. For shares
+        it is the expected loss over the classes, each of which counts its
+        share of the example.
 
         Args:
             logits (Tensor): z, shape (B, C), any floating dtype.
             target (Tensor): int64 (B,) or floating (B, C), checked.
 
         Returns:
-            Tensor: float32 (B,).
+            Tuple[Tensor, Optional[Tensor]]: float32 (B,) each; no weights
+            while W does not act, and for shares, whose losses hold it.
         """
         if target.dim() == 1:
-            return self.hard_target_losses(logits, target.long())
+            target = target.long()
+            losses = adjusted_cross_entropy(
+                logits, target, *self.margin_terms()
+            )
+            return losses, self._count_and_weigh(target, losses)
         logits = logits.float()
         losses = margin_cross_entropy_per_class(logits, *self.margin_terms())
         losses = losses + spoil(logits).unsqueeze(1)
@@ -234,7 +215,24 @@ class GHMCWAPLoss(ClassCountLoss):
                 self.histogram.count_shares(norm, target)
             if self._weighs_now:
                 target = target * self.histogram.share_weights(norm)
-        return (losses * target).sum(dim=1)
+        return (losses * target).sum(dim=1), None
+
+    @torch.no_grad()
+    def _count_and_weigh(
+        self, target: Tensor, losses: Tensor
+    ) -> Optional[Tensor]:
+        """Count labelled examples by their losses, and look up W, eq. (1)."""
+        counts, weighs = self._counts_now, self._weighs_now
+        if not (counts or weighs):
+            return None
+        norm = gradient_norm(losses)
+        cells = self.histogram.find(target, norm)
+        if counts:
+            self._warn_without_rebin(len(target))
+            self.histogram.count(cells, norm == norm)
+        if not weighs:
+            return None
+        return self.histogram.weights(target, norm, cells, counts)
 
     def trained_prior(self, class_counts: Tensor) -> Optional[Tensor]:
         """Class prior that is left once the margin carries the rest.

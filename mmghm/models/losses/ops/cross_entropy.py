@@ -93,19 +93,21 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         transform: Transform,
         slope: float,
     ) -> Tensor:
-        losses, softmax = _cross_entropy_and_softmax(logits, target, transform)
-        ctx.save_for_backward(softmax, target)
+        own = target.unsqueeze(1)
+        losses, softmax = _cross_entropy_and_softmax(
+            logits, target, own, transform
+        )
+        ctx.save_for_backward(softmax, own)
         ctx.slope, ctx.dtype = slope, logits.dtype
         return losses
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None, None]:
         refuse_second_derivative()
-        softmax, target = ctx.saved_tensors
+        softmax, own = ctx.saved_tensors
         # Nobody reads the softmax again unless the graph is kept.
         gradient = softmax.clone() if graph_is_kept() else softmax
-        target = target.unsqueeze(1)
-        gradient.scatter_(1, target, -1.0, reduce='add')
+        gradient.scatter_(1, own, -1.0, reduce='add')
         if ctx.slope != 1:
             grad = grad * ctx.slope
         gradient.mul_(grad.unsqueeze(1))
@@ -113,7 +115,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def _cross_entropy_and_softmax(
-    logits: Tensor, target: Tensor, transform: Transform
+    logits: Tensor, target: Tensor, own: Tensor, transform: Transform
 ) -> Tuple[Tensor, Tensor]:
     """Compute cross-entropies (B,) and softmax (B, C), float32."""
     if logits.dtype == torch.float64:
@@ -123,7 +125,6 @@ def _cross_entropy_and_softmax(
     rows = number
     if logits.device.type == 'cpu':
         rows = 1 + _CHUNK_BYTES * torch.get_num_threads() // (4 * width)
-    own = target.unsqueeze(1)
     if rows >= number:
         adjusted = transform(logits, target)
         softmax = adjusted.softmax(1)
