@@ -55,10 +55,12 @@ def test_every_benchmark_runs(folder):
             'epoch',
             'annotations',
             'many_classes',
+            'use',
         )
     }
     for rows in found.values():
-        assert all(float(row['median']) > 0 for row in rows)
+        # Few images may add no memory.
+        assert all(float(row['median']) >= 0 for row in rows)
         assert all(row['hardware'] and row['versions'] for row in rows)
     run(folder, 'render.py')
     page = (folder / 'docs/performance.md').read_text()

@@ -237,6 +237,7 @@ def blocks() -> Dict[str, str]:
     made['losses bfloat16 cuda'] = block('losses_bfloat16', 'cuda', by_case)
     made['annotations cpu'] = block('annotations', 'cpu', listed)
     made['start cpu'] = block('start', 'cpu', listed)
+    made['use cpu'] = block('use', 'cpu', listed)
     made['alternatives cpu'] = block('alternatives', 'cpu', listed)
     made['accuracy'] = accuracy()
     return made
