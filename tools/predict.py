@@ -145,6 +145,13 @@ def main(args: argparse.Namespace) -> None:
         thresholds=thresholds,
         bfloat16=args.bfloat16,
     )
+
+    def images() -> Iterator[Found]:
+        return find_images(args.images, args.path_column)
+
+    total = None if '-' in args.images else sum(1 for _ in images())
+    if total == 0:
+        raise UserError(f'no image in {", ".join(args.images)}')
     estimates = args.prior == 'estimate'
     journal = Journal(
         args.out,
@@ -153,12 +160,6 @@ def main(args: argparse.Namespace) -> None:
     )
     resumed = journal.num_done
 
-    def images() -> Iterator[Found]:
-        return find_images(args.images, args.path_column)
-
-    total = None if '-' in args.images else sum(1 for _ in images())
-    if total == 0:
-        raise UserError(f'no image in {", ".join(args.images)}')
     workers = args.workers
     if workers is None:
         workers = default_workers(device)

@@ -56,13 +56,12 @@ from typing import Any, Optional
 
 from rich.console import Console
 
+from mmghm.deploy.calibration import Scores, calibrate
 from mmghm.deploy.images import Found, ImageReader, read_images
 from mmghm.deploy.labelled import labelled_images
 from mmghm.deploy.load import Training, pipeline_steps, read_training
 from mmghm.deploy.network import Classifier, dataset_logits, network_logits
 from mmghm.deploy.publish import (
-    Scores,
-    calibrate,
     calibration_loader,
     group_accuracies,
     inference_config,

@@ -71,10 +71,10 @@ from mmengine.evaluator import DumpResults
 from rich.console import Console
 from rich.table import Table
 
+from mmghm.deploy.calibration import calibrate
 from mmghm.deploy.in_use import in_use, shift_lines, write_in_use
 from mmghm.deploy.load import read_calibration
 from mmghm.deploy.predict import known_prior
-from mmghm.deploy.publish import calibrate
 from mmghm.evaluation import ClassScores, GroupAccuracy
 from mmghm.evaluation.priors import estimate_prior, log_softmax, reweigh
 from mmghm.experiments.cells import load_config

@@ -11,7 +11,7 @@ from mmghm.evaluation.groups import group_names
 from mmghm.evaluation.priors import ShiftRow, shift_table
 from mmghm.fileio.work_dir import IN_USE_FILE, RECORD
 
-from .publish import GROUP_RULE, Calibration
+from .calibration import GROUP_RULE, Calibration
 
 
 def in_use(

@@ -8,8 +8,9 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 
 from mmghm.datasets.class_counts import dataset_labels
-from mmghm.datasets.image_folder import IMAGE_EXTENSIONS
 from mmghm.utils.errors import UserError
+
+from .images import find_images
 
 
 def labelled_images(
@@ -33,26 +34,18 @@ def labelled_images(
     place = Path(path)
     if not place.exists():
         raise UserError(f'no folder, table or list {path}')
-    settings: Dict[str, Any] = dict(pipeline=[], test_mode=True)
     if place.is_dir():
-        settings.update(
-            type='CustomDataset',
-            data_root=path,
-            extensions=IMAGE_EXTENSIONS,
-            metainfo=dict(classes=list(classes)),
-        )
-        missing = {p.name for p in place.iterdir() if p.is_dir()}
-        if missing - set(classes):
-            raise UserError(
-                f'{path} has folders that are no class of the model: '
-                f'{", ".join(sorted(missing - set(classes))[:5])}'
-            )
-    elif place.suffix == '.txt':
+        return _class_folders(place, classes)
+    settings: Dict[str, Any] = dict(
+        ann_file=place.name,
+        data_root=str(place.parent),
+        pipeline=[],
+        test_mode=True,
+    )
+    if place.suffix == '.txt':
         settings.update(type='ImageList', num_classes=len(classes))
     else:
         settings.update(type='ImageTable', metainfo=dict(classes=list(classes)))
-    if not place.is_dir():
-        settings.update(ann_file=place.name, data_root=str(place.parent))
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         dataset = DATASETS.build(settings)
     labels = dataset_labels(dataset)
@@ -60,3 +53,27 @@ def labelled_images(
         raise UserError(f'{path} holds no image')
     paths = [dataset.get_data_info(i)['img_path'] for i in range(len(labels))]
     return paths, labels
+
+
+def _class_folders(
+    folder: Path, classes: Sequence[str]
+) -> Tuple[List[str], np.ndarray]:
+    """Images of a folder for each class, of which some may be missing."""
+    others = {p.name for p in folder.iterdir() if p.is_dir()} - set(classes)
+    if others:
+        raise UserError(
+            f'{folder} has folders that are no class of the model: '
+            f'{", ".join(sorted(others)[:5])}'
+        )
+    paths: List[str] = []
+    labels: List[int] = []
+    for number, name in enumerate(classes):
+        if (folder / name).is_dir():
+            found = [f.path for f in find_images([str(folder / name)])]
+            paths += found
+            labels += [number] * len(found)
+    if not paths:
+        raise UserError(
+            f'{folder} holds no image of {", ".join(classes[:3])} …'
+        )
+    return paths, np.array(labels)

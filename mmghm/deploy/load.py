@@ -18,15 +18,13 @@ from mmghm.experiments.cells import load_config
 from mmghm.utils.errors import UserError
 from mmghm.utils.literals import read_plain_settings
 
+from .calibration import GROUP_RULE, Calibration, calibrate
 from .network import Classifier, build_model
 from .publish import (
     CALIBRATION,
     CLASSES,
     CONFIG,
-    GROUP_RULE,
     WEIGHTS,
-    Calibration,
-    calibrate,
     inference_config,
     loads_files,
 )

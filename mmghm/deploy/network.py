@@ -117,14 +117,25 @@ def build_model(
     Returns:
         Tuple[Any, Dict[str, Any]]: The classifier on the CPU, in evaluation
         mode; and the checkpoint's ``meta``.
+
+    Raises:
+        UserError: If the weights do not fit the config.
     """
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
         model = MODELS.build(cfg.model)
-        with safe_checkpoints([checkpoint] if trust else []):
-            loaded = load_checkpoint(
-                model, checkpoint, map_location='cpu', strict=True
-            )
+        try:
+            with safe_checkpoints([checkpoint] if trust else []):
+                loaded = load_checkpoint(
+                    model, checkpoint, map_location='cpu', strict=True
+                )
+        except RuntimeError as error:
+            # A title, then a line for each mismatch.
+            first = str(error).partition('\n\n')[2] or str(error)
+            raise UserError(
+                f'{checkpoint} was trained with another config: '
+                f'{first.strip().splitlines()[0]}'
+            ) from error
     return model.eval(), loaded.get('meta') or {}
 
 

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 import numpy as np
 from mmengine.fileio import list_from_file
 
+from mmghm.evaluation.calibration import RiskCoverage
 from mmghm.evaluation.priors import (
     estimate_prior,
     log_softmax,
@@ -17,10 +18,10 @@ from mmghm.evaluation.priors import (
 )
 from mmghm.utils.errors import UserError
 
+from .calibration import Calibration
 from .images import Batch, Found, ImageReader, read_images
 from .journal import Journal, shown
 from .load import DeployedModel
-from .publish import Calibration
 
 PRIORS = ('uniform', 'train', 'estimate')
 
@@ -192,15 +193,12 @@ def abstention(
             'published without; publish it with --calibrate-on, or give '
             '--abstain-below'
         )
-    found = {}
-    for group, curve in answers.items():
-        enough = [
-            score
-            for score, risk in zip(curve['threshold'], curve['risk'])
-            if 1 - risk >= precision
-        ]
-        found[group] = enough[-1] if enough else float('inf')
-    return found
+    return {
+        group: RiskCoverage(
+            *(np.array(curve[field]) for field in RiskCoverage._fields)
+        ).threshold_for(precision)
+        for group, curve in answers.items()
+    }
 
 
 def predict(

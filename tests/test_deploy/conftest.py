@@ -3,11 +3,10 @@ import pytest
 from mmengine.config import Config
 
 from mmghm.datasets import Digits
+from mmghm.deploy.calibration import Scores, calibrate
 from mmghm.deploy.load import read_training
 from mmghm.deploy.network import dataset_logits
 from mmghm.deploy.publish import (
-    Scores,
-    calibrate,
     calibration_loader,
     group_accuracies,
     inference_config,

@@ -1,6 +1,7 @@
 """Published folders: what is in them, and who can read them."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from mmpretrain.apis import init_model
 from safetensors.torch import load_file
 from torch import nn
 
+from mmghm.deploy.calibration import calibrate, stated_prior
+from mmghm.deploy.labelled import labelled_images
 from mmghm.deploy.load import load_deployed, read_training
 from mmghm.deploy.network import Classifier, dataset_logits
-from mmghm.deploy.publish import calibrate, calibration_loader, stated_prior
+from mmghm.deploy.publish import calibration_loader
 from mmghm.models.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
 
@@ -246,3 +249,37 @@ def test_damaged_or_foreign_weights_are_named(published, tmp_path):
     (folder / 'classes.json').unlink()
     with pytest.raises(UserError, match=r'lacks classes\.json'):
         load_deployed(str(folder))
+
+
+def test_labelled_images_of_every_layout(photos, tmp_path):
+    classes = [str(number) for number in range(10)]
+    paths, labels = labelled_images(str(photos), classes)
+    assert len(paths) == 367 and np.bincount(labels).min() > 20
+    for layout, line in (('table.csv', '{},{}'), ('list.txt', '{} {}')):
+        lines = ['path,label'] if layout.endswith('csv') else []
+        lines += [
+            line.format(os.path.relpath(path, photos), label)
+            for path, label in zip(paths, labels)
+        ]
+        (photos / layout).write_text('\n'.join(lines) + '\n')
+        found = labelled_images(str(photos / layout), classes)
+        (photos / layout).unlink()
+        assert found[0] == paths and found[1].tolist() == labels.tolist()
+    # A class may have none; a folder that is no class is a mistake.
+    (tmp_path / 'some').mkdir()
+    (tmp_path / 'some/3').symlink_to(photos / '3')
+    assert set(labelled_images(str(tmp_path / 'some'), classes)[1]) == {3}
+    (tmp_path / 'some/cat').mkdir()
+    with pytest.raises(UserError, match='no class of the model: cat'):
+        labelled_images(str(tmp_path / 'some'), classes)
+    (tmp_path / 'none').mkdir()
+    for missing in ('none', 'nowhere'):
+        with pytest.raises(UserError, match=missing):
+            labelled_images(str(tmp_path / missing), classes)
+
+
+def test_a_checkpoint_of_another_config_is_named(trained):
+    cfg = Config.fromfile(trained[0])
+    cfg.model.head.num_classes = 11
+    with pytest.raises(UserError, match='trained with another config'):
+        read_training(cfg, trained[1], False)

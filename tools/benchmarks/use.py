@@ -19,6 +19,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from torchvision.io import write_png
 
+from mmghm.deploy.calibration import Calibration
 from mmghm.deploy.images import (
     ImageReader,
     default_workers,
@@ -29,7 +30,6 @@ from mmghm.deploy.journal import Journal
 from mmghm.deploy.load import DeployedModel
 from mmghm.deploy.network import Classifier
 from mmghm.deploy.predict import predict
-from mmghm.deploy.publish import Calibration
 
 BOUND = 'the longer of model and decoder'
 
