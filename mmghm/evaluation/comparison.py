@@ -1,0 +1,220 @@
+"""Which of several methods is better, and whether that can be told."""
+
+from typing import Dict, List, NamedTuple, Sequence
+
+import numpy as np
+
+from .groups import QUARTILE_NAMES, group_classes
+
+# Classes with fewer held-out images are shown as too small to tell.
+FEWEST = 5
+METRICS = ('macro', 'overall', 'worst', *(f'group:{g}' for g in QUARTILE_NAMES))
+
+
+class Interval(NamedTuple):
+    """A figure in percent with its 95 % interval.
+
+    Args:
+        value (float): The figure.
+        low (float): Lower end.
+        high (float): Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """A method beside another one, in percent points.
+
+    Args:
+        interval (Interval): Of the difference.
+        probability (float): That the difference has its sign, 0.5 to 1.
+        images_needed (float): Held-out images that would show a difference of
+            this size, if all else stays; infinity without any.
+    """
+
+    interval: Interval
+    probability: float
+    images_needed: float
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the interval holds 0."""
+        return self.interval.low <= 0 <= self.interval.high
+
+
+class Comparison:
+    """Methods on the same held-out images, by a bootstrap.
+
+    Each draw takes images of every class anew, and seeds anew, with
+    replacement; the same ones for all methods, so that differences are
+    paired.
+
+    Args:
+        correct (Dict[str, np.ndarray]): By method, whether each image was
+            right, bool (seeds, images).
+        labels (np.ndarray): Labels of the images, (images,).
+        class_counts (np.ndarray): Train images per class, (C,), for the
+            groups.
+        draws (int): Number of draws.
+
+    Raises:
+        ValueError: If there is no image, or shapes differ.
+    """
+
+    def __init__(
+        self,
+        correct: Dict[str, np.ndarray],
+        labels: np.ndarray,
+        class_counts: np.ndarray,
+        draws: int = 2000,
+    ) -> None:
+        shapes = {hits.shape for hits in correct.values()}
+        if len(shapes) != 1 or not len(labels):
+            raise ValueError(
+                f'methods must be judged on the same images and seeds, and '
+                f'on at least one image; got {len(labels)} images and shapes '
+                f'{sorted(shapes)}'
+            )
+        ((num_seeds, num_images),) = shapes
+        if num_images != len(labels):
+            raise ValueError(f'got {len(labels)} labels of {num_images} images')
+        self.held_out = np.bincount(labels, minlength=len(class_counts))
+        # One accuracy per class that has an image: of the data, and of draws.
+        self._classes = np.flatnonzero(self.held_out)
+        self._groups = {
+            name: np.isin(self._classes, members)
+            for name, members in group_classes(class_counts, 'quartile')[
+                1
+            ].items()
+        }
+        generator = np.random.default_rng(0)
+        seeds = generator.multinomial(
+            num_seeds, np.full(num_seeds, 1 / num_seeds), draws
+        )
+        weights = np.zeros((num_images, draws), np.float32)
+        for label in self._classes:
+            members = np.flatnonzero(labels == label)
+            size = len(members)
+            weights[members] = (
+                generator.multinomial(size, np.full(size, 1 / size), draws).T
+                / size
+            )
+        member = labels == self._classes[:, None]
+        self._measured: Dict[str, np.ndarray] = {}
+        self._drawn: Dict[str, np.ndarray] = {}
+        for name, hits in correct.items():
+            mean = hits.mean(axis=0)
+            self._measured[name] = np.array([mean[m].mean() for m in member])
+            # Of each seed under each draw of images, then over drawn seeds.
+            drawn = np.empty((len(self._classes), draws))
+            for row, which in enumerate(member):
+                by_seed = hits[:, which].astype(np.float32) @ weights[which]
+                drawn[row] = (by_seed * seeds.T).sum(axis=0) / num_seeds
+            self._drawn[name] = drawn
+
+    @property
+    def methods(self) -> List[str]:
+        """Names of the methods."""
+        return list(self._measured)
+
+    def interval(self, method: str, metric: str) -> Interval:
+        """A method's figure.
+
+        Args:
+            method (str): Name of the method.
+            metric (str): One of :data:`METRICS`.
+
+        Returns:
+            Interval: In percent; NaN for a group without a held-out image.
+        """
+        return self._interval(
+            self._figure(self._measured[method][:, None], metric)[0],
+            self._figure(self._drawn[method], metric),
+        )
+
+    def difference(self, method: str, other: str, metric: str) -> Difference:
+        """A method's figure less another's.
+
+        Args:
+            method (str): Name of a method.
+            other (str): Name of another.
+            metric (str): One of :data:`METRICS`.
+
+        Returns:
+            Difference: In percent points.
+        """
+        drawn = self._figure(self._drawn[method], metric) - self._figure(
+            self._drawn[other], metric
+        )
+        columns = np.stack([self._measured[method], self._measured[other]], 1)
+        value = -np.diff(self._figure(columns, metric))
+        below = (drawn < 0).mean() + (drawn == 0).mean() / 2
+        spread, size = drawn.std(), abs(value[0])
+        needed = (1.96 * spread / size) ** 2 if size > 0 else np.inf
+        return Difference(
+            self._interval(value[0], drawn),
+            float(max(below, 1 - below)),
+            float(self.held_out.sum() * needed),
+        )
+
+    def best(self, metric: str) -> str:
+        """The method with the highest figure.
+
+        Args:
+            metric (str): One of :data:`METRICS`.
+
+        Returns:
+            str: Its name; the first of equals.
+        """
+        return max(self.methods, key=lambda m: self.interval(m, metric).value)
+
+    def ties(self, metric: str) -> List[str]:
+        """Methods that cannot be told from the best one.
+
+        Args:
+            metric (str): One of :data:`METRICS`.
+
+        Returns:
+            List[str]: Their names, the best one among them, in order.
+        """
+        best = self.best(metric)
+        return [
+            name
+            for name in self.methods
+            if name == best or self.difference(best, name, metric).is_tie
+        ]
+
+    def too_small(self) -> Sequence[int]:
+        """Classes with too few held-out images to say anything of each.
+
+        Returns:
+            Sequence[int]: Their numbers.
+        """
+        return np.flatnonzero(self.held_out < FEWEST).tolist()
+
+    def _figure(self, accuracies: np.ndarray, metric: str) -> np.ndarray:
+        """The metric of columns of accuracies by class, (columns,)."""
+        if metric == 'macro':
+            return accuracies.mean(axis=0)
+        if metric == 'overall':
+            share = self.held_out[self._classes] / self.held_out.sum()
+            return share @ accuracies
+        if metric == 'worst':
+            return accuracies.min(axis=0)
+        kind, _, group = metric.partition(':')
+        if kind != 'group' or group not in self._groups:
+            raise ValueError(
+                f'the metric must be one of {", ".join(METRICS)}, got {metric!r}'
+            )
+        chosen = accuracies[self._groups[group]]
+        if not len(chosen):
+            return np.full(accuracies.shape[1], np.nan)
+        return chosen.mean(axis=0)
+
+    @staticmethod
+    def _interval(value: float, drawn: np.ndarray) -> Interval:
+        low, high = np.quantile(drawn, (0.025, 0.975))
+        return Interval(100 * float(value), 100 * float(low), 100 * float(high))
