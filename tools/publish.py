@@ -71,6 +71,7 @@ from mmghm.deploy.publish import (
     write_folder,
 )
 from mmghm.experiments.cells import load_config
+from mmghm.experiments.launch import named_downloads
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.utils.options import merge_options
 
@@ -97,13 +98,19 @@ def calibration_scores(
 
 
 def main(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config)
+    merge_options(cfg, args.cfg_options)
+    with named_downloads(cfg):
+        publish(args, cfg)
+
+
+def publish(args: argparse.Namespace, cfg: Any) -> None:
+    """Measure the model, write its folder, and say so."""
     console = Console(highlight=False)
     if args.out.exists():
         raise UserError(
             f'{args.out} exists; choose another folder or delete it'
         )
-    cfg = load_config(args.config)
-    merge_options(cfg, args.cfg_options)
     training = read_training(cfg, args.checkpoint, args.trust_checkpoint)
     loss = training.model.head.loss_module
     settings = inference_config(cfg, training.model)

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
 from rich.progress import Progress, track
@@ -124,18 +125,28 @@ def build_model(
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
         model = MODELS.build(cfg.model)
-        try:
-            with safe_checkpoints([checkpoint] if trust else []):
-                loaded = load_checkpoint(
-                    model, checkpoint, map_location='cpu', strict=True
-                )
-        except RuntimeError as error:
-            # A title, then a line for each mismatch.
-            first = str(error).partition('\n\n')[2] or str(error)
-            raise UserError(
-                f'{checkpoint} was trained with another config: '
-                f'{first.strip().splitlines()[0]}'
-            ) from error
+        with safe_checkpoints([checkpoint] if trust else []):
+            loaded = CheckpointLoader.load_checkpoint(
+                checkpoint, map_location='cpu'
+            )
+    # What the loss has learned is of no use here, and may be of another loss.
+    weights = {
+        name.removeprefix('module.'): value
+        for name, value in loaded.get('state_dict', loaded).items()
+        if '.loss_module.' not in name
+    }
+    try:
+        found = model.load_state_dict(weights, strict=False)
+        missing = [k for k in found.missing_keys if '.loss_module.' not in k]
+        wrong = [f'no {key}' for key in missing]
+        wrong += [f'{key} is not in it' for key in found.unexpected_keys]
+    except RuntimeError as error:
+        # A title, then a line for each mismatch of shapes.
+        wrong = [str(error).splitlines()[-1].strip()]
+    if wrong:
+        raise UserError(
+            f'{checkpoint} was trained with another config: {wrong[0]}'
+        )
     return model.eval(), loaded.get('meta') or {}
 
 
