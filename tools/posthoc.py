@@ -55,17 +55,14 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.logging import MessageHub
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner, load_checkpoint
-from mmpretrain.registry import MODELS
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from mmghm.datasets import dataset_class_counts
+from mmghm.deploy.network import build_model, run_dataset
+from mmghm.deploy.publish import innermost
 from mmghm.evaluation import GroupAccuracy
 from mmghm.experiments.cells import load_config
-from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.models.posthoc import (
     adjust_logits,
     choose_tau,
@@ -86,26 +83,19 @@ TAUS = {
 }
 
 
-@torch.no_grad()
 def extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
     """Features and labels of a dataset, with the test pipeline."""
     loader_cfg = cfg[field].copy()
-    loader_cfg.sampler = dict(type='DefaultSampler', shuffle=False)
     loader_cfg.batch_size = cfg.test_dataloader.batch_size
-    inner = loader_cfg.dataset
-    while 'pipeline' not in inner:
-        inner = inner.dataset
     # No augmentation: the features of the images as they are tested.
-    inner.pipeline = cfg.test_dataloader.dataset.pipeline
-    loader_cfg.setdefault('collate_fn', dict(type='default_collate'))
-    loader = Runner.build_dataloader(loader_cfg, seed=0)
-    features, labels = [], []
-    for batch in track(loader, f'features of {field}'):
-        data = model.data_preprocessor(batch, training=False)
-        feats = model.extract_feat(data['inputs'], stage='pre_logits')
-        features.append(feats.float())
-        labels += [int(s.gt_label) for s in data['data_samples']]
-    return torch.cat(features), torch.tensor(labels), loader.dataset
+    test = innermost(cfg.test_dataloader.dataset)
+    innermost(loader_cfg.dataset).pipeline = test.pipeline
+    return run_dataset(
+        model,
+        loader_cfg,
+        f'features of {field}',
+        lambda inputs: model.extract_feat(inputs, stage='pre_logits'),
+    )
 
 
 def held_out_part(cfg: Config) -> Config:
@@ -147,22 +137,17 @@ def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config)
     merge_options(cfg, args.cfg_options)
     console = Console()
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-        model = MODELS.build(cfg.model).eval()
-        trusted = [args.checkpoint] if args.trust_checkpoint else []
-        with safe_checkpoints(trusted):
-            load_checkpoint(model, args.checkpoint, map_location='cpu')
-        head = model.head
-        if not hasattr(head, 'fc'):
-            raise UserError(
-                f'posthoc.py needs a linear head, got {type(head).__name__}'
-            )
-        train = extract(model, cfg, 'train_dataloader')
-        test = extract(model, cfg, 'test_dataloader')
-        held = None
-        if set(TAUS) & set(args.methods) and args.tau is None:
-            held = extract(model, held_out_part(cfg), 'train_dataloader')[:2]
+    model, _ = build_model(cfg, args.checkpoint, args.trust_checkpoint)
+    head = model.head
+    if not hasattr(head, 'fc'):
+        raise UserError(
+            f'posthoc.py needs a linear head, got {type(head).__name__}'
+        )
+    train = extract(model, cfg, 'train_dataloader')
+    test = extract(model, cfg, 'test_dataloader')
+    held = None
+    if set(TAUS) & set(args.methods) and args.tau is None:
+        held = extract(model, held_out_part(cfg), 'train_dataloader')[:2]
     features, labels, dataset = train
     classifier = head.fc.requires_grad_(False)
     num_classes = classifier.out_features

@@ -220,7 +220,7 @@ def keep_batch(batch: Any, _scope_: Optional[str] = None) -> Dict[str, Tensor]:
     """
     if not isinstance(batch, dict) or 'inputs' not in batch:
         raise TypeError(
-            'keep_batch got single items: it goes with a InMemoryDataset, '
+            'keep_batch got single items: it goes with an InMemoryDataset, '
             'inside LongTailDataset or around it, and no other wrapper'
         )
     return batch

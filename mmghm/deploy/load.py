@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -13,13 +13,14 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor
 
+from mmghm.evaluation.calibration import RiskCoverage
 from mmghm.evaluation.groups import group_names
 from mmghm.experiments.cells import load_config
 from mmghm.utils.errors import UserError
 from mmghm.utils.literals import read_plain_settings
 
 from .calibration import GROUP_RULE, Calibration, calibrate
-from .network import Classifier, build_model
+from .network import Classifier, build_model, load_weights
 from .publish import (
     CALIBRATION,
     CLASSES,
@@ -94,32 +95,36 @@ def load_deployed(
     if path.endswith('.onnx'):
         return _load_onnx(path)
     if Path(path).is_dir():
-        found = _load_folder(Path(path), trust_config)
+        network, settings, classes, calibration = _load_folder(
+            Path(path), trust_config
+        )
     elif checkpoint is None:
         raise UserError(
             f'{path} is neither a published folder nor an .onnx file; a config '
             'needs --checkpoint FILE'
         )
     else:
-        found = _load_training(path, checkpoint, trust_checkpoint)
-    network = found.network
-    assert network is not None
+        cfg = load_config(path)
+        training = read_training(cfg, checkpoint, trust_checkpoint)
+        settings, classes = (
+            inference_config(cfg, training.model),
+            training.classes,
+        )
+        network = Classifier(training.model, takes_bgr=loads_files(cfg))
+        loss = training.model.head.loss_module
+        calibration = calibrate(loss, training.class_counts, None)
+        path = f'{path} with {checkpoint}'
     network.to(device)
+    kind = torch.device(device).type
 
+    @torch.inference_mode()
     def logits(images: Tensor) -> np.ndarray:
-        kind = torch.device(device).type
-        with (
-            torch.inference_mode(),
-            torch.autocast(kind, torch.bfloat16, enabled=bfloat16),
-        ):
+        with torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
             return network(images.to(device)).float().cpu().numpy()
 
-    found.logits = logits
-    return found
-
-
-def _not_loaded(images: Tensor) -> np.ndarray:
-    raise AssertionError('load_deployed() sets it')
+    return DeployedModel(
+        logits, pipeline_steps(settings), classes, calibration, path, network
+    )
 
 
 def pipeline_steps(settings: Any) -> List[dict]:
@@ -136,7 +141,9 @@ def pipeline_steps(settings: Any) -> List[dict]:
     return [dict(step) for step in pipeline if step['type'] not in left_out]
 
 
-def _load_folder(folder: Path, trust: bool) -> DeployedModel:
+def _load_folder(
+    folder: Path, trust: bool
+) -> Tuple[Classifier, Any, List[str], Calibration]:
     try:
         from safetensors.torch import load_file
     except ImportError as error:
@@ -168,28 +175,13 @@ def _load_folder(folder: Path, trust: bool) -> DeployedModel:
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(settings.model)
     try:
-        weights = load_file(folder / WEIGHTS)
-        problems = model.load_state_dict(weights, strict=False)
+        wrong = load_weights(model, load_file(folder / WEIGHTS))
     except Exception as error:
         # safetensors has an error class of its own for damaged files.
         raise UserError(f'{folder / WEIGHTS}: {error}') from error
-    missing = [
-        key
-        for key in problems.missing_keys
-        if not key.startswith(('head.loss_module.', 'data_preprocessor.'))
-    ]
-    if missing or problems.unexpected_keys:
-        key = [*missing, *problems.unexpected_keys][0]
-        raise UserError(f'{folder}: weights and config differ at {key}')
-    network = Classifier(model, takes_bgr=True)
-    return DeployedModel(
-        _not_loaded,
-        pipeline_steps(settings),
-        classes,
-        calibration,
-        str(folder),
-        network,
-    )
+    if wrong:
+        raise UserError(f'{folder / WEIGHTS} does not fit {CONFIG}: {wrong}')
+    return Classifier(model, takes_bgr=True), settings, classes, calibration
 
 
 def read_calibration(path: str, num_classes: int) -> Calibration:
@@ -209,7 +201,7 @@ def read_calibration(path: str, num_classes: int) -> Calibration:
         kept = json.loads(Path(path).read_text(encoding='utf-8'))
         calibration = Calibration(**kept)
         _check_calibration(calibration, num_classes)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f'{path} is no calibration of it: {error}') from error
     return calibration
 
@@ -223,6 +215,11 @@ def _check_calibration(calibration: Calibration, num_classes: int) -> None:
             raise ValueError('its trained prior must be positive')
     if len(sizes) > 1 or not num_classes:
         raise ValueError('numbers of classes differ')
+    if np.array(calibration.class_counts, dtype=np.int64).min() < 0:
+        raise ValueError('class counts must be at least 0')
+    for curve in calibration.answers.values():
+        # Of one length, and numbers.
+        np.array([curve[field] for field in RiskCoverage._fields], np.float64)
     if not 0 < float(calibration.temperature) < np.inf:
         raise ValueError(
             f'its temperature must be positive, got {calibration.temperature}'
@@ -267,23 +264,6 @@ def _check_types(part: Any, registry: Any) -> None:
         found = registry.get(name) if plain else None
         if found is None or not f'{found.__module__}.'.startswith(_PACKAGES):
             raise ValueError(f'{name!r} is no registered part of a network')
-
-
-def _load_training(
-    path: str, checkpoint: str, trust_checkpoint: bool
-) -> DeployedModel:
-    cfg = load_config(path)
-    training = read_training(cfg, checkpoint, trust_checkpoint)
-    settings = inference_config(cfg, training.model)
-    network = Classifier(training.model, takes_bgr=loads_files(cfg))
-    return DeployedModel(
-        _not_loaded,
-        pipeline_steps(settings),
-        training.classes,
-        calibrate(training.model.head.loss_module, training.class_counts, None),
-        f'{path} with {checkpoint}',
-        network,
-    )
 
 
 @dataclass

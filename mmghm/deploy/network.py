@@ -1,6 +1,6 @@
 """A classifier as a plain module: from images to logits."""
 
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 import numpy as np
 import torch
@@ -102,6 +102,35 @@ def head_logits(head: Any, features: Any) -> Tensor:
     return (scores * getattr(head, 'scale', 1.0)).float()
 
 
+def load_weights(model: Any, weights: Dict[str, Tensor]) -> str:
+    """Load a network's weights, all of them.
+
+    What the loss has learned is of no use here, and may be of another loss.
+
+    Args:
+        model (Any): The classifier.
+        weights (Dict[str, Tensor]): By name.
+
+    Returns:
+        str: What does not fit, empty if all does.
+    """
+
+    def is_used(name: str) -> bool:
+        return '.loss_module.' not in name
+
+    kept = {name: weights[name] for name in filter(is_used, weights)}
+    try:
+        found = model.load_state_dict(kept, strict=False)
+    except RuntimeError as error:
+        # A title, then a line for each mismatch of shapes.
+        return str(error).splitlines()[-1].strip()
+    for key in filter(is_used, found.missing_keys):
+        return f'there is no {key}'
+    for key in found.unexpected_keys:
+        return f'there is {key}'
+    return ''
+
+
 def build_model(
     cfg: Config, checkpoint: str, trust: bool = False
 ) -> Tuple[Any, Dict[str, Any]]:
@@ -129,32 +158,56 @@ def build_model(
             loaded = CheckpointLoader.load_checkpoint(
                 checkpoint, map_location='cpu'
             )
-    # What the loss has learned is of no use here, and may be of another loss.
     weights = {
         name.removeprefix('module.'): value
         for name, value in loaded.get('state_dict', loaded).items()
-        if '.loss_module.' not in name
     }
-    try:
-        found = model.load_state_dict(weights, strict=False)
-        missing = [k for k in found.missing_keys if '.loss_module.' not in k]
-        wrong = [f'no {key}' for key in missing]
-        wrong += [f'{key} is not in it' for key in found.unexpected_keys]
-    except RuntimeError as error:
-        # A title, then a line for each mismatch of shapes.
-        wrong = [str(error).splitlines()[-1].strip()]
+    wrong = load_weights(model, weights)
     if wrong:
         raise UserError(
-            f'{checkpoint} was trained with another config: {wrong[0]}'
+            f'{checkpoint} was trained with another config: {wrong}'
         )
     return model.eval(), loaded.get('meta') or {}
 
 
 @torch.inference_mode()
+def run_dataset(
+    model: Any, loader_cfg: dict, what: str, output: Callable[[Tensor], Tensor]
+) -> Tuple[Tensor, Tensor, Any]:
+    """Run a model over a dataset, as it is tested.
+
+    Args:
+        model (Any): The classifier.
+        loader_cfg (dict): Config of a dataloader with the test pipeline.
+        what (str): Which images these are, for the progress bar.
+        output (Callable[[Tensor], Tensor]): What to keep of a batch of inputs,
+            normalised, (B, ...).
+
+    Returns:
+        Tuple[Tensor, Tensor, Any]: The outputs, float32 (n, ...), labels, (n,),
+        and the dataset.
+    """
+    loader_cfg = {
+        **loader_cfg,
+        'sampler': dict(type='DefaultSampler', shuffle=False),
+        'drop_last': False,
+    }
+    loader_cfg.setdefault('collate_fn', dict(type='default_collate'))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        loader = Runner.build_dataloader(loader_cfg, seed=0)
+    kept: List[Tensor] = []
+    labels: List[int] = []
+    for batch in track(loader, what):
+        data = model.data_preprocessor(batch, training=False)
+        kept.append(output(data['inputs']).float())
+        labels += [int(sample.gt_label) for sample in data['data_samples']]
+    return torch.cat(kept), torch.tensor(labels), loader.dataset
+
+
 def dataset_logits(
     model: Any, loader_cfg: dict, what: str
 ) -> Tuple[np.ndarray, np.ndarray, Any]:
-    """Run a model over a dataset, as it is tested.
+    """Logits of a dataset, see :func:`run_dataset`.
 
     Args:
         model (Any): The classifier.
@@ -165,22 +218,12 @@ def dataset_logits(
         Tuple[np.ndarray, np.ndarray, Any]: Logits (n, C), labels (n,) and the
         dataset.
     """
-    loader_cfg = {
-        **loader_cfg,
-        'sampler': dict(type='DefaultSampler', shuffle=False),
-        'drop_last': False,
-    }
-    loader_cfg.setdefault('collate_fn', dict(type='default_collate'))
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        loader = Runner.build_dataloader(loader_cfg, seed=0)
-    logits: List[Tensor] = []
-    labels: List[int] = []
-    for batch in track(loader, what):
-        data = model.data_preprocessor(batch, training=False)
-        features = model.extract_feat(data['inputs'])
-        logits.append(head_logits(model.head, features))
-        labels += [int(sample.gt_label) for sample in data['data_samples']]
-    return torch.cat(logits).numpy(), np.array(labels), loader.dataset
+
+    def output(inputs: Tensor) -> Tensor:
+        return head_logits(model.head, model.extract_feat(inputs))
+
+    logits, labels, dataset = run_dataset(model, loader_cfg, what, output)
+    return logits.numpy(), labels.numpy(), dataset
 
 
 @torch.inference_mode()

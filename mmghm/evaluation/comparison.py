@@ -90,30 +90,28 @@ class Comparison:
                 1
             ].items()
         }
+        # Images by class, so that a class is a run of them.
+        order = np.argsort(labels, kind='stable')
+        hits = np.stack([of[:, order] for of in correct.values()])
+        sizes = self.held_out[self._classes]
+        starts = np.cumsum(sizes) - sizes
+        first, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+
+        def by_class(seeds: np.ndarray, images: np.ndarray) -> np.ndarray:
+            mean = hits[:, seeds].mean(axis=1, dtype=np.float32)
+            return np.add.reduceat(mean[:, images], starts, axis=1) / sizes
+
+        measured = by_class(np.arange(num_seeds), np.arange(num_images))
         generator = np.random.default_rng(0)
-        seeds = generator.multinomial(
-            num_seeds, np.full(num_seeds, 1 / num_seeds), draws
-        )
-        weights = np.zeros((num_images, draws), np.float32)
-        for label in self._classes:
-            members = np.flatnonzero(labels == label)
-            size = len(members)
-            weights[members] = (
-                generator.multinomial(size, np.full(size, 1 / size), draws).T
-                / size
+        drawn = [
+            by_class(
+                generator.integers(num_seeds, size=(num_seeds,)),
+                first + (generator.random(num_images) * size).astype(int),
             )
-        member = labels == self._classes[:, None]
-        self._measured: Dict[str, np.ndarray] = {}
-        self._drawn: Dict[str, np.ndarray] = {}
-        for name, hits in correct.items():
-            mean = hits.mean(axis=0)
-            self._measured[name] = np.array([mean[m].mean() for m in member])
-            # Of each seed under each draw of images, then over drawn seeds.
-            drawn = np.empty((len(self._classes), draws))
-            for row, which in enumerate(member):
-                by_seed = hits[:, which].astype(np.float32) @ weights[which]
-                drawn[row] = (by_seed * seeds.T).sum(axis=0) / num_seeds
-            self._drawn[name] = drawn
+            for _ in range(draws)
+        ]
+        self._measured = dict(zip(correct, measured))
+        self._drawn = dict(zip(correct, np.stack(drawn, axis=2)))
 
     @property
     def methods(self) -> List[str]:

@@ -75,8 +75,7 @@ def group_names(class_counts: np.ndarray, rule: GroupRule) -> List[str]:
     Returns:
         List[str]: C names.
     """
-    names = [''] * len(class_counts)
+    names = np.empty(len(class_counts), dtype=object)
     for name, members in group_classes(class_counts, rule)[1].items():
-        for member in members:
-            names[member] = name
-    return names
+        names[members] = name
+    return names.tolist()

@@ -185,7 +185,6 @@ def shift_table(
         List[ShiftRow]: A row for each shift.
     """
     test_counts = np.bincount(labels, minlength=len(class_counts))
-    order = np.argsort(labels, kind='stable')
     first = np.cumsum(test_counts) - test_counts
     rows = []
     for shift in shifts(test_counts, class_counts):
@@ -193,14 +192,11 @@ def shift_table(
         figures = []
         for seed in range(draws):
             generator = np.random.default_rng(seed)
-            chosen = np.concatenate(
-                [
-                    order[start + generator.permutation(number)[:size]]
-                    for start, number, size in zip(
-                        first, test_counts, shift.sizes
-                    )
-                ]
-            )
+            # Images by class in a random order, of which the first stay.
+            order = np.lexsort((generator.random(len(labels)), labels))
+            label = labels[order]
+            place = np.arange(len(labels)) - first[label]
+            chosen = order[place < shift.sizes[label]]
             shares, right = log_shares[chosen], labels[chosen]
             prior = estimate_prior(shares, trained)
 

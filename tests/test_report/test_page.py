@@ -5,6 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from mmghm.deploy.calibration import Scores, calibrate
+from mmghm.deploy.in_use import in_use, write_in_use
+from mmghm.evaluation.priors import log_softmax
+from mmghm.models.losses import LogitAdjustedLoss
 from mmghm.report.page import read_runs, render
 
 pytestmark = pytest.mark.slow
@@ -158,6 +162,43 @@ def test_says_what_was_not_recorded(view, tmp_path):
     page = view(path)
     text = page.inner_text('main')
     assert 'RunRecordHook' in text and 'No validation was logged' in text
+
+
+def test_a_model_in_use(view, make_run, tmp_path):
+    """What `test --prior` has measured, also where a figure is NaN."""
+    run = make_run('used', 10, 4)
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 60)
+    scores = rng.normal(size=(600, 10))
+    scores[np.arange(600), labels] += 2
+    counts = json.loads((run / 'record/run.json').read_text())['class_counts']
+    calibration = calibrate(
+        LogitAdjustedLoss(10),
+        np.array(counts),
+        Scores(scores, labels, 'held-out images'),
+    )
+    found = in_use(log_softmax(scores), labels, calibration)
+    found['shifts'][0]['error'] = (float('nan'), 0.0)
+    write_in_use(str(run), found)
+    page = tmp_path / 'report.html'
+    page.write_text(render(read_runs([run])), encoding='utf-8')
+    shown = view(page)
+    lines = shown.locator('#use-shifts tr')
+    assert lines.count() == 8
+    assert 'forward 50' in lines.nth(1).inner_text()
+    assert '–' in lines.nth(1).inner_text()
+    uniform = found['shifts'][3]
+    assert f'{uniform["trained"][0]:.2f} ±' in lines.nth(4).inner_text()
+    assert title_of(shown, 'use-coverage')[0] == 'all'
+    assert 'with temperature' in shown.inner_text('#use-calibration')
+    assert 'stated by LogitAdjustedLoss' in shown.inner_text('#use-note')
+
+
+def test_damaged_figures_of_use_are_left_out(make_run):
+    run = make_run('damaged', 10, 4)
+    for text in ('{', '{}', '{"shifts": 1}', '[]'):
+        (run / 'record/in_use.json').write_text(text)
+        assert read_runs([run])[0].in_use is None
 
 
 def test_draws_what_is_there(view, make_run, tmp_path):

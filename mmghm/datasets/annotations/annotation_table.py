@@ -21,7 +21,7 @@ from mmghm.fileio.paths import leads_out
 # Odd constants that spread bits (Knuth's and Murmur's).
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FINISH = np.uint64(0xFF51AFD7ED558CCD)
-# AnnotationTable at a time: what is computed of them stays in the processor's cache.
+# Rows at a time: what is computed of them stays in the processor's cache.
 _CHUNK = 1 << 16
 
 

@@ -109,7 +109,7 @@ class BatchDataPreprocessor(ClsDataPreprocessor):
         """
         if 'labels' not in data:
             raise TypeError(
-                'BatchDataPreprocessor takes batches of a InMemoryDataset, got '
+                'BatchDataPreprocessor takes batches of an InMemoryDataset, got '
                 f'a dict of {", ".join(map(repr, data))}; set the dataset, '
                 "num_workers=0 and collate_fn=dict(type='keep_batch') of the "
                 'dataloader, or use ClsDataPreprocessor'
