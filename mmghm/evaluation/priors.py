@@ -143,6 +143,27 @@ def shifts(test_counts: np.ndarray, class_counts: np.ndarray) -> List[Shift]:
     return found
 
 
+def draw_images(labels: np.ndarray, sizes: np.ndarray, seed: int) -> np.ndarray:
+    """Draw images of each class, without replacement.
+
+    Args:
+        labels (np.ndarray): Shape (n,).
+        sizes (np.ndarray): How many of each class, (C,), at most those that
+            there are.
+        seed (int): Seed of the draw.
+
+    Returns:
+        np.ndarray: Places in ``labels``.
+    """
+    # Images by class in a random order, of which the first stay.
+    keys = np.random.default_rng(seed).random(len(labels))
+    order = np.lexsort((keys, labels))
+    counts = np.bincount(labels, minlength=len(sizes))
+    label = labels[order]
+    place = np.arange(len(labels)) - (np.cumsum(counts) - counts)[label]
+    return order[place < sizes[label]]
+
+
 class ShiftRow(NamedTuple):
     """Overall top-1 accuracy in percent under a shift, mean and deviation.
 
@@ -185,18 +206,12 @@ def shift_table(
         List[ShiftRow]: A row for each shift.
     """
     test_counts = np.bincount(labels, minlength=len(class_counts))
-    first = np.cumsum(test_counts) - test_counts
     rows = []
     for shift in shifts(test_counts, class_counts):
         target = shift.sizes / shift.sizes.sum()
         figures = []
         for seed in range(draws):
-            generator = np.random.default_rng(seed)
-            # Images by class in a random order, of which the first stay.
-            order = np.lexsort((generator.random(len(labels)), labels))
-            label = labels[order]
-            place = np.arange(len(labels)) - first[label]
-            chosen = order[place < shift.sizes[label]]
+            chosen = draw_images(labels, shift.sizes, seed)
             shares, right = log_shares[chosen], labels[chosen]
             prior = estimate_prior(shares, trained)
 

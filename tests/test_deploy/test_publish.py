@@ -178,6 +178,9 @@ HOSTILE = {
     'a type of another package': lambda text: text.replace(
         "type='GlobalAveragePooling'", "type='os.system', command='touch HIT'"
     ),
+    'a type that would be imported': lambda text: text.replace(
+        "type='GlobalAveragePooling'", "type='hostile_module.Thing'"
+    ),
     'a builtin as a type': lambda text: text.replace(
         "type='Resize'", "type='eval'"
     ),
@@ -195,6 +198,10 @@ def test_a_hostile_config_is_not_run(published, tmp_path, change, monkeypatch):
     import shutil
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / 'hostile_module.py').write_text(
+        "open('HIT', 'w').close()\nclass Thing: pass\n"
+    )
     folder = tmp_path / 'model'
     shutil.copytree(published, folder)
     before = (folder / 'config.py').read_text()

@@ -11,6 +11,7 @@ from mmghm.evaluation.calibration import (
     risk_coverage,
 )
 from mmghm.evaluation.priors import (
+    draw_images,
     estimate_prior,
     log_softmax,
     reweigh,
@@ -75,6 +76,16 @@ def test_shifted_sets_are_as_long_tailed_as_they_say():
     # An uneven test set bounds the sizes; an absent class stays absent.
     sizes = shifts(np.array([10, 100, 0, 100]), COUNTS)[3].sizes
     assert sizes.tolist() == [10, 10, 0, 10]
+
+
+def test_a_draw_has_the_sizes_that_are_asked_for():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 3], 50))
+    sizes = np.array([50, 7, 0, 1])
+    drawn = [draw_images(labels, sizes, seed) for seed in (0, 0, 1)]
+    for chosen in drawn:
+        assert len(set(chosen.tolist())) == 58
+        assert np.bincount(labels[chosen]).tolist() == sizes.tolist()
+    assert (drawn[0] == drawn[1]).all() and set(drawn[0]) != set(drawn[2])
 
 
 def test_the_table_of_shifts_gains_most_where_the_prior_differs_most():
