@@ -3,18 +3,23 @@
 
 Post-hoc logit adjustment (Menon et al. 2021), tau-normalisation, cRT, LWS and
 nearest class mean (Kang et al. 2020), from one checkpoint, on the features of
-its backbone. tau is chosen on images held out of training.
+its backbone; and classifiers trained on them with other losses, by the config's
+recipe. tau is chosen on images held out of training.
 
-Example:
+Examples:
     python tools/posthoc.py softmax/resnet8_digits_lt \
         work_dirs/softmax/resnet8_digits_lt/epoch_40.pth --out posthoc.json \
         --cfg-options train_dataloader.dataset.holdout=0.2
+    python tools/posthoc.py softmax/resnet8_digits_lt \
+        work_dirs/softmax/resnet8_digits_lt/epoch_40.pth --methods tau_norm \
+        --tau 0.7 --save tau_norm.pth
 """
 
 import argparse
 
 from _options import add_config, add_debug, add_trust, make_parser
 
+# POSTHOC_METHODS, without the imports that take seconds.
 METHODS = ('none', 'logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
 
 
@@ -23,7 +28,14 @@ def parse_args() -> argparse.Namespace:
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--methods', nargs='+', choices=METHODS, default=METHODS
+        '--methods', nargs='*', choices=METHODS, default=METHODS
+    )
+    parser.add_argument(
+        '--losses',
+        nargs='+',
+        default=[],
+        metavar='LOSS',
+        help='train a classifier with each of these, such as ghm_cwap',
     )
     parser.add_argument(
         '--epochs',
@@ -37,9 +49,22 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', help='file for the results, JSON')
+    parser.add_argument(
+        '--save',
+        metavar='FILE',
+        help='write the model with its new classifier as a checkpoint, if one '
+        'method or loss is given',
+    )
     add_trust(parser)
     add_debug(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.save and len(args.methods) + len(args.losses) != 1:
+        parser.error('--save takes one method or one loss')
+    if args.save and args.methods in (['none'], ['ncm']):
+        parser.error(
+            '--save writes linear classifiers, which none and ncm do not make'
+        )
+    return args
 
 
 # Before the imports that take seconds, so that --help answers at once.
@@ -47,40 +72,42 @@ ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
 
 import copy
 import json
+import tempfile
 from functools import partial
+from pathlib import Path
 from typing import Any, Dict, Tuple
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.logging import MessageHub
+from mmengine.runner import save_checkpoint
 from rich.console import Console
 from torch import Tensor
 
+from mmghm.choose.features import feature_config
+from mmghm.choose.trial import (
+    check_methods,
+    linear_classifier,
+    linear_layer,
+    run_trial,
+    trial_config,
+    with_method,
+    write_arrays,
+)
 from mmghm.datasets import dataset_class_counts
-from mmghm.deploy.network import build_model, run_dataset
+from mmghm.deploy.network import build_model, head_logits, run_dataset
 from mmghm.deploy.publish import innermost
 from mmghm.evaluation import GroupAccuracy
 from mmghm.experiments.cells import load_config
+from mmghm.fileio.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.models.posthoc import (
-    adjust_logits,
+    TAUS,
     choose_tau,
-    class_means,
-    learn_scales,
-    nearest_mean_scores,
-    retrain_classifier,
-    tau_normalize,
+    remake_classifier,
 )
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.utils.options import merge_options
 from mmghm.visualization.tables import group_table
-
-# What tau is chosen from.
-TAUS = {
-    'logit_adjustment': np.linspace(0, 2, 21).tolist(),
-    'tau_norm': np.linspace(0, 1, 11).tolist(),
-}
 
 
 def extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
@@ -113,13 +140,26 @@ def held_out_part(cfg: Config) -> Config:
     return held
 
 
-def rescored(
-    method: str, tau: float, features: Tensor, head: Any, counts: Tensor
-) -> Tensor:
-    """Scores of a method that has a tau."""
-    if method == 'tau_norm':
-        return F.linear(features, tau_normalize(head.weight, tau))
-    return adjust_logits(head(features), counts, tau)
+def trained_head(
+    cfg: Config, loss: str, seed: int, train: Any, test: Any
+) -> Tuple[Any, Tensor]:
+    """A head trained with a loss on features; its scores of the test images."""
+    with tempfile.TemporaryDirectory() as folder:
+        features, work_dir = Path(folder) / 'features.npz', Path(folder) / 'run'
+        write_arrays(
+            features,
+            train=train[0].numpy(),
+            train_labels=train[1].numpy(),
+            holdout=test[0].numpy(),
+            holdout_labels=test[1].numpy(),
+        )
+        # The share is not used: the features are those of all train images.
+        settings = feature_config(trial_config(cfg, loss, seed, 0.5), features)
+        run_trial(settings.to_dict(), Path(folder) / 'scores.npz', work_dir)
+        last = next(complete_checkpoints(work_dir))
+        head = build_model(settings, last, trust=True)[0].head
+    with torch.inference_mode():
+        return head, head_logits(head, (test[0],))
 
 
 def evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
@@ -133,63 +173,81 @@ def evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
     return metric
 
 
+def save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
+    """Write the model with a new classifier as a checkpoint."""
+    if args.losses:
+        weights = {
+            **{k: v for k, v in model.state_dict().items() if 'head.' not in k},
+            **{f'head.{name}': v for name, v in made.state_dict().items()},
+        }
+    else:
+        layer = linear_layer(model.head)
+        with torch.no_grad():
+            layer.weight.copy_(made.weight)
+            layer.bias.copy_(made.bias)
+        weights = model.state_dict()
+    save_checkpoint(
+        dict(state_dict=weights, meta=args.meta),
+        args.save,
+        backend_args=dict(backend=ATOMIC),
+    )
+    print(f'Wrote {args.save}', end='')
+    if args.losses:
+        # Another head, or another prior that it was trained toward.
+        config = str(Path(args.save).with_suffix('.py'))
+        with_method(cfg, args.losses[0]).dump(config)
+        print(f', for the config {config}', end='')
+    print('.')
+
+
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config)
     merge_options(cfg, args.cfg_options)
+    if args.losses:
+        check_methods(cfg, args.losses)
     console = Console()
-    model, _ = build_model(cfg, args.checkpoint, args.trust_checkpoint)
-    head = model.head
-    if not hasattr(head, 'fc'):
-        raise UserError(
-            f'posthoc.py needs a linear head, got {type(head).__name__}'
-        )
+    model, args.meta = build_model(cfg, args.checkpoint, args.trust_checkpoint)
+    trained = linear_classifier(model.head)
     train = extract(model, cfg, 'train_dataloader')
     test = extract(model, cfg, 'test_dataloader')
     held = None
     if set(TAUS) & set(args.methods) and args.tau is None:
         held = extract(model, held_out_part(cfg), 'train_dataloader')[:2]
     features, labels, dataset = train
-    classifier = head.fc.requires_grad_(False)
-    num_classes = classifier.out_features
-    counts = dataset_class_counts(dataset, num_classes)
+    counts = dataset_class_counts(dataset, len(trained.weight))
     MessageHub.get_current_instance().update_info(
         'class_counts', counts.tolist()
     )
-    class_counts = torch.as_tensor(counts)
-    chosen = {} if args.epochs is None else dict(epochs=args.epochs)
+    remake = partial(
+        remake_classifier,
+        trained=trained,
+        features=features,
+        labels=labels,
+        class_counts=torch.as_tensor(counts),
+    )
     results: Dict[str, Any] = {}
-    for method in args.methods:
+    made: Any = None
+    for method in [*args.methods, *args.losses]:
         settings: Dict[str, Any] = {}
-        if method == 'none':
-            scores = classifier(test[0])
-        elif method in TAUS:
-            tau = args.tau
-            if held is not None:
-                score = partial(
-                    rescored,
-                    method,
-                    features=held[0],
-                    head=classifier,
-                    counts=class_counts,
-                )
-                tau = choose_tau(score, held[1], TAUS[method])
-            settings['tau'] = tau
-            scores = rescored(method, tau, test[0], classifier, class_counts)
-        elif method == 'ncm':
-            means = class_means(features, labels, num_classes)
-            scores = nearest_mean_scores(test[0], *means)
-        elif method == 'crt':
-            settings.update(chosen)
-            retrained = retrain_classifier(
-                features, labels, num_classes, seed=args.seed, **chosen
-            )
-            scores = F.linear(test[0], *retrained)
+        if method in args.losses:
+            made, scores = trained_head(cfg, method, args.seed, train, test)
         else:
-            settings.update(chosen)
-            scales = learn_scales(
-                classifier(features), labels, seed=args.seed, **chosen
+            if method in ('crt', 'lws') and args.epochs is not None:
+                settings['epochs'] = args.epochs
+            elif method in TAUS:
+                settings['tau'] = args.tau
+                if held is not None:
+                    settings['tau'] = choose_tau(
+                        lambda tau, of=method: remake(of, tau=tau)(held[0]),
+                        held[1],
+                        TAUS[method],
+                    )
+            made = (
+                trained
+                if method == 'none'
+                else remake(method, seed=args.seed, **settings)
             )
-            scores = scales * classifier(test[0])
+            scores = made(test[0])
         metric = evaluate(scores, test[1])
         results[method] = dict(
             settings=settings,
@@ -204,6 +262,8 @@ def main(args: argparse.Namespace) -> None:
     if args.out:
         with open(args.out, 'w', encoding='utf-8') as file:
             json.dump(results, file, indent=1)
+    if args.save:
+        save(args, cfg, model, made)
 
 
 if __name__ == '__main__':

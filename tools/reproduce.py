@@ -104,30 +104,17 @@ def parse_args() -> argparse.Namespace:
 # Before the imports that take seconds, so that --help answers at once.
 ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
 
-import multiprocessing
 import os
-import re
 import signal
 import sys
-from itertools import islice
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from statistics import mean
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from mmghm.experiments.evidence import FINALISTS
+from mmghm.experiments.grid import Job, run_here, run_on_cluster
 from mmghm.experiments.plan import (
     Cell,
     cell_config,
@@ -138,19 +125,17 @@ from mmghm.experiments.plan import (
     result_path,
 )
 from mmghm.experiments.render import load_results, render_html, render_markdown
-from mmghm.experiments.run import run_cell, run_cell_logged
+from mmghm.experiments.run import run_cell
 from mmghm.experiments.study import (
     draw_differences,
     draw_groups,
     gather,
     render_study,
 )
-from mmghm.utils.dependencies import OPTIONAL
 from mmghm.utils.errors import UserError, one_line_errors
 
 # Epochs per second are unknown before the first result: say so.
 UNKNOWN = 'unknown'
-Job = Tuple[Cell, Path, Path, Optional[Path]]
 
 
 def plan(args: argparse.Namespace) -> List[Cell]:
@@ -173,13 +158,20 @@ def plan(args: argparse.Namespace) -> List[Cell]:
 
 def job_of(cell: Cell, args: argparse.Namespace) -> Job:
     out = result_path(args.results, cell, identity(cell))
+    work_dir = args.work_dir / out.stem
     start = None
     shared = prefix(cell)
     if shared:
         sibling, epochs = shared
-        *_, work_dir, _ = job_of(sibling, args)
-        start = work_dir / f'epoch_{epochs}.pth'
-    return cell, out, args.work_dir / out.stem, start
+        start = job_of(sibling, args).work_dir / f'epoch_{epochs}.pth'
+    return Job(
+        f'{cell.name} seed {cell.seed}',
+        run_cell,
+        (cell, out, work_dir, start),
+        work_dir,
+        out,
+        cell_config(cell).train_cfg.max_epochs,
+    )
 
 
 def seconds_per_epoch(results: List[dict]) -> Dict[str, float]:
@@ -199,119 +191,21 @@ def show_plan(
     table = Table('cell', 'seed', 'epochs', 'state', 'estimate')
     total = 0.0
     for job in [*done, *jobs]:
-        cell = job[0]
-        epochs = cell_config(cell).train_cfg.max_epochs
+        cell = job.args[0]
         estimate = UNKNOWN
         if job in done:
             estimate = '–'
         elif cell.task in rates:
-            seconds = rates[cell.task] * epochs
+            seconds = rates[cell.task] * job.length
             total += seconds
             estimate = f'{seconds / 60:.1f} min'
         state = 'done' if job in done else 'to run'
-        table.add_row(cell.name, str(cell.seed), str(epochs), state, estimate)
+        table.add_row(
+            cell.name, str(cell.seed), str(job.length), state, estimate
+        )
     console.print(table)
     known = f', about {total / 60:.0f} min' if total else ''
     console.print(f'{len(jobs)} to run{known}, {len(done)} done.')
-
-
-def epoch_of(work_dir: Path) -> int:
-    last = work_dir / 'last_checkpoint'
-    match = (
-        re.search(r'epoch_(\d+)', last.read_text()) if last.exists() else None
-    )
-    return int(match[1]) if match else 0
-
-
-def run_here(
-    jobs: List[Job], console: Console, at_a_time: int = 1
-) -> List[Job]:
-    """Run jobs on this machine, some at a time; return those that failed."""
-    failed: List[Job] = []
-    # Processes of their own, forked from one that has imported everything.
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmghm.experiments.run'])
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    epochs = [cell_config(job[0]).train_cfg.max_epochs for job in jobs]
-    running: Dict[int, Tuple[BaseProcess, TaskID]] = {}
-    waiting = iter(range(len(jobs)))
-    with Progress(*columns, console=console) as progress:
-        whole = progress.add_task('epochs of all cells', total=sum(epochs))
-        finished = 0
-        try:
-            while True:
-                for number in islice(waiting, at_a_time - len(running)):
-                    cell, _, work_dir, _ = jobs[number]
-                    work_dir.mkdir(parents=True, exist_ok=True)
-                    process: BaseProcess = context.Process(
-                        target=run_cell_logged, args=jobs[number]
-                    )
-                    process.start()
-                    name = f'{number + 1}/{len(jobs)} {cell.name}'
-                    bar = progress.add_task(
-                        f'{name} seed {cell.seed}', total=epochs[number]
-                    )
-                    running[number] = process, bar
-                if not running:
-                    return failed
-                wait([process.sentinel for process, _ in running.values()], 0.5)
-                reached = finished
-                for number, (process, bar) in list(running.items()):
-                    cell, _, work_dir, _ = jobs[number]
-                    if process.is_alive():
-                        epoch = epoch_of(work_dir)
-                        progress.update(bar, completed=epoch)
-                        reached += epoch
-                        continue
-                    del running[number]
-                    process.join()
-                    progress.remove_task(bar)
-                    finished += epochs[number]
-                    reached += epochs[number]
-                    if process.exitcode:
-                        failed.append(jobs[number])
-                        console.print(
-                            f'[red]failed[/red] {cell.name} seed {cell.seed}: '
-                            f'see {work_dir / "output.log"}'
-                        )
-                progress.update(whole, completed=reached)
-        finally:
-            for process, _ in running.values():
-                process.terminate()
-
-
-def run_on_cluster(jobs: List[Job], args: argparse.Namespace) -> List[Job]:
-    """Hand the jobs to submitit and wait; return those that failed."""
-    try:
-        import submitit
-    except ImportError as error:
-        raise UserError(
-            f'--cluster needs: {OPTIONAL["submitit"][1]}'
-        ) from error
-    executor = submitit.AutoExecutor(
-        folder=args.work_dir / 'submitit', cluster=args.cluster
-    )
-    executor.update_parameters(
-        timeout_min=int(args.timeout_hours * 60), cpus_per_task=8
-    )
-    if args.cluster == 'slurm':
-        executor.update_parameters(
-            gpus_per_node=1, slurm_partition=args.slurm_partition
-        )
-    handles = [executor.submit(run_cell, *job) for job in jobs]
-    failed: List[Job] = []
-    for job, handle in zip(jobs, handles):
-        error = handle.exception()
-        if error is not None:
-            failed.append(job)
-            print(f'failed: {job[0].name} seed {job[0].seed}: {error}')
-    return failed
 
 
 def render_evidence(folder: Path, console: Console) -> None:
@@ -357,13 +251,20 @@ def main(args: argparse.Namespace) -> int:
         jobs = [job_of(cell, args) for cell in plan(args)]
     except (ValueError, FileNotFoundError) as error:
         raise UserError(f'{error}') from error
-    done = [job for job in jobs if job[1].exists()]
+    done = [job for job in jobs if job.out.exists()]
     todo = [job for job in jobs if job not in done]
     show_plan(todo, done, load_results(args.results), console)
     if args.dry_run:
         return 0
     failed = (
-        run_on_cluster(todo, args)
+        run_on_cluster(
+            todo,
+            console,
+            args.work_dir / 'submitit',
+            args.cluster,
+            args.slurm_partition,
+            args.timeout_hours,
+        )
         if args.cluster
         else run_here(todo, console, args.jobs)
     )

@@ -199,7 +199,7 @@ def run_dataset(
     labels: List[int] = []
     for batch in track(loader, what):
         data = model.data_preprocessor(batch, training=False)
-        kept.append(output(data['inputs']).float())
+        kept.append(output(data['inputs']).float().cpu())
         labels += [int(sample.gt_label) for sample in data['data_samples']]
     return torch.cat(kept), torch.tensor(labels), loader.dataset
 

@@ -1,13 +1,16 @@
 """Which of several methods is better, and whether that can be told."""
 
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from .calibration import reliability
 from .groups import QUARTILE_NAMES, group_classes
 
 # Classes with fewer held-out images are shown as too small to tell.
 FEWEST = 5
+# Images that a class takes from its group, beside its own.
+_BORROWED = 2
 METRICS = ('macro', 'overall', 'worst', *(f'group:{g}' for g in QUARTILE_NAMES))
 
 
@@ -50,7 +53,10 @@ class Comparison:
 
     Each draw takes images of every class anew, and seeds anew, with
     replacement; the same ones for all methods, so that differences are
-    paired.
+    paired. A class of k images gives each of them with probability
+    ``k / (k + 2)``, else its group does: one image alone has no spread, and
+    without the loan 95 % intervals of a tail of one or two images a class hold
+    the truth in 0 to 57 % of simulated sets, with it in 83 to 93 %.
 
     Args:
         correct (Dict[str, np.ndarray]): By method, whether each image was
@@ -58,6 +64,9 @@ class Comparison:
         labels (np.ndarray): Labels of the images, (images,).
         class_counts (np.ndarray): Train images per class, (C,), for the
             groups.
+        confidence (Optional[Dict[str, np.ndarray]]): By method, the score of
+            the predicted class, in [0, 1], (seeds, images); NaN where scores
+            are no probabilities. For :meth:`calibration_error`.
         draws (int): Number of draws.
 
     Raises:
@@ -69,6 +78,7 @@ class Comparison:
         correct: Dict[str, np.ndarray],
         labels: np.ndarray,
         class_counts: np.ndarray,
+        confidence: Optional[Dict[str, np.ndarray]] = None,
         draws: int = 2000,
     ) -> None:
         shapes = {hits.shape for hits in correct.values()}
@@ -81,14 +91,14 @@ class Comparison:
         ((num_seeds, num_images),) = shapes
         if num_images != len(labels):
             raise ValueError(f'got {len(labels)} labels of {num_images} images')
+        self._labels = labels
         self.held_out = np.bincount(labels, minlength=len(class_counts))
         # One accuracy per class that has an image: of the data, and of draws.
         self._classes = np.flatnonzero(self.held_out)
+        _, groups = group_classes(class_counts, 'quartile')
         self._groups = {
             name: np.isin(self._classes, members)
-            for name, members in group_classes(class_counts, 'quartile')[
-                1
-            ].items()
+            for name, members in groups.items()
         }
         # Images by class, so that a class is a run of them.
         order = np.argsort(labels, kind='stable')
@@ -97,21 +107,46 @@ class Comparison:
         starts = np.cumsum(sizes) - sizes
         first, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)
 
-        def by_class(seeds: np.ndarray, images: np.ndarray) -> np.ndarray:
+        # Images of each image's group, which are a run, too, of this order.
+        group = np.zeros(len(class_counts), np.int64)
+        for number, members in enumerate(groups.values()):
+            group[members] = number
+        pool = np.argsort(group[labels[order]], kind='stable')
+        pool_sizes = np.bincount(group[labels], minlength=len(groups))
+        pool_starts = np.cumsum(pool_sizes) - pool_sizes
+        pool_of = group[labels[order]]
+
+        def images(generator: np.random.Generator) -> np.ndarray:
+            place, other, borrows = generator.random((3, num_images))
+            own = first + (place * size).astype(int)
+            borrowed = pool[
+                pool_starts[pool_of] + (other * pool_sizes[pool_of]).astype(int)
+            ]
+            return np.where(
+                borrows < _BORROWED / (size + _BORROWED), borrowed, own
+            )
+
+        def by_class(seeds: np.ndarray, drawn: np.ndarray) -> np.ndarray:
             mean = hits[:, seeds].mean(axis=1, dtype=np.float32)
-            return np.add.reduceat(mean[:, images], starts, axis=1) / sizes
+            return np.add.reduceat(mean[:, drawn], starts, axis=1) / sizes
 
         measured = by_class(np.arange(num_seeds), np.arange(num_images))
         generator = np.random.default_rng(0)
         drawn = [
             by_class(
                 generator.integers(num_seeds, size=(num_seeds,)),
-                first + (generator.random(num_images) * size).astype(int),
+                images(generator),
             )
             for _ in range(draws)
         ]
         self._measured = dict(zip(correct, measured))
         self._drawn = dict(zip(correct, np.stack(drawn, axis=2)))
+        self._errors = {
+            method: _calibration_errors(
+                scores[:, order], correct[method][:, order], images
+            )
+            for method, scores in (confidence or {}).items()
+        }
 
     @property
     def methods(self) -> List[str]:
@@ -132,6 +167,41 @@ class Comparison:
             self._figure(self._measured[method][:, None], metric)[0],
             self._figure(self._drawn[method], metric),
         )
+
+    def at(self, right: np.ndarray, metrics: Sequence[str]) -> np.ndarray:
+        """Figures of further predictions on the same images.
+
+        Args:
+            right (np.ndarray): Share of the runs that were right, one row for
+                each prediction, (predictions, images).
+            metrics (Sequence[str]): Some of :data:`METRICS`.
+
+        Returns:
+            np.ndarray: In percent, (predictions, metrics).
+        """
+        images = self.held_out[self._classes]
+        by_class = [
+            np.bincount(self._labels, row, len(self.held_out))[self._classes]
+            for row in right
+        ]
+        columns = np.stack(by_class, axis=1) / images[:, None]
+        return 100 * np.stack(
+            [self._figure(columns, metric) for metric in metrics], axis=1
+        )
+
+    def calibration_error(self, method: str) -> Interval:
+        """Expected calibration error, over all images of all seeds.
+
+        Args:
+            method (str): Name of a method with ``confidence``.
+
+        Returns:
+            Interval: In percent; NaN where scores are no probabilities. The
+            error of a draw is larger than that of the data, so that the
+            interval lies a little too high.
+        """
+        value, *drawn = self._errors[method]
+        return self._interval(value, np.array(drawn))
 
     def difference(self, method: str, other: str, metric: str) -> Difference:
         """A method's figure less another's.
@@ -216,3 +286,23 @@ class Comparison:
     def _interval(value: float, drawn: np.ndarray) -> Interval:
         low, high = np.quantile(drawn, (0.025, 0.975))
         return Interval(100 * float(value), 100 * float(low), 100 * float(high))
+
+
+def _calibration_errors(
+    confidence: np.ndarray,
+    correct: np.ndarray,
+    draw: Callable[[np.random.Generator], np.ndarray],
+    draws: int = 200,
+) -> List[float]:
+    """The error of the data and of draws, 0 to 1; arrays (seeds, images)."""
+    if np.isnan(confidence).any():
+        return [np.nan] * 2
+    generator = np.random.default_rng(0)
+    found = [reliability(confidence.ravel(), correct.ravel())]
+    for _ in range(draws):
+        seeds = generator.integers(len(confidence), size=len(confidence))
+        place = np.ix_(seeds, draw(generator))
+        found.append(
+            reliability(confidence[place].ravel(), correct[place].ravel())
+        )
+    return [of.expected_calibration_error for of in found]

@@ -145,11 +145,7 @@ def compose(
     """
     base = configs_folder() / '_base_'
     cfg = Config.fromfile(str(base / 'tasks' / f'{task}.py'))
-    part = Config.fromfile(str(base / 'losses' / f'{method}.py'))
-    head = ConfigDict(part.get('head', {}))
-    head.loss = ConfigDict(num_classes=cfg.num_classes, **part.loss)
-    cfg.merge_from_dict(dict(model=dict(head=head)))
-    cfg.custom_hooks += part.loss_hooks
+    set_method(cfg, method)
     if imbalance_factor is not None:
         dataset = cfg.train_dataloader.dataset
         if dataset.type != 'LongTailDataset':
@@ -163,6 +159,21 @@ def compose(
     path = configs_folder() / method / f'{task}.py'
     object.__setattr__(cfg, '_filename', str(path))
     return cfg
+
+
+def set_method(cfg: Config, method: str) -> None:
+    """Give a config without a loss that of a method, its head and its hooks.
+
+    Args:
+        cfg (Config): With ``model.head.num_classes``; changed in place.
+        method (str): One of :func:`method_names`.
+    """
+    file = configs_folder() / '_base_' / 'losses' / f'{method}.py'
+    part = Config.fromfile(str(file))
+    head = cfg.model.head
+    head.update(part.get('head', {}))
+    head.loss = ConfigDict(num_classes=head.num_classes, **part.loss)
+    cfg.custom_hooks = [*cfg.get('custom_hooks', ()), *part.loss_hooks]
 
 
 def _names(kind: str) -> List[str]:

@@ -1,8 +1,6 @@
 """Run one cell and write its result."""
 
-import fcntl
 import json
-import os
 import platform
 import re
 import shutil
@@ -16,6 +14,7 @@ import torch
 from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
 from mmghm.utils.dependencies import version_of
 
+from .grid import sole_worker
 from .launch import (
     build_runner,
     prepare_cpu,
@@ -41,10 +40,7 @@ def run_cell(
         start (Optional[Path]): Checkpoint of a run that this one repeats up
             to there, see :func:`~.plan.prefix`. Not used if it is missing.
     """
-    work_dir.mkdir(parents=True, exist_ok=True)
-    # A killed reproduce.py may have left a run behind.
-    with open(work_dir / 'lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with sole_worker(work_dir):
         if out.exists():
             return
         if start and start.exists() and not any(complete_checkpoints(work_dir)):
@@ -127,24 +123,3 @@ def hardware() -> str:
     ] or [platform.processor()]
     threads = torch.get_num_threads()
     return f'{names[0]}, {threads} thread' + 's' * (threads > 1)
-
-
-def run_cell_logged(
-    cell: Cell, out: Path, work_dir: Path, start: Optional[Path] = None
-) -> None:
-    """Run a cell with its output in ``work_dir/output.log``.
-
-    For a process of its own.
-
-    Args:
-        cell (Cell): The run.
-        out (Path): The result's file.
-        work_dir (Path): Folder of logs and checkpoints.
-        start (Optional[Path]): See :func:`run_cell`.
-    """
-    log = os.open(
-        work_dir / 'output.log', os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    )
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    run_cell(cell, out, work_dir, start)

@@ -8,11 +8,109 @@ hyper-parameters are to be chosen on images held out of the train set, never on
 the test set.
 """
 
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    NamedTuple,
+    Sequence,
+    Tuple,
+    Union,
+)
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+POSTHOC_METHODS = ('logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
+# What tau is chosen from.
+TAUS = {
+    'logit_adjustment': np.linspace(0, 2, 21).tolist(),
+    'tau_norm': np.linspace(0, 1, 11).tolist(),
+}
+
+
+class LinearClassifier(NamedTuple):
+    """A linear layer from features to scores.
+
+    Args:
+        weight (Tensor): Shape (C, D).
+        bias (Tensor): Shape (C,).
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Scores (m, C) of features (m, D)."""
+        return F.linear(features, self.weight, self.bias)
+
+
+class NearestMeanClassifier(NamedTuple):
+    """Scores by the distance to each class mean, see :func:`class_means`.
+
+    Args:
+        centre (Tensor): Shape (D,).
+        means (Tensor): Shape (C, D).
+    """
+
+    centre: Tensor
+    means: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Scores (m, C) of features (m, D)."""
+        return nearest_mean_scores(features, self.centre, self.means)
+
+
+def remake_classifier(
+    method: str,
+    trained: LinearClassifier,
+    features: Tensor,
+    labels: Tensor,
+    class_counts: Tensor,
+    tau: float = 0.0,
+    **fitting: Any,
+) -> Union[LinearClassifier, NearestMeanClassifier]:
+    """Make a classifier anew by the name of the method.
+
+    Args:
+        method (str): One of :data:`POSTHOC_METHODS`.
+        trained (LinearClassifier): As it came out of training.
+        features (Tensor): Of the train images, (n, D).
+        labels (Tensor): Their labels, (n,).
+        class_counts (Tensor): Train images of each class, (C,).
+        tau (float): Of ``'logit_adjustment'`` and ``'tau_norm'``.
+        **fitting (Any): ``seed`` and ``epochs`` of ``'crt'`` and ``'lws'``; the
+            others learn nothing.
+
+    Returns:
+        Union[LinearClassifier, NearestMeanClassifier]: From features (m, D) to
+        scores (m, C).
+    """
+    num_classes = len(class_counts)
+    weight, bias = trained
+    if method == 'logit_adjustment':
+        return LinearClassifier(weight, adjust_logits(bias, class_counts, tau))
+    if method == 'tau_norm':
+        return LinearClassifier(
+            tau_normalize(weight, tau), torch.zeros_like(bias)
+        )
+    if method == 'ncm':
+        return NearestMeanClassifier(
+            *class_means(features, labels, num_classes)
+        )
+    if method == 'crt':
+        return LinearClassifier(
+            *retrain_classifier(features, labels, num_classes, **fitting)
+        )
+    if method == 'lws':
+        scales = learn_scales(trained(features), labels, **fitting)
+        return LinearClassifier(scales[:, None] * weight, scales * bias)
+    raise ValueError(
+        f'method must be one of {", ".join(POSTHOC_METHODS)}, got {method!r}'
+    )
 
 
 def tau_normalize(weight: Tensor, tau: float) -> Tensor:
@@ -32,14 +130,15 @@ def adjust_logits(logits: Tensor, class_counts: Tensor, tau: float) -> Tensor:
     """Subtract ``tau * log(prior)`` (Menon et al. 2021, equation 9).
 
     Args:
-        logits (Tensor): Of a model trained with plain cross-entropy, (n, C).
+        logits (Tensor): Of a model trained with plain cross-entropy, (n, C);
+            or its bias, (C,).
         class_counts (Tensor): Train images of each class, shape (C,). A class
             without any keeps its logit.
         tau (float): 0 changes nothing; 1 turns the train prior into a uniform
             one.
 
     Returns:
-        Tensor: Shape (n, C).
+        Tensor: Shape of ``logits``.
     """
     counts = class_counts.to(logits)
     prior = torch.where(counts > 0, counts / counts.sum(), 1.0)

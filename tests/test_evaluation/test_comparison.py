@@ -62,14 +62,14 @@ def test_a_real_difference_is_told_and_none_is_not():
     told = 0
     for seed in range(20):
         generator = np.random.default_rng(seed)
-        far = Comparison(simulate(generator, 0.15), LABELS, COUNTS, 400)
+        far = Comparison(simulate(generator, 0.15), LABELS, COUNTS, draws=400)
         difference = far.difference('b', 'a', 'overall')
         told += not difference.is_tie and difference.probability > 0.97
         assert far.ties('overall') in (['b'], ['a', 'b'])
     assert told >= 18
     found = simulate(np.random.default_rng(1))
     same = Comparison(
-        {'a': found['a'], 'b': found['a'].copy()}, LABELS, COUNTS, 200
+        {'a': found['a'], 'b': found['a'].copy()}, LABELS, COUNTS, draws=200
     )
     difference = same.difference('b', 'a', 'macro')
     assert difference.is_tie and difference.probability == 0.5
@@ -81,7 +81,9 @@ def test_more_images_are_needed_for_smaller_differences():
     generator = np.random.default_rng(3)
     needed = []
     for gain in (0.2, 0.05):
-        compared = Comparison(simulate(generator, gain), LABELS, COUNTS, 500)
+        compared = Comparison(
+            simulate(generator, gain), LABELS, COUNTS, draws=500
+        )
         needed.append(compared.difference('b', 'a', 'overall').images_needed)
     assert needed[0] < len(LABELS) < 5 * needed[1]
     assert needed[1] > 3 * needed[0]

@@ -1,0 +1,288 @@
+"""From judged trials to a recommendation."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+
+from mmghm.evaluation.comparison import Comparison, Difference, Interval
+from mmghm.evaluation.groups import QUARTILE_NAMES
+from mmghm.models.posthoc import POSTHOC_METHODS
+
+# How a classifier that was trained on the softmax run's features is called.
+CLASSIFIER = 'classifier:'
+REFERENCE = 'softmax'
+# Of equals the first is recommended: what changes least comes first. A
+# subtraction after training, then a term or a weight in the loss, then a
+# second stage, then a loss with a head, a schedule or a state of its own.
+_SIMPLEST = (
+    *(REFERENCE, 'logit_adjustment', 'tau_norm', 'balanced_softmax'),
+    *('label_smoothing', 'class_balanced', 'effective_number', 'focal'),
+    *('effective_number_drw', 'lws', 'crt', 'ncm', 'class_balanced_focal'),
+    *('equalization', 'seesaw', 'ldam', 'ldam_drw', 'ghm_c', 'ghm_cwap'),
+)
+_NAMED = 8
+# Beyond so many times the images at hand, more images are no advice.
+_OUT_OF_REACH = 100
+
+
+@dataclass
+class Row:
+    """One method of the answer.
+
+    Attributes:
+        method (str): Its name.
+        kind (str): ``'trained'``, ``'re-made'`` (from the softmax run, without
+            training its backbone anew) or ``'classifier'`` (trained with
+            another loss on the softmax run's features).
+        figures (Dict[str, Interval]): By name: macro, overall, the groups,
+            worst and ece; in percent.
+        to_softmax (Difference): In the deciding figure.
+        to_best (Difference): In the deciding figure.
+        ties_with_best (bool): Whether it cannot be told from the best.
+    """
+
+    method: str
+    kind: str
+    figures: Dict[str, Interval]
+    to_softmax: Difference
+    to_best: Difference
+    ties_with_best: bool
+
+
+@dataclass
+class Answer:
+    """What the trials say.
+
+    Attributes:
+        metric (str): The figure that decides.
+        method (str): The recommended method.
+        sentence (str): The recommendation with its reason.
+        warnings (List[str]): What the held-out images cannot tell.
+        rows (List[Row]): The methods, the best first.
+        too_small (List[str]): Classes with too few held-out images.
+    """
+
+    metric: str
+    method: str
+    sentence: str
+    warnings: List[str]
+    rows: List[Row] = field(default_factory=list)
+    too_small: List[str] = field(default_factory=list)
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain values.
+
+        Returns:
+            Dict[str, Any]: For JSON: NaN and infinity are null.
+        """
+        return _plain(asdict(self))
+
+
+def kind_of(method: str) -> str:
+    """How a method came about, see :class:`Row`.
+
+    Args:
+        method (str): Its name.
+
+    Returns:
+        str: The kind.
+    """
+    if method.startswith(CLASSIFIER):
+        return 'classifier'
+    return 're-made' if method in POSTHOC_METHODS else 'trained'
+
+
+def describe(metric: str) -> str:
+    """Name a figure in words.
+
+    Args:
+        metric (str): One of :data:`~mmghm.evaluation.comparison.METRICS`.
+
+    Returns:
+        str: Such as "macro accuracy".
+    """
+    group = metric.partition(':')[2]
+    if group:
+        return f'accuracy of the group {group!r}'
+    return {'worst': 'accuracy of the worst class'}.get(
+        metric, f'{metric} accuracy'
+    )
+
+
+def answer(
+    comparison: Comparison,
+    metric: str,
+    class_names: Sequence[str],
+    num_seeds: int,
+) -> Answer:
+    """Recommend a method.
+
+    Args:
+        comparison (Comparison): The methods, ``'softmax'`` among them.
+        metric (str): The figure that decides.
+        class_names (Sequence[str]): Names of the C classes.
+        num_seeds (int): Runs of each method.
+
+    Returns:
+        Answer: The simplest of those that cannot be told from the best, and
+        why.
+    """
+    best, ties = comparison.best(metric), comparison.ties(metric)
+    rows = [_row(comparison, name, metric, best, ties) for name in ties]
+    others = [name for name in comparison.methods if name not in ties]
+    rows += [_row(comparison, name, metric, best, ties) for name in others]
+    rows.sort(key=lambda row: -row.to_best.interval.value)
+    by_name = {row.method: row for row in rows}
+
+    # Not one that ties with the best and with softmax, too, if softmax and
+    # the best can be told apart.
+    real = [n for n in ties if not by_name[n].to_softmax.is_tie]
+    candidates = ties if REFERENCE in ties else (real or ties)
+    method = min(candidates, key=_complexity)
+    warnings = _warnings(comparison, rows, num_seeds)
+    too_small = [class_names[c] for c in comparison.too_small()]
+    if too_small:
+        warnings.append(
+            f'{len(too_small)} of {len(class_names)} classes have fewer than 5 '
+            'held-out images, too few to say anything of each: '
+            f'{_listed(too_small)}.'
+        )
+    return Answer(
+        metric,
+        method,
+        _sentence(by_name, method, best, ties, metric, comparison),
+        warnings,
+        rows,
+        too_small,
+    )
+
+
+def signed(difference: Difference) -> str:
+    """Write a difference with its interval.
+
+    Args:
+        difference (Difference): In points.
+
+    Returns:
+        str: Such as ``+4.1 [2.9, 5.2]``.
+    """
+    value, low, high = difference.interval
+    return f'{value:+.1f} [{low:.1f}, {high:.1f}]'
+
+
+def _row(
+    comparison: Comparison,
+    method: str,
+    metric: str,
+    best: str,
+    ties: List[str],
+) -> Row:
+    names = {
+        'macro': 'macro',
+        'overall': 'overall',
+        **{group: f'group:{group}' for group in QUARTILE_NAMES},
+        'worst': 'worst',
+    }
+    figures = {k: comparison.interval(method, v) for k, v in names.items()}
+    figures['ece'] = comparison.calibration_error(method)
+    return Row(
+        method,
+        kind_of(method),
+        figures,
+        comparison.difference(method, REFERENCE, metric),
+        comparison.difference(method, best, metric),
+        method in ties,
+    )
+
+
+def _complexity(method: str) -> int:
+    known = _SIMPLEST.index(method) if method in _SIMPLEST else len(_SIMPLEST)
+    return known + 100 * method.startswith(CLASSIFIER)
+
+
+def _sentence(
+    rows: Dict[str, Row],
+    method: str,
+    best: str,
+    ties: List[str],
+    metric: str,
+    comparison: Comparison,
+) -> str:
+    images, what = comparison.held_out.sum(), describe(metric)
+    gain = signed(rows[method].to_softmax)
+    if len(rows) == 1:
+        return 'Only softmax was tried: there is nothing to compare it with.'
+    if method == REFERENCE == best and len(ties) == 1:
+        return (
+            f'Stay with softmax: it has the best {what} of all methods tried.'
+        )
+    if method == REFERENCE:
+        top = best if best != REFERENCE else next(t for t in ties if t != best)
+        return (
+            f'Stay with softmax: {images:,} held-out images cannot tell it from '
+            f'the best in {what} ({top}, {signed(rows[top].to_softmax)} points).'
+        )
+    if len(ties) == 1:
+        return (
+            f'Take {method}: {gain} points of {what} over softmax, and better '
+            'than every other method tried.'
+        )
+    tied = sorted(ties, key=_complexity)
+    return (
+        f'{_listed(tied, 4)} tie in {what}; take {method}, the simplest: {gain} '
+        'points over softmax.'
+    )
+
+
+def _warnings(
+    comparison: Comparison, rows: List[Row], num_seeds: int
+) -> List[str]:
+    found = []
+    if num_seeds == 1:
+        found.append(
+            'One seed: the intervals hold the spread between images, not that '
+            'between runs.'
+        )
+    tied = [row for row in rows[1:] if row.ties_with_best]
+    if tied:
+        second, images = tied[0], int(comparison.held_out.sum())
+        needed = second.to_best.images_needed
+        enough = (
+            f'it would take about {_round(needed):,}'
+            if needed < _OUT_OF_REACH * images
+            else 'no number within reach would'
+        )
+        found.append(
+            f'{images:,} held-out images cannot tell {rows[0].method} from '
+            f'{second.method} ({-second.to_best.interval.value:.2f} points, '
+            f'real with a probability of {second.to_best.probability:.0%}); '
+            f'{enough}.'
+        )
+    return found
+
+
+def _round(number: float) -> int:
+    """Two digits."""
+    scale = 10 ** max(int(math.log10(max(number, 1))) - 1, 0)
+    return int(math.ceil(number / scale) * scale)
+
+
+def _listed(names: Sequence[str], most: int = _NAMED) -> str:
+    *first, last = names
+    if len(names) > most:
+        return f'{", ".join(names[:most])} and {len(names) - most} others'
+    return f'{", ".join(first)} and {last}' if first else last
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if hasattr(value, '_asdict'):
+        return _plain(value._asdict())
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 4) if np.isfinite(value) else None
+    return value

@@ -1,0 +1,172 @@
+"""Training on features that were computed once."""
+
+import copy
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseModule
+from mmengine.registry import DATASETS
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+# Inside the folder of the run that they come from.
+FEATURES = 'features.npz'
+
+
+class Features(NamedTuple):
+    """Features of a divided train set.
+
+    Args:
+        train (Tensor): Of the train part, (n, D).
+        train_labels (Tensor): Shape (n,).
+        holdout (Tensor): Of the held-out part, (m, D).
+        holdout_labels (Tensor): Shape (m,).
+    """
+
+    train: Tensor
+    train_labels: Tensor
+    holdout: Tensor
+    holdout_labels: Tensor
+
+
+def read_features(path: Path) -> Features:
+    """Read features.
+
+    Args:
+        path (Path): An .npz with the fields of :class:`Features`.
+
+    Returns:
+        Features: On the CPU.
+    """
+    with np.load(path) as found:
+        return Features(*(torch.from_numpy(found[f]) for f in Features._fields))
+
+
+def feature_config(trial: Config, path: Path) -> Config:
+    """Make of a trial one on features: the recipe stays, the network goes.
+
+    Args:
+        trial (Config): Of :func:`~.trial.trial_config`.
+        path (Path): Of the features.
+
+    Returns:
+        Config: Without augmentation: the features are those of the images as
+        they are tested.
+    """
+    cfg = copy.deepcopy(trial)
+    features = read_features(path)
+    head = cfg.model.head
+    kept = {'type': 'LinearClsHead', 'loss': head.loss}
+    if head.type == 'NormedLinearClsHead':
+        kept = {k: v for k, v in head.items() if k != 'init_cfg'}
+    cfg.model = ConfigDict(
+        type='ImageClassifier',
+        backbone=dict(type='FeaturesAsTheyAre'),
+        head=dict(
+            kept,
+            num_classes=head.num_classes,
+            in_channels=features.train.size(1),
+        ),
+    )
+    cfg.data_preprocessor = ConfigDict(
+        type='BatchDataPreprocessor', num_classes=head.num_classes
+    )
+    cfg.load_from = None
+    for field, part in (
+        ('train_dataloader', 'train'),
+        ('val_dataloader', 'holdout'),
+    ):
+        loader = cfg[field]
+        for name in ('prefetch_factor', 'worker_init_fn', 'pin_memory'):
+            loader.pop(name, None)
+        loader.num_workers, loader.persistent_workers = 0, False
+        loader.collate_fn = ConfigDict(type='keep_batch')
+        loader.dataset = ConfigDict(
+            type='CachedFeatures',
+            path=str(path),
+            part=part,
+            num_classes=head.num_classes,
+        )
+    if cfg.train_dataloader.sampler.type == 'ShardSampler':
+        cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
+    return cfg
+
+
+@DATASETS.register_module()
+class CachedFeatures:
+    """Features in memory, by whole batches as :class:`InMemoryDataset`.
+
+    Args:
+        path (str): Of the features.
+        part (str): ``'train'`` or ``'holdout'``.
+        num_classes (int): C.
+    """
+
+    def __init__(self, path: str, part: str, num_classes: int) -> None:
+        features = read_features(Path(path))
+        self._inputs: Tensor = getattr(features, part)
+        self._labels: Tensor = getattr(features, f'{part}_labels')
+        self.num_classes = num_classes
+        self.metainfo: Dict[str, Any] = {}
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Images per class, int64 (C,)."""
+        return np.bincount(self._labels.numpy(), minlength=self.num_classes)
+
+    def get_gt_labels(self) -> np.ndarray:
+        """Label of every image.
+
+        Returns:
+            np.ndarray: int64 (n,).
+        """
+        return self._labels.numpy()
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """Category of one image, as MMEngine's wrappers ask for it.
+
+        Args:
+            idx (int): Index of the image.
+
+        Returns:
+            List[int]: Its label.
+        """
+        return [int(self._labels[idx])]
+
+    def __getitems__(self, indices: Sequence[int]) -> Dict[str, Tensor]:
+        """Fetch a batch.
+
+        Args:
+            indices (Sequence[int]): Indices of B images.
+
+        Returns:
+            Dict[str, Tensor]: ``inputs``, float32 (B, D), and ``labels``,
+            int64 (B,).
+        """
+        index = torch.as_tensor(np.asarray(indices))
+        return dict(inputs=self._inputs[index], labels=self._labels[index])
+
+    def __getitem__(self, idx: int) -> Dict[str, Tensor]:
+        return dict(inputs=self._inputs[idx], labels=self._labels[idx])
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+
+@MODELS.register_module()
+class FeaturesAsTheyAre(BaseModule):
+    """A backbone for inputs that are features already."""
+
+    def forward(self, features: Tensor) -> Tuple[Tensor]:
+        """Hand the features on.
+
+        Args:
+            features (Tensor): Shape (B, D).
+
+        Returns:
+            Tuple[Tensor]: The same, as heads take them.
+        """
+        return (features,)

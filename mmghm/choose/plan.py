@@ -1,0 +1,268 @@
+"""Which trials there are, what they cost, and what a budget leaves of them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, List, Optional, Tuple
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+from mmghm.experiments.grid import Job
+from mmghm.experiments.plan import EXTRA_METHODS, PAPER_METHODS
+from mmghm.utils.errors import UserError
+
+from .answer import CLASSIFIER, REFERENCE
+from .features import FEATURES, feature_config
+from .remade import run_remade
+from .trial import (
+    fingerprint,
+    held_out,
+    run_length,
+    run_trial,
+    trial_config,
+    write_frozen_features,
+)
+
+# Its ablations are no methods of their own.
+LOSSES = [
+    name
+    for name in (*PAPER_METHODS, *EXTRA_METHODS)
+    if not name.startswith(('ghm_cwap_', 'ghm_c_'))
+]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a config.
+
+    Attributes:
+        cfg (Config): Any config of a training.
+        methods (Tuple[str, ...]): Losses, ``'softmax'`` first.
+        seeds (int): Runs of each method.
+        holdout (float): Share of every class to judge on.
+        frozen (bool): Whether all trials train on features, see
+            :func:`~.trial.is_frozen`.
+        out (Path): Folder of everything.
+    """
+
+    cfg: Config
+    methods: Tuple[str, ...]
+    seeds: int
+    holdout: float
+    frozen: bool
+    out: Path
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return self.cfg.model.head.num_classes
+
+    def settings(self, method: str, seed: int) -> Config:
+        """Config of a trial with the whole network.
+
+        Args:
+            method (str): Name of the loss.
+            seed (int): Seed of the run.
+
+        Returns:
+            Config: Without a work dir.
+        """
+        return trial_config(self.cfg, method, seed, self.holdout)
+
+    def features_job(self) -> Job:
+        """The features of a frozen backbone, the same for all trials.
+
+        Returns:
+            Job: It writes them.
+        """
+        settings = self.settings(REFERENCE, 0)
+        work_dir = self.out / 'runs' / f'features_{fingerprint(settings)}'
+        return Job(
+            'features of the frozen backbone',
+            write_frozen_features,
+            (settings.to_dict(), work_dir),
+            work_dir,
+            work_dir / FEATURES,
+            1,
+        )
+
+    def trial(self, method: str, seed: int) -> Job:
+        """A method with a seed.
+
+        Args:
+            method (str): Name of the loss.
+            seed (int): Seed of the run.
+
+        Returns:
+            Job: The trial. Its result is kept under a name that differs
+            wherever its settings do. That of softmax writes the features of
+            its backbone beside its checkpoints.
+        """
+        settings = self.settings(method, seed)
+        if self.frozen:
+            settings = feature_config(settings, self.features_job().out)
+        work_dir, out = self._places(f'{method}_s{seed}', settings)
+        reference = method == REFERENCE
+        writes = reference and not self.frozen
+        return Job(
+            f'{method} seed {seed}',
+            run_trial,
+            (
+                settings.to_dict(),
+                out,
+                work_dir,
+                work_dir / FEATURES if writes else None,
+                reference,
+            ),
+            work_dir,
+            out,
+            run_length(settings),
+        )
+
+    def trials(self) -> List[Job]:
+        """All methods with the first seed, then with the next.
+
+        Returns:
+            List[Job]: The trials.
+        """
+        return [
+            self.trial(method, seed)
+            for seed in range(self.seeds)
+            for method in self.methods
+        ]
+
+    def features(self, seed: int) -> Path:
+        """Where the features lie that classifiers are trained on.
+
+        Args:
+            seed (int): Seed of the softmax run.
+
+        Returns:
+            Path: The file.
+        """
+        if self.frozen:
+            return self.features_job().out
+        return self.trial(REFERENCE, seed).work_dir / FEATURES
+
+    def remade(self, seed: int) -> Job:
+        """Classifiers made anew from the softmax run, all in one job.
+
+        Args:
+            seed (int): Seed of that run.
+
+        Returns:
+            Job: It reads the softmax trial's result.
+        """
+        softmax = self.trial(REFERENCE, seed)
+        work_dir = softmax.work_dir / 're-made'
+        out = softmax.out.with_name(f'remade_{softmax.out.name}')
+        return Job(
+            f'classifiers re-made, seed {seed}',
+            run_remade,
+            (
+                *(self.features(seed), softmax.out, self.num_classes),
+                *(seed, out, work_dir),
+            ),
+            work_dir,
+            out,
+            1,
+        )
+
+    def classifier(self, loss: str, seed: int) -> Job:
+        """A classifier trained with a loss on the softmax run's features.
+
+        Args:
+            loss (str): Name of the loss.
+            seed (int): Seed of the softmax run, and of the training.
+
+        Returns:
+            Job: It reads the softmax trial's features.
+        """
+        settings = feature_config(
+            self.settings(loss, seed), self.features(seed)
+        )
+        work_dir, out = self._places(f'classifier_{loss}_s{seed}', settings)
+        return Job(
+            f'{CLASSIFIER}{loss} seed {seed}',
+            run_trial,
+            (settings.to_dict(), out, work_dir),
+            work_dir,
+            out,
+            run_length(settings),
+        )
+
+    def parts(self) -> Tuple[Any, Any]:
+        """Build the two parts of the train set, to look at.
+
+        Returns:
+            Tuple[Any, Any]: Datasets to train and to judge on.
+        """
+        judged = self.cfg.get('val_dataloader') or self.cfg.test_dataloader
+        settings = held_out(
+            self.cfg.train_dataloader.dataset, self.holdout, judged.dataset
+        )
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            inner = DATASETS.build(settings.pop('dataset'))
+            train, holdout = (
+                DATASETS.build(dict(settings, part=part, dataset=inner))
+                for part in ('train', 'holdout')
+            )
+        return train, holdout
+
+    def within(
+        self, seconds: Optional[float], cost: Callable[['Plan'], float]
+    ) -> Tuple['Plan', str]:
+        """Cut the plan to a budget: seeds first, then methods from the end.
+
+        Args:
+            seconds (Optional[float]): The budget; None cuts nothing.
+            cost (Callable[['Plan'], float]): Seconds that a plan takes.
+
+        Returns:
+            Tuple['Plan', str]: What is left, and what was cut, in words.
+
+        Raises:
+            UserError: If not even two methods with one seed fit.
+        """
+        plan = self
+        while seconds is not None and cost(plan) > seconds:
+            if plan.seeds > 1:
+                plan = replace(plan, seeds=plan.seeds - 1)
+            elif len(plan.methods) > 2:
+                plan = replace(plan, methods=plan.methods[:-1])
+            else:
+                raise UserError(
+                    f'--budget is too short: {" and ".join(plan.methods)} with '
+                    f'one seed take about {duration(cost(plan))}; allow more, '
+                    'or shorten the recipe by --cfg-options '
+                    'train_cfg.max_epochs=N'
+                )
+        cut = []
+        if plan.seeds < self.seeds:
+            cut.append(f'{plan.seeds} of {self.seeds} seeds')
+        left_out = self.methods[len(plan.methods) :]
+        if left_out:
+            cut.append(f'without {", ".join(left_out)}')
+        return plan, ', '.join(cut)
+
+    def _places(self, name: str, settings: Config) -> Tuple[Path, Path]:
+        stem = f'{name}_{fingerprint(settings)}'
+        return self.out / 'runs' / stem, self.out / 'results' / f'{stem}.npz'
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as people say it.
+
+    Args:
+        seconds (float): Of any length.
+
+    Returns:
+        str: Such as ``45 s``, ``12 min`` or ``3.5 h``.
+    """
+    if seconds < 1:
+        return f'{seconds:.1f} s'
+    if seconds < 90:
+        return f'{seconds:.0f} s'
+    if seconds < 90 * 60:
+        return f'{seconds / 60:.0f} min'
+    return f'{seconds / 3600:.1f} h'

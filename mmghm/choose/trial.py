@@ -1,0 +1,447 @@
+"""One method on one part of a train set, judged on the other."""
+
+import copy
+import hashlib
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS
+
+from mmghm.deploy.network import build_model, run_dataset
+from mmghm.deploy.publish import innermost
+from mmghm.experiments.cells import method_names, set_method
+from mmghm.experiments.grid import sole_worker
+from mmghm.experiments.launch import build_runner, set_dataloader_defaults
+from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
+from mmghm.models.posthoc import LinearClassifier
+from mmghm.utils.errors import UserError
+from mmghm.utils.options import closest
+
+from .features import FEATURES, Features
+
+# Wrappers that hand out an image several times: they stay around the train
+# part, lest an image be in both parts.
+_REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
+_LOSS_HOOKS = (
+    'AURARebinHook',
+    'DeferredReweightingHook',
+    'HistogramPictureHook',
+)
+_SHOWING_HOOKS = (
+    'HistogramPictureHook',
+    'GroupTableHook',
+    'RunRecordHook',
+    'LongTailVisualizationHook',
+)
+_LINEAR_HEADS = ('LinearClsHead', 'NormedLinearClsHead')
+
+
+def check_methods(cfg: Config, methods: List[str]) -> None:
+    """Refuse methods that there are not, or that a config cannot have.
+
+    Args:
+        cfg (Config): Any config of a training.
+        methods (List[str]): Names.
+
+    Raises:
+        UserError: Naming the method or the setting.
+    """
+    for method in methods:
+        if method not in method_names():
+            raise UserError(
+                f'no method {method}{closest(method, method_names())} There '
+                f'are {", ".join(method_names())}'
+            )
+    head = (cfg.get('model') or {}).get('head') or {}
+    if not isinstance(head, dict) or not head.get('num_classes'):
+        raise UserError(
+            'choose needs a model with a classification head: '
+            'model.head.num_classes is missing in the config'
+        )
+    for name in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if not cfg.get(name):
+            raise UserError(f'choose trains, but the config has no {name}')
+    if not (cfg.get('val_dataloader') or cfg.get('test_dataloader')):
+        raise UserError(
+            'choose takes the pipeline for held-out images from '
+            'val_dataloader, which the config has not'
+        )
+    if _name(head) not in _LINEAR_HEADS and {'ldam', 'ldam_drw'} & set(methods):
+        raise UserError(
+            f'ldam needs NormedLinearClsHead in place of a LinearClsHead; the '
+            f'config has {_name(head)}: leave ldam and ldam_drw out of '
+            '--methods'
+        )
+
+
+def run_length(cfg: Config) -> int:
+    """Length of a run in the units of its checkpoints.
+
+    Args:
+        cfg (Config): A config.
+
+    Returns:
+        int: Epochs, or iterations under an iteration-based loop.
+    """
+    return cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters
+
+
+def with_method(cfg: Config, method: str) -> Config:
+    """Give a config another loss, with its hooks and its head.
+
+    Args:
+        cfg (Config): Any config of a training, not changed.
+        method (str): One of :func:`method_names`.
+
+    Returns:
+        Config: The same recipe with the method.
+    """
+    cfg = copy.deepcopy(cfg)
+    head = cfg.model.head
+    if _name(head) == 'NormedLinearClsHead':
+        head.type = 'LinearClsHead'
+        head.pop('scale', None)
+    cfg.custom_hooks = [
+        hook
+        for hook in cfg.get('custom_hooks') or ()
+        if _name(hook) not in _LOSS_HOOKS
+    ]
+    set_method(cfg, method)
+    return cfg
+
+
+def trial_config(cfg: Config, method: str, seed: int, holdout: float) -> Config:
+    """Make a trial of a config.
+
+    The recipe stays; the loss, its hooks and its head become those of the
+    method. The train set is divided, the same way for every method and seed,
+    and the config's own validation and test images are no part of it.
+
+    Args:
+        cfg (Config): Any config of a training, not changed.
+        method (str): One of :func:`method_names`.
+        seed (int): Of initialisation, order and augmentation.
+        holdout (float): Share of every class to judge on.
+
+    Returns:
+        Config: Without a work dir.
+    """
+    cfg = copy.deepcopy(cfg)
+    judged = cfg.get('val_dataloader') or cfg.test_dataloader
+    train = cfg.train_dataloader.dataset
+    judged.dataset = held_out(train, holdout, judged.dataset)
+    judged.sampler = ConfigDict(type='DefaultSampler', shuffle=False)
+    judged.drop_last = False
+    cfg.val_dataloader = judged
+    cfg.train_dataloader.dataset = _divided(train, holdout)
+    for field in ('train_dataloader', 'val_dataloader'):
+        set_dataloader_defaults(cfg, field, num_workers=0)
+
+    cfg = with_method(cfg, method)
+    cfg.custom_hooks = [
+        hook for hook in cfg.custom_hooks if _name(hook) not in _SHOWING_HOOKS
+    ]
+    if 'ClassCountsHook' not in map(_name, cfg.custom_hooks):
+        cfg.custom_hooks.append(ConfigDict(type='ClassCountsHook'))
+
+    cfg.train_cfg.val_interval = run_length(cfg)
+    for name in ('val_begin', 'dynamic_intervals'):
+        cfg.train_cfg.pop(name, None)
+    cfg.setdefault('val_cfg', ConfigDict())
+    cfg.val_evaluator = ConfigDict(type='ClassScores')
+    for name in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        cfg.pop(name, None)
+
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    saving = hooks.setdefault('checkpoint', ConfigDict(interval=1))
+    saving.update(type='AtomicCheckpointHook', max_keep_ckpts=1)
+    saving.update(save_best=None, save_last=True)
+    for name in ('out_dir', 'filename_tmpl'):
+        saving.pop(name, None)
+    hooks.visualization = ConfigDict(type='VisualizationHook', enable=False)
+    cfg.visualizer = ConfigDict(type='Visualizer')
+    cfg.launcher, cfg.resume = 'none', False
+    cfg.randomness = ConfigDict(seed=seed)
+    return cfg
+
+
+def held_out(
+    train: Any, holdout: float, tested: Any, part: str = 'holdout'
+) -> ConfigDict:
+    """Config of the held-out part of a train set, to be tested.
+
+    Args:
+        train (Any): Config of the train set.
+        holdout (float): Share of every class.
+        tested (Any): Config of a dataset with the test pipeline.
+        part (str): ``'train'`` for the part that is trained on, without
+            repetitions, with the test pipeline.
+
+    Returns:
+        ConfigDict: The config.
+    """
+    pipeline = innermost(tested).get('pipeline')
+    train = copy.deepcopy(train)
+    while _name(train) in _REPEATING:
+        train = train.dataset
+    _set_pipeline(train, pipeline)
+    return ConfigDict(_divided(train, holdout), part=part)
+
+
+def _divided(train: Any, holdout: float) -> ConfigDict:
+    if _name(train) in _REPEATING:
+        return ConfigDict(train, dataset=_divided(train.dataset, holdout))
+    if _name(train) == 'LongTailDataset' and not train.get('holdout'):
+        return ConfigDict(train, holdout=holdout)
+    return ConfigDict(
+        type='LongTailDataset', profile='none', holdout=holdout, dataset=train
+    )
+
+
+def _set_pipeline(dataset: Any, pipeline: Any) -> None:
+    parts = [dataset.dataset] if 'dataset' in dataset else ()
+    for part in dataset.get('datasets') or parts:
+        _set_pipeline(part, pipeline)
+    if 'pipeline' in dataset:
+        dataset.pipeline = copy.deepcopy(pipeline)
+
+
+def _name(part: Any) -> str:
+    """Name of a config's type, whether it is a name or a class."""
+    kind = part.get('type', '')
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+
+
+def fingerprint(cfg: Config) -> str:
+    """Tell a trial from others, so that its result is not taken for theirs.
+
+    Args:
+        cfg (Config): The trial.
+
+    Returns:
+        str: 12 hexadecimal digits.
+    """
+    return hashlib.sha256(cfg.pretty_text.encode()).hexdigest()[:12]
+
+
+def time_trial(settings: Dict[str, Any], seconds: float = 10) -> float:
+    """Estimate how long a trial will take, by some of its steps.
+
+    Args:
+        settings (Dict[str, Any]): The trial; its loss must need no counts.
+        seconds (float): How long to measure.
+
+    Returns:
+        float: Seconds of the whole trial.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        cfg = Config(settings)
+        cfg.work_dir = folder
+        runner = build_runner(cfg)
+        loop = runner.build_train_loop(cfg.train_cfg)
+        optimizer = runner.build_optim_wrapper(cfg.optim_wrapper)
+        model = runner.model.train()
+        step = _seconds_a_batch(
+            loop.dataloader,
+            lambda data: model.train_step(data, optim_wrapper=optimizer),
+            seconds,
+        )
+        judging = runner.build_val_loop(cfg.val_cfg).dataloader
+        model.eval()
+        with torch.no_grad():
+            judged = _seconds_a_batch(judging, model.val_step, seconds / 5)
+    return step * loop.max_iters + judged * len(judging)
+
+
+def _seconds_a_batch(loader: Any, do: Any, seconds: float) -> float:
+    """Seconds of a batch, without the first two, which are slower."""
+    start, done = 0.0, 0
+    while True:
+        for data in loader:
+            do(data)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            done += 1
+            now = time.perf_counter()
+            if done == 2:
+                start = now
+            elif done > 2 and now - start >= seconds:
+                return (now - start) / (done - 2)
+
+
+def run_trial(
+    settings: Dict[str, Any],
+    out: Path,
+    work_dir: Path,
+    features: Optional[Path] = None,
+    keep_classifier: bool = False,
+) -> None:
+    """Train a trial, going on from its last checkpoint, and judge it.
+
+    Args:
+        settings (Dict[str, Any]): Of :func:`trial_config`.
+        out (Path): The result: an .npz of ``predicted`` and ``labels``,
+            (images,), ``confidence``, in [0, 1], and ``seconds``.
+        work_dir (Path): Folder of logs and checkpoints.
+        features (Optional[Path]): Where to write the backbone's features.
+        keep_classifier (bool): Whether the result holds ``weight`` and
+            ``bias`` of the classifier, too.
+    """
+    with sole_worker(work_dir):
+        if out.exists():
+            return
+        cfg = Config(settings)
+        cfg.work_dir = str(work_dir)
+        saved = next(complete_checkpoints(work_dir), None)
+        if saved is not None:
+            cfg.resume, cfg.load_from = True, saved
+        start = time.time()
+        # Written by this tool into its own folder.
+        with safe_checkpoints([saved] if saved else []):
+            runner = build_runner(cfg)
+            runner.train()
+        spent = time.time() - start
+        (scores,) = runner.val_evaluator.metrics
+        if not len(scores.labels):
+            # Trained before, but killed before the result was written.
+            runner.val()
+        result = dict(
+            predicted=scores.log_shares.argmax(axis=1),
+            labels=scores.labels,
+            confidence=np.exp(scores.log_shares.max(axis=1)),
+            seconds=np.array(spent),
+        )
+        # Of the checkpoint: it holds EMAHook's averages.
+        last = next(complete_checkpoints(work_dir))
+        if features is not None:
+            model, _ = build_model(cfg, last, trust=True)
+            write_arrays(features, **_features(model, cfg))
+        if keep_classifier:
+            model, _ = build_model(cfg, last, trust=True)
+            classifier = linear_classifier(model.head)
+            result.update(
+                weight=classifier.weight.numpy(), bias=classifier.bias.numpy()
+            )
+        write_arrays(out, **result)
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write an .npz whole or not at all.
+
+    Args:
+        path (Path): The file.
+        **arrays (np.ndarray): What it holds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.partial')
+    with open(partial, 'wb') as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def write_frozen_features(settings: Dict[str, Any], folder: Path) -> None:
+    """Write the features of a backbone that training does not change.
+
+    Args:
+        settings (Dict[str, Any]): A trial.
+        folder (Path): Where to write them.
+    """
+    with sole_worker(folder), tempfile.TemporaryDirectory() as work_dir:
+        if (folder / FEATURES).exists():
+            return
+        cfg = Config(settings)
+        cfg.work_dir = work_dir
+        runner = build_runner(cfg)
+        runner._init_model_weights()
+        if cfg.get('load_from'):
+            runner.load_checkpoint(cfg.load_from)
+        write_arrays(folder / FEATURES, **_features(runner.model, cfg))
+
+
+def _features(model: Any, cfg: Config) -> Dict[str, np.ndarray]:
+    """Features and labels of both parts, as they are tested."""
+    model.to(get_device()).eval()
+    found: List[np.ndarray] = []
+    for part in ('train', 'holdout'):
+        loader = copy.deepcopy(cfg.val_dataloader)
+        loader.dataset.part = part
+        features, labels, _ = run_dataset(
+            model,
+            loader,
+            f'features of the {part} part',
+            lambda inputs: model.extract_feat(inputs, stage='pre_logits'),
+        )
+        found += [features.numpy(), labels.numpy()]
+    return dict(zip(Features._fields, found))
+
+
+def linear_layer(head: Any) -> torch.nn.Linear:
+    """The last layer of a head.
+
+    Args:
+        head (Any): A head of mmpretrain.
+
+    Returns:
+        torch.nn.Linear: The layer.
+
+    Raises:
+        UserError: If it is not linear.
+    """
+    layer = getattr(head, 'fc', None)
+    if layer is None and hasattr(head, 'layers'):
+        # VisionTransformerClsHead.
+        layer = getattr(head.layers, 'head', None)
+    if not isinstance(layer, torch.nn.Linear) or layer.bias is None:
+        raise UserError(
+            'classifiers can be made anew for heads with a linear layer, got '
+            f'{type(head).__name__}'
+        )
+    return layer
+
+
+def linear_classifier(head: Any) -> LinearClassifier:
+    """Copy the last layer of a head.
+
+    Args:
+        head (Any): A head of mmpretrain.
+
+    Returns:
+        LinearClassifier: On the CPU.
+    """
+    layer = linear_layer(head)
+    return LinearClassifier(
+        layer.weight.detach().cpu().clone(), layer.bias.detach().cpu().clone()
+    )
+
+
+def is_frozen(cfg: Config) -> bool:
+    """Whether training changes nothing but a linear classifier.
+
+    Args:
+        cfg (Config): Any config of a training.
+
+    Returns:
+        bool: True if neither backbone nor neck learn, batch statistics
+        included, and the head has no hidden layer.
+    """
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.model).train()
+    for name in ('backbone', 'neck'):
+        part = getattr(model, name, None)
+        if part is None:
+            continue
+        if any(p.requires_grad for p in part.parameters()):
+            return False
+        if any(
+            isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and m.training
+            for m in part.modules()
+        ):
+            return False
+    return not cfg.model.head.get('hidden_dim')

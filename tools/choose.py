@@ -1,0 +1,414 @@
+#!/usr/bin/env python
+"""Find out which method suits your data.
+
+Trains each method with the config's recipe on the same part of the train set
+and judges it on the rest, with several seeds; the config's own validation and
+test images are not touched. From the softmax runs it also makes the classifiers
+that need no training of the network. OUT/choice.html and choice.json hold the
+answer, OUT/chosen.py the config to train on everything. A killed run goes on
+where it was.
+
+Examples:
+    DATA_ROOT=data/birds python -m mmghm choose own_data/resnet50 --out choice
+    python -m mmghm choose my_config.py --budget 6h --jobs 2 --out choice
+    python -m mmghm choose softmax/resnet8_digits_lt --seeds 2 \
+        --methods balanced_softmax ghm_cwap --out work_dirs/choice
+"""
+
+import argparse
+from pathlib import Path
+
+from _options import add_config, add_debug, count, make_parser
+
+# Its choices, without the imports that take seconds.
+METRICS = ('macro', 'overall', 'worst')
+GROUPS = ('many', 'medium', 'few', 'rare')
+METHODS = (
+    'balanced_softmax',
+    'ghm_cwap',
+    'seesaw',
+    'ldam_drw',
+    'effective_number_drw',
+)
+
+
+def budget(text: str) -> float:
+    """Seconds of a duration such as 45m or 3h."""
+    unit = {'s': 1, 'm': 60, 'h': 3600}.get(text[-1:])
+    try:
+        number = float(text[:-1])
+    except ValueError:
+        number = -1
+    if not unit or not 0 < number < float('inf'):
+        raise argparse.ArgumentTypeError(
+            f'takes a duration such as 45m or 3h, got {text!r}'
+        )
+    return number * unit
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    add_config(parser)
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        default=METHODS,
+        help='losses to try beside softmax; by default %(default)s',
+    )
+    parser.add_argument(
+        '--seeds', type=count, default=3, help='runs of each method (3)'
+    )
+    parser.add_argument(
+        '--holdout',
+        type=float,
+        default=0.2,
+        help='share of each class of the train set to judge on (0.2)',
+    )
+    parser.add_argument(
+        '--metric',
+        choices=[*METRICS, *(f'group:{group}' for group in GROUPS)],
+        default='macro',
+        help='the figure that decides (macro)',
+    )
+    parser.add_argument(
+        '--jobs',
+        type=count,
+        default=1,
+        help='runs at a time on this machine; several may share a GPU',
+    )
+    parser.add_argument(
+        '--budget',
+        type=budget,
+        help='time for all runs, such as 45m or 3h: seeds are cut first, then '
+        'methods from the end of the list',
+    )
+    parser.add_argument(
+        '--out', type=Path, required=True, help='folder of the answer'
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the plan and stop'
+    )
+    parser.add_argument(
+        '--cluster',
+        help="hand the runs to submitit: 'slurm', or 'local' for its own "
+        'processes on this machine',
+    )
+    parser.add_argument('--slurm-partition', help='partition of the cluster')
+    parser.add_argument(
+        '--timeout-hours', type=float, default=24, help='of a cluster job'
+    )
+    add_debug(parser)
+    args = parser.parse_args()
+    if args.seeds < 1 or args.jobs < 1:
+        parser.error('--seeds and --jobs must be at least 1')
+    if not 0 < args.holdout < 1:
+        parser.error(
+            f'--holdout takes a share between 0 and 1, got {args.holdout:g}'
+        )
+    return args
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import json
+import multiprocessing
+import os
+import shlex
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from statistics import mean
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+from mmengine.config import Config
+from rich.console import Console
+from rich.table import Table
+
+from mmghm.choose.answer import (
+    CLASSIFIER,
+    REFERENCE,
+    Answer,
+    answer,
+    describe,
+    signed,
+)
+from mmghm.choose.features import feature_config
+from mmghm.choose.judged import Judged, gather
+from mmghm.choose.page import columns, render
+from mmghm.choose.plan import LOSSES, Plan, duration
+from mmghm.choose.trial import (
+    check_methods,
+    is_frozen,
+    time_trial,
+    with_method,
+)
+from mmghm.experiments.cells import load_config
+from mmghm.experiments.grid import Job, run_here, run_on_cluster
+from mmghm.experiments.launch import check_classes, named_downloads
+from mmghm.experiments.run import PACKAGES, hardware
+from mmghm.utils.dependencies import version_of
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.utils.options import merge_options
+from mmghm.visualization.comparison import draw_gains, draw_trade_off
+
+
+def run_jobs(
+    jobs: List[Job], args: argparse.Namespace, console: Console
+) -> List[Job]:
+    """Run what has no result yet; return what failed."""
+    todo = [job for job in jobs if not job.out.exists()]
+    if args.cluster:
+        return run_on_cluster(
+            todo,
+            console,
+            args.out / 'submitit',
+            args.cluster,
+            args.slurm_partition,
+            args.timeout_hours,
+        )
+    return run_here(todo, console, args.jobs)
+
+
+def timed(settings: Config) -> float:
+    """Seconds of a trial, by some of its steps in a process of its own."""
+    context = multiprocessing.get_context('forkserver')
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(time_trial, settings.to_dict()).result()
+
+
+def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str]]:
+    """Count both parts; return train images per class and class names."""
+    train, holdout = plan.parts()
+    counts = train.class_counts + holdout.class_counts
+    names = train.metainfo.get('classes') or range(len(counts))
+    console.print(
+        f'{counts.sum():,} train images of {len(counts)} classes: '
+        f'{len(train):,} to train on, {len(holdout):,} held out to judge on.',
+        soft_wrap=True,
+    )
+    if not len(holdout):
+        raise UserError(
+            'no class has two train images, so that none can be held out'
+        )
+    return counts, [str(name) for name in names]
+
+
+def budgeted(
+    plan: Plan, args: argparse.Namespace, console: Console
+) -> Tuple[Plan, List[str]]:
+    """Time some steps and cut the plan; return notes on both."""
+    settings = plan.settings(REFERENCE, 0)
+    with console.status('Timing some steps of a run'):
+        whole = seconds = timed(settings)
+        if plan.frozen:
+            seconds = timed(feature_config(settings, plan.features_job().out))
+
+    def cost(of: Plan) -> float:
+        left = [job for job in of.trials() if not job.out.exists()]
+        return len(left) * seconds / args.jobs
+
+    cut_plan, cut = plan.within(args.budget, cost)
+    notes = []
+    if plan.frozen:
+        notes.append(
+            'The backbone is frozen: runs train on its features, computed once '
+            f'and without augmentation. A run takes {duration(seconds)} in '
+            f'place of {duration(whole)} ({whole / seconds:,.0f} times faster).'
+        )
+    trials = cut_plan.trials()
+    done = sum(job.out.exists() for job in trials)
+    notes.append(
+        f'{len(cut_plan.methods)} methods x {cut_plan.seeds} seeds = '
+        f'{len(trials)} runs, {done} of them done. A run takes about '
+        f'{duration(seconds)} (some of its steps were timed): '
+        f'{duration(cost(cut_plan))} with {args.jobs} at a time.'
+    )
+    if cut:
+        notes.append(f'The budget of {duration(args.budget)} leaves {cut}.')
+    for note in notes:
+        console.print(note, soft_wrap=True)
+    return cut_plan, notes
+
+
+def commands_for(
+    method: str, judged: Judged, args: argparse.Namespace
+) -> List[str]:
+    """What trains a method on all images."""
+    chosen = args.out / 'chosen.py'
+    run = Path('work_dirs') / 'chosen'
+    commands = [['python', '-m', 'mmghm', 'train', str(chosen)]]
+    posthoc = ['python', '-m', 'mmghm', 'posthoc', str(chosen)]
+    posthoc.append(str(run / 'CHECKPOINT.pth'))
+    if method.startswith(CLASSIFIER):
+        loss = method[len(CLASSIFIER) :]
+        commands.append([*posthoc, '--methods', '--losses', loss])
+    elif method not in judged.seconds:
+        commands.append([*posthoc, '--methods', method])
+        if method in judged.taus:
+            commands[-1] += ['--tau', f'{judged.taus[method]:g}']
+    if len(commands) > 1:
+        commands[-1] += ['--save', str(run / 'chosen.pth')]
+    return [shlex.join(command) for command in commands]
+
+
+def show(found: Answer, console: Console) -> None:
+    """Print the table and the recommendation."""
+    table = Table('#')
+    table.add_column('method', no_wrap=True)
+    table.add_column('points over softmax', justify='right', no_wrap=True)
+    for name in columns(found):
+        table.add_column(name, justify='right')
+    for number, row in enumerate(found.rows, 1):
+        gain = '' if row.method == REFERENCE else signed(row.to_softmax)
+        values = [row.figures[name].value for name in columns(found)]
+        figures = ['–' if v != v else f'{v:.1f}' for v in values]
+        style = 'bold' if row.method == found.method else None
+        mark = ' =' if row.ties_with_best else ''
+        table.add_row(
+            str(number) + mark, row.method, gain, *figures, style=style
+        )
+    console.print(table)
+    console.print(
+        f'=: cannot be told from the best in {describe(found.metric)}.'
+    )
+    for warning in found.warnings:
+        console.print(warning, soft_wrap=True)
+    console.print(f'\n{found.sentence}', style='bold', soft_wrap=True)
+
+
+def write(
+    plan: Plan,
+    found: Answer,
+    judged: Judged,
+    notes: List[str],
+    args: argparse.Namespace,
+) -> List[str]:
+    """Write page, JSON and config; return the commands to go on with."""
+    loss = found.method if found.method in plan.methods else REFERENCE
+    with_method(plan.cfg, loss).dump(str(args.out / 'chosen.py'))
+    commands = commands_for(found.method, judged, args)
+    comparison = judged.comparison
+    rows = [(row.method, row.kind) for row in found.rows]
+    pictures = {
+        'Head against tail': draw_trade_off(
+            comparison, rows, judged.curves, found.method
+        ),
+        'Gains over softmax': draw_gains(
+            [
+                (row.method, row.kind, row.to_softmax.interval)
+                for row in found.rows
+            ],
+            describe(found.metric),
+        ),
+    }
+    held_out = int(comparison.held_out.sum())
+    versions = {name: version_of(name) for name in PACKAGES}
+    how = (
+        f'{shlex.join(["python", "-m", "mmghm", "choose", *sys.argv[1:]])}. '
+        'Every method had the same recipe, the same images and the same '
+        'seeds; validation and test images were not read. The best of many '
+        'methods looks a little better than it is. Hardware: '
+        f'{hardware()}.'
+    )
+    page = render(
+        found,
+        pictures,
+        notes=notes,
+        commands=commands,
+        held_out=held_out,
+        seeds=plan.seeds,
+        how=how,
+        versions=versions,
+    )
+    (args.out / 'choice.html').write_text(page, encoding='utf-8')
+    content: Dict[str, Any] = dict(
+        **found.to_json(),
+        commands=commands,
+        notes=notes,
+        held_out=comparison.held_out.tolist(),
+        seeds=plan.seeds,
+        holdout=plan.holdout,
+        config=args.config,
+        taus=judged.taus,
+        seconds={k: round(v, 2) for k, v in judged.seconds.items()},
+        versions=versions,
+        hardware=hardware(),
+    )
+    (args.out / 'choice.json').write_text(json.dumps(content, indent=1) + '\n')
+    return commands
+
+
+def choose(args: argparse.Namespace, cfg: Config) -> int:
+    """Plan, run, and answer; return the exit status."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # A file has room for the whole table.
+        console = Console(highlight=False, width=132)
+    methods = tuple(dict.fromkeys([REFERENCE, *args.methods]))
+    check_methods(cfg, list(methods))
+    frozen = is_frozen(cfg)
+    plan = Plan(cfg, methods, args.seeds, args.holdout, frozen, args.out)
+    counts, names = look_at(plan, console)
+    if frozen:
+        run_jobs([plan.features_job()], args, console)
+    plan, notes = budgeted(plan, args, console)
+    if args.dry_run:
+        return 0
+    failed = run_jobs(plan.trials(), args, console)
+    seeds = range(plan.seeds)
+    for job in failed:
+        if job.name.startswith(f'{REFERENCE} '):
+            raise UserError(
+                f'{job.name} failed, and every other method is compared with '
+                f'it; see {job.work_dir / "output.log"}'
+            )
+    # With a frozen backbone these are the trials.
+    losses = [] if frozen else [n for n in LOSSES if n != REFERENCE]
+    failed += run_jobs(
+        [
+            *(plan.remade(seed) for seed in seeds),
+            *(plan.classifier(loss, s) for s in seeds for loss in losses),
+        ],
+        args,
+        console,
+    )
+    judged = gather(plan, losses, counts)
+    if not frozen:
+        on_features = mean(
+            [s for m, s in judged.seconds.items() if m.startswith(CLASSIFIER)]
+        )
+        of_network = mean([judged.seconds[method] for method in methods])
+        notes.append(
+            'A classifier on the features of a softmax run took '
+            f'{duration(on_features)}, a whole run {duration(of_network)}.'
+        )
+    found = answer(judged.comparison, args.metric, names, plan.seeds)
+    if failed:
+        notes.append(
+            f'Left out, for they failed: {", ".join(job.name for job in failed)}.'
+        )
+    commands = write(plan, found, judged, notes, args)
+    show(found, console)
+    console.print('To train it on everything:')
+    for command in commands:
+        console.print(f'  {command}', soft_wrap=True)
+    console.print(f'Wrote {args.out}/choice.html and choice.json.')
+    return 1 if failed else 0
+
+
+def main(args: argparse.Namespace) -> int:
+    cfg = load_config(args.config)
+    merge_options(cfg, args.cfg_options)
+    check_classes(cfg)
+    with named_downloads(cfg):
+        return choose(args, cfg)
+
+
+if __name__ == '__main__':
+    # Terminated like interrupted: the run under way is stopped as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    os.environ.setdefault('MPLBACKEND', 'agg')
+    with one_line_errors('choose.py', ARGS.debug):
+        sys.exit(main(ARGS))
