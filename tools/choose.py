@@ -199,6 +199,12 @@ def budgeted(
     plan: Plan, args: argparse.Namespace, console: Console
 ) -> Tuple[Plan, List[str]]:
     """Time some steps and cut the plan; return notes on both."""
+    trials = plan.trials()
+    done = sum(job.out.exists() for job in trials)
+    size = f'{len(plan.methods)} methods x {plan.seeds} seeds'
+    if done == len(trials):
+        console.print(f'{size} = {done} runs, all of them done.')
+        return plan, []
     settings = plan.settings(REFERENCE, 0)
     with console.status('Timing some steps of a run'):
         whole = seconds = timed(settings)
@@ -209,7 +215,6 @@ def budgeted(
         left = [job for job in of.trials() if not job.out.exists()]
         return len(left) * seconds / args.jobs
 
-    cut_plan, cut = plan.within(args.budget, cost)
     notes = []
     if plan.frozen:
         notes.append(
@@ -217,19 +222,22 @@ def budgeted(
             f'and without augmentation. A run takes {duration(seconds)} in '
             f'place of {duration(whole)} ({whole / seconds:,.0f} times faster).'
         )
-    trials = cut_plan.trials()
-    done = sum(job.out.exists() for job in trials)
-    notes.append(
-        f'{len(cut_plan.methods)} methods x {cut_plan.seeds} seeds = '
-        f'{len(trials)} runs, {done} of them done. A run takes about '
-        f'{duration(seconds)} (some of its steps were timed): '
-        f'{duration(cost(cut_plan))} with {args.jobs} at a time.'
+    console.print(
+        f'{size} = {len(trials)} runs, {done} of them done. A run takes about '
+        f'{duration(seconds)} (some of its steps were timed), all that are '
+        f'left {duration(cost(plan))} with {args.jobs} at a time; classifiers '
+        'on features come after them.',
+        soft_wrap=True,
     )
+    left, cut = plan.within(args.budget, cost)
     if cut:
-        notes.append(f'The budget of {duration(args.budget)} leaves {cut}.')
+        notes.append(
+            f'The budget of {duration(args.budget)} leaves {cut}: about '
+            f'{duration(cost(left))}.'
+        )
     for note in notes:
         console.print(note, soft_wrap=True)
-    return cut_plan, notes
+    return left, notes
 
 
 def commands_for(

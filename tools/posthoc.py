@@ -95,6 +95,7 @@ from mmghm.choose.trial import (
     write_arrays,
 )
 from mmghm.datasets import dataset_class_counts
+from mmghm.deploy.load import REMADE
 from mmghm.deploy.network import build_model, head_logits, run_dataset
 from mmghm.deploy.publish import innermost
 from mmghm.evaluation import GroupAccuracy
@@ -186,6 +187,8 @@ def save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
             layer.weight.copy_(made.weight)
             layer.bias.copy_(made.bias)
         weights = model.state_dict()
+        # Its prior is no longer what the loss states.
+        args.meta[REMADE] = args.methods[0]
     save_checkpoint(
         dict(state_dict=weights, meta=args.meta),
         args.save,

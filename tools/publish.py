@@ -112,7 +112,6 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
             f'{args.out} exists; choose another folder or delete it'
         )
     training = read_training(cfg, args.checkpoint, args.trust_checkpoint)
-    loss = training.model.head.loss_module
     settings = inference_config(cfg, training.model)
     scores = calibration_scores(args, cfg, training, settings)
     test = None
@@ -121,7 +120,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
             training.model, cfg.test_dataloader, 'test images'
         )
         test = Scores(found[0], found[1], f'{len(found[1]):,} test images')
-    calibration = calibrate(loss, training.class_counts, scores)
+    calibration = calibrate(training.loss, training.class_counts, scores)
     files = write_folder(
         args.out,
         settings,
@@ -131,7 +130,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
         dict(
             name=args.out.name,
             license=args.license,
-            loss=type(loss).__name__,
+            loss=type(training.model.head.loss_module).__name__,
             config=args.config,
             checkpoint=Path(args.checkpoint).name,
             dataset=_dataset_name(cfg),

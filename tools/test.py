@@ -68,12 +68,13 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
+from mmengine.runner import CheckpointLoader
 from rich.console import Console
 from rich.table import Table
 
 from mmghm.deploy.calibration import calibrate
 from mmghm.deploy.in_use import in_use, shift_lines, write_in_use
-from mmghm.deploy.load import read_calibration
+from mmghm.deploy.load import REMADE, read_calibration
 from mmghm.deploy.predict import known_prior
 from mmghm.evaluation import ClassScores, GroupAccuracy
 from mmghm.evaluation.priors import estimate_prior, log_softmax, reweigh
@@ -135,6 +136,13 @@ def show_priors(
     counts = np.array(runner.message_hub.get_info('class_counts'))
     if args.calibration is None:
         loss = getattr(runner.model, 'module', runner.model).head.loss_module
+        trusted = [args.checkpoint] if args.trust_checkpoint else []
+        with safe_checkpoints(trusted):
+            checkpoint = CheckpointLoader.load_checkpoint(
+                args.checkpoint, map_location='cpu'
+            )
+        if REMADE in checkpoint.get('meta', {}):
+            loss = None
         calibration = calibrate(loss, counts, None)
     else:
         calibration = read_calibration(args.calibration, len(counts))

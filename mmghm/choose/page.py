@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from jinja2 import Environment
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mmghm.evaluation.comparison import Interval
 
-from .answer import Answer, describe, signed
+from .answer import Answer, describe
 
 _TEMPLATE = Path(__file__).parent / 'choice.html.j2'
 
@@ -30,7 +31,7 @@ def render(answer: Answer, pictures: Dict[str, Figure], **facts: Any) -> str:
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(signed=signed, figure=_figure)
+    environment.filters['figure'] = _figure
     template = environment.from_string(_TEMPLATE.read_text(encoding='utf-8'))
     return template.render(
         answer=answer,
@@ -65,7 +66,7 @@ def _figure(interval: Interval) -> str:
     value, low, high = interval
     if value != value:
         return '–'
-    return f'{value:.1f} [{low:.1f}, {high:.1f}]'
+    return Markup(f'{value:.1f}<small>{low:.1f} to {high:.1f}</small>')
 
 
 def _svg(figure: Figure) -> str:

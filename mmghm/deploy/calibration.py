@@ -65,13 +65,16 @@ def stated_prior(
     """Class prior that a loss says it trains toward.
 
     Args:
-        loss (Any): The loss module.
+        loss (Any): The loss module; None if the classifier was made anew after
+            training.
         class_counts (np.ndarray): Train images per class, (C,).
 
     Returns:
         Tuple[Optional[np.ndarray], str]: The prior, float64 (C,), or None; and
         how it is known.
     """
+    if loss is None:
+        return None, 'its classifier was made anew after training'
     name = type(loss).__name__
     if hasattr(loss, 'trained_prior'):
         found = loss.trained_prior(torch.as_tensor(class_counts))
@@ -90,7 +93,8 @@ def calibrate(
     """Fit the temperature and, where the loss does not state it, the prior.
 
     Args:
-        loss (Any): The loss module that the model was trained with.
+        loss (Any): The loss module that the model was trained with, see
+            :func:`stated_prior`.
         class_counts (np.ndarray): Train images per class, (C,).
         scores (Optional[Scores]): On images that the model was neither trained
             on nor will be tested on. None fits nothing.

@@ -32,6 +32,8 @@ from .publish import (
 
 # Classes of other packages that a published config may name.
 _PACKAGES = ('mmpretrain.', 'mmghm.', 'mmcv.', 'mmengine.model.', 'torch.nn.')
+# In a checkpoint's meta: how its classifier was made anew after training.
+REMADE = 'remade_classifier'
 # Settings that would load something else.
 _LOADING = ('init_cfg', 'pretrained', 'checkpoint')
 
@@ -111,8 +113,7 @@ def load_deployed(
             training.classes,
         )
         network = Classifier(training.model, takes_bgr=loads_files(cfg))
-        loss = training.model.head.loss_module
-        calibration = calibrate(loss, training.class_counts, None)
+        calibration = calibrate(training.loss, training.class_counts, None)
         path = f'{path} with {checkpoint}'
     network.to(device)
     kind = torch.device(device).type
@@ -274,11 +275,14 @@ class Training:
         model (Any): The classifier.
         classes (List[str]): Names of the C classes.
         class_counts (np.ndarray): Train images per class, (C,).
+        loss (Any): The loss module that it was trained with; None if its
+            classifier was made anew after training.
     """
 
     model: Any
     classes: List[str]
     class_counts: np.ndarray
+    loss: Any
 
 
 def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
@@ -305,7 +309,8 @@ def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
             "train with dict(type='ClassCountsHook') in custom_hooks"
         )
     names: Sequence[Any] = told.get('classes') or range(len(counts))
-    return Training(model, [str(n) for n in names], np.asarray(counts))
+    loss = None if REMADE in meta else model.head.loss_module
+    return Training(model, [str(n) for n in names], np.asarray(counts), loss)
 
 
 def _load_onnx(path: str) -> DeployedModel:

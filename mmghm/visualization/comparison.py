@@ -1,6 +1,6 @@
 """Pictures of methods beside each other."""
 
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -47,6 +47,8 @@ def draw_trade_off(
     axes = figure.subplots()
     for (name, points), style in zip(curves.items(), ('-', '--')):
         axes.plot(*points.T, style, color='#999999', label=f'{name}, all tau')
+    # Methods at one place share a label.
+    places: Dict[Tuple[float, float], List[str]] = {}
     for number, (method, kind) in enumerate(methods, 1):
         x, y = (comparison.interval(method, m) for m in (head, tail))
         color, mark = _KINDS[kind]
@@ -62,13 +64,16 @@ def draw_trade_off(
             markeredgecolor='black' if picked else color,
             zorder=4 if picked else 3,
         )
+        places.setdefault((round(x.value, 2), round(y.value, 2)), []).append(
+            f'{number} {method}' if picked else str(number)
+        )
+    for place, labels in places.items():
         axes.annotate(
-            f'{number} {method}' if picked else str(number),
-            (x.value, y.value),
+            ', '.join(labels),
+            place,
             xytext=(7, 5),
             textcoords='offset points',
             fontsize=9,
-            fontweight='bold' if picked else 'normal',
         )
     for kind in dict.fromkeys(kind for _, kind in methods):
         color, mark = _KINDS[kind]
