@@ -138,6 +138,7 @@ from mmghm.choose.features import feature_config
 from mmghm.choose.judged import Judged, gather
 from mmghm.choose.page import columns, render
 from mmghm.choose.plan import LOSSES, Plan, duration
+from mmghm.choose.remade import run_remade
 from mmghm.choose.trial import (
     check_methods,
     is_frozen,
@@ -174,6 +175,8 @@ def run_jobs(
 def timed(settings: Config) -> float:
     """Seconds of a trial, by some of its steps in a process of its own."""
     context = multiprocessing.get_context('forkserver')
+    # The server is started here, for all runs: with all that they import.
+    context.set_forkserver_preload([run_remade.__module__])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(time_trial, settings.to_dict()).result()
 
