@@ -12,6 +12,8 @@ from mmengine.registry import DATASETS
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from .settings import LINEAR_HEADS, run_length, type_name
+
 # Inside the folder of the run that they come from.
 FEATURES = 'features.npz'
 
@@ -59,9 +61,11 @@ def feature_config(trial: Config, path: Path) -> Config:
     cfg = copy.deepcopy(trial)
     features = read_features(path)
     head = cfg.model.head
-    kept = {'type': 'LinearClsHead', 'loss': head.loss}
-    if head.type == 'NormedLinearClsHead':
-        kept = {k: v for k, v in head.items() if k != 'init_cfg'}
+    kept = dict(head)
+    if type_name(head) not in LINEAR_HEADS:
+        # Its last layer is the same, see trial.linear_layer.
+        kept = {k: head[k] for k in ('loss', 'init_cfg') if k in head}
+        kept['type'] = 'LinearClsHead'
     cfg.model = ConfigDict(
         type='ImageClassifier',
         backbone=dict(type='FeaturesAsTheyAre'),
@@ -75,6 +79,8 @@ def feature_config(trial: Config, path: Path) -> Config:
         type='BatchDataPreprocessor', num_classes=head.num_classes
     )
     cfg.load_from = None
+    # It is over so soon that a kill may cost all of it.
+    cfg.default_hooks.checkpoint.interval = run_length(cfg)
     for field, part in (
         ('train_dataloader', 'train'),
         ('val_dataloader', 'holdout'),
@@ -90,7 +96,7 @@ def feature_config(trial: Config, path: Path) -> Config:
             part=part,
             num_classes=head.num_classes,
         )
-    if cfg.train_dataloader.sampler.type == 'ShardSampler':
+    if type_name(cfg.train_dataloader.sampler) == 'ShardSampler':
         cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
     return cfg
 

@@ -14,10 +14,10 @@ from mmghm.utils.errors import UserError
 from .answer import CLASSIFIER, REFERENCE
 from .features import FEATURES, feature_config
 from .remade import run_remade
+from .settings import run_length
 from .trial import (
     fingerprint,
     held_out,
-    run_length,
     run_trial,
     trial_config,
     write_frozen_features,

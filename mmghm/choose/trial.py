@@ -25,6 +25,7 @@ from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
 
 from .features import FEATURES, Features
+from .settings import LINEAR_HEADS, run_length, type_name
 
 # Wrappers that hand out an image several times: they stay around the train
 # part, lest an image be in both parts.
@@ -40,7 +41,6 @@ _SHOWING_HOOKS = (
     'RunRecordHook',
     'LongTailVisualizationHook',
 )
-_LINEAR_HEADS = ('LinearClsHead', 'NormedLinearClsHead')
 
 
 def check_methods(cfg: Config, methods: List[str]) -> None:
@@ -73,24 +73,14 @@ def check_methods(cfg: Config, methods: List[str]) -> None:
             'choose takes the pipeline for held-out images from '
             'val_dataloader, which the config has not'
         )
-    if _name(head) not in _LINEAR_HEADS and {'ldam', 'ldam_drw'} & set(methods):
+    if type_name(head) not in LINEAR_HEADS and {'ldam', 'ldam_drw'} & set(
+        methods
+    ):
         raise UserError(
             f'ldam needs NormedLinearClsHead in place of a LinearClsHead; the '
-            f'config has {_name(head)}: leave ldam and ldam_drw out of '
+            f'config has {type_name(head)}: leave ldam and ldam_drw out of '
             '--methods'
         )
-
-
-def run_length(cfg: Config) -> int:
-    """Length of a run in the units of its checkpoints.
-
-    Args:
-        cfg (Config): A config.
-
-    Returns:
-        int: Epochs, or iterations under an iteration-based loop.
-    """
-    return cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters
 
 
 def with_method(cfg: Config, method: str) -> Config:
@@ -105,13 +95,13 @@ def with_method(cfg: Config, method: str) -> Config:
     """
     cfg = copy.deepcopy(cfg)
     head = cfg.model.head
-    if _name(head) == 'NormedLinearClsHead':
+    if type_name(head) == 'NormedLinearClsHead':
         head.type = 'LinearClsHead'
         head.pop('scale', None)
     cfg.custom_hooks = [
         hook
         for hook in cfg.get('custom_hooks') or ()
-        if _name(hook) not in _LOSS_HOOKS
+        if type_name(hook) not in _LOSS_HOOKS
     ]
     set_method(cfg, method)
     return cfg
@@ -146,9 +136,11 @@ def trial_config(cfg: Config, method: str, seed: int, holdout: float) -> Config:
 
     cfg = with_method(cfg, method)
     cfg.custom_hooks = [
-        hook for hook in cfg.custom_hooks if _name(hook) not in _SHOWING_HOOKS
+        hook
+        for hook in cfg.custom_hooks
+        if type_name(hook) not in _SHOWING_HOOKS
     ]
-    if 'ClassCountsHook' not in map(_name, cfg.custom_hooks):
+    if 'ClassCountsHook' not in map(type_name, cfg.custom_hooks):
         cfg.custom_hooks.append(ConfigDict(type='ClassCountsHook'))
 
     cfg.train_cfg.val_interval = run_length(cfg)
@@ -189,16 +181,16 @@ def held_out(
     """
     pipeline = innermost(tested).get('pipeline')
     train = copy.deepcopy(train)
-    while _name(train) in _REPEATING:
+    while type_name(train) in _REPEATING:
         train = train.dataset
     _set_pipeline(train, pipeline)
     return ConfigDict(_divided(train, holdout), part=part)
 
 
 def _divided(train: Any, holdout: float) -> ConfigDict:
-    if _name(train) in _REPEATING:
+    if type_name(train) in _REPEATING:
         return ConfigDict(train, dataset=_divided(train.dataset, holdout))
-    if _name(train) == 'LongTailDataset' and not train.get('holdout'):
+    if type_name(train) == 'LongTailDataset' and not train.get('holdout'):
         return ConfigDict(train, holdout=holdout)
     return ConfigDict(
         type='LongTailDataset', profile='none', holdout=holdout, dataset=train
@@ -211,12 +203,6 @@ def _set_pipeline(dataset: Any, pipeline: Any) -> None:
         _set_pipeline(part, pipeline)
     if 'pipeline' in dataset:
         dataset.pipeline = copy.deepcopy(pipeline)
-
-
-def _name(part: Any) -> str:
-    """Name of a config's type, whether it is a name or a class."""
-    kind = part.get('type', '')
-    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
 def fingerprint(cfg: Config) -> str:

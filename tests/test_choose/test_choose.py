@@ -1,0 +1,207 @@
+"""``choose`` from start to end on the digits, and what comes after it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ..conftest import ROOT
+
+SMALL = [
+    *('softmax/resnet8_digits_lt', '--seeds', '2', '--out', 'choice'),
+    *('--methods', 'ghm_cwap', '--cfg-options', 'train_cfg.max_epochs=4'),
+]
+
+
+def tool(name, *args, cwd):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / f'tools/{name}'), *map(str, args)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+    )
+    return done.returncode, done.stdout
+
+
+def read_answer(folder):
+    found = json.loads((folder / 'choice' / 'choice.json').read_text())
+    # How long it took is another each time.
+    del found['seconds'], found['notes']
+    return found
+
+
+@pytest.fixture(scope='module')
+def chosen(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('chosen')
+    code, output = tool('choose.py', *SMALL, cwd=folder)
+    assert code == 0, output
+    return folder, output
+
+
+@pytest.mark.slow
+def test_the_answer(chosen):
+    folder, output = chosen
+    assert '386 to train on, 96 held out to judge on' in output
+    assert '2 methods x 2 seeds = 4 runs, 0 of them done' in output
+    found = read_answer(folder)
+    methods = {row['method'] for row in found['rows']}
+    assert {'softmax', 'ghm_cwap', 'crt', 'ncm'} < methods
+    assert {'classifier:seesaw', 'classifier:ldam_drw'} < methods
+    assert sum(found['held_out']) == 96
+    assert found['sentence'] in output.replace('\n', ' ')
+    assert found['too_small'] == ['6', '7', '8', '9']
+    page = (folder / 'choice/choice.html').read_text()
+    assert found['sentence'] in page and 'src="http' not in page
+    # The figures are those of the predictions.
+    (result,) = (folder / 'choice/results').glob('ghm_cwap_s0_*.npz')
+    other = next((folder / 'choice/results').glob('ghm_cwap_s1_*.npz'))
+    right = []
+    for path in (result, other):
+        with np.load(path) as of:
+            right.append(of['predicted'] == of['labels'])
+    (row,) = (r for r in found['rows'] if r['method'] == 'ghm_cwap')
+    assert row['figures']['overall']['value'] == pytest.approx(
+        100 * np.mean(right), abs=1e-3
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_like_an_uninterrupted_one(chosen, tmp_path):
+    folder, _ = chosen
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / 'tools/choose.py'), *SMALL],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.time() + 300
+    runs = tmp_path / 'choice/runs'
+    while not list(runs.glob('ghm_cwap_s0_*/epoch_2.pth')):
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    code, output = tool('choose.py', *SMALL, cwd=tmp_path)
+    assert code == 0 and '4 runs, 1 of them done' in output, output
+    assert read_answer(tmp_path) == read_answer(folder)
+    # Nothing is left to do.
+    code, output = tool('choose.py', *SMALL, cwd=tmp_path)
+    assert code == 0 and '4 runs, all of them done' in output, output
+    assert read_answer(tmp_path) == read_answer(folder)
+
+
+@pytest.mark.slow
+def test_the_commands_train_on_everything(chosen):
+    folder, output = chosen
+    commands = read_answer(folder)['commands']
+    assert commands[0] == 'python -m mmghm train choice/chosen.py'
+    code, output = tool(
+        *('train.py', 'choice/chosen.py', '--work-dir', 'run'), cwd=folder
+    )
+    assert code == 0 and 'Train set: 482 images' in output, output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'made', ['tau_norm', 'logit_adjustment', 'crt', 'lws', 'ghm_cwap', 'ldam']
+)
+def test_a_classifier_made_anew_is_kept(chosen, made):
+    folder, _ = chosen
+    if not (folder / 'base/epoch_4.pth').exists():
+        code, output = tool(
+            *('train.py', SMALL[0], '--work-dir', 'base', *SMALL[-2:]),
+            cwd=folder,
+        )
+        assert code == 0, output
+    kind = '--losses' if made in ('ghm_cwap', 'ldam') else '--methods'
+    wanted = ['--methods', kind, made] if kind == '--losses' else [kind, made]
+    if made in ('tau_norm', 'logit_adjustment'):
+        wanted += ['--tau', '0.5']
+    code, output = tool(
+        *('posthoc.py', SMALL[0], 'base/epoch_4.pth', *wanted),
+        *('--save', f'{made}.pth', *SMALL[-2:]),
+        cwd=folder,
+    )
+    assert code == 0 and f'Wrote {made}.pth' in output, output
+    said = re.findall(r'overall\D+\d+\D+([\d.]+)', output)[-1]
+    cfg = f'{made}.py' if kind == '--losses' else SMALL[0]
+    code, output = tool(
+        *('test.py', cfg, f'{made}.pth', '--work-dir', f'test_{made}'),
+        cwd=folder,
+    )
+    assert code == 0, output
+    assert re.findall(r'overall\D+\d+\D+([\d.]+)', output)[-1] == said
+    if kind == '--methods':
+        # What softmax's loss states is not true of it any more.
+        code, output = tool(
+            *('test.py', cfg, f'{made}.pth', '--prior', 'uniform'),
+            *('--work-dir', f'prior_{made}'),
+            cwd=folder,
+        )
+        assert code == 2 and 'made anew after training' in output, output
+
+
+@pytest.mark.slow
+def test_a_failed_method_is_left_out(tmp_path):
+    args = [
+        *('softmax/resnet8_digits_lt', '--seeds', '1', '--out', 'choice'),
+        *('--methods', 'seesaw', '--cfg-options', 'train_cfg.max_epochs=2'),
+    ]
+    code, output = tool('choose.py', *args, '--dry-run', cwd=tmp_path)
+    assert code == 0 and '0 of them done' in output, output
+    assert not (tmp_path / 'choice/results').exists()
+    # A folder where the first checkpoint of seesaw is to be.
+    from mmghm.choose.plan import Plan
+    from mmghm.experiments.cells import load_config
+    from mmghm.utils.options import merge_options
+
+    cfg = load_config(args[0])
+    merge_options(cfg, args[-1:])
+    plan = Plan(cfg, ('softmax', 'seesaw'), 1, 0.2, False, tmp_path / 'choice')
+    (plan.trial('seesaw', 0).work_dir / 'epoch_1.pth').mkdir(parents=True)
+    code, output = tool('choose.py', *args, cwd=tmp_path)
+    assert (
+        code == 1
+        and 'Left out, for they failed: seesaw seed 0'
+        in (tmp_path / 'choice/choice.html').read_text()
+    ), output
+    found = read_answer(tmp_path)
+    assert 'seesaw' not in {row['method'] for row in found['rows']}
+
+
+def test_mistakes(tmp_path):
+    for args, message in (
+        (['--holdout', '2'], '--holdout takes a share between 0 and 1, got 2'),
+        (
+            ['--budget', 'soon'],
+            "takes a duration such as 45m or 3h, got 'soon'",
+        ),
+        (['--metric', 'rare'], "invalid choice: 'rare'"),
+        (['--seeds', '0'], '--seeds and --jobs must be at least 1'),
+    ):
+        code, output = tool('choose.py', *SMALL[:5], *args, cwd=tmp_path)
+        assert code == 2 and message in output, output
+    code, output = tool(
+        *('choose.py', *SMALL[:5], '--methods', 'ghm_cwpa'), cwd=tmp_path
+    )
+    assert code == 2 and 'did you mean ghm_cwap?' in output, output
+    for args, message in (
+        (['--save', 'a.pth'], '--save takes one method or one loss'),
+        (
+            ['--save', 'a.pth', '--methods', 'ncm'],
+            '--save writes linear classifiers',
+        ),
+    ):
+        code, output = tool(
+            'posthoc.py', SMALL[0], 'none.pth', *args, cwd=tmp_path
+        )
+        assert code == 2 and message in output, output
