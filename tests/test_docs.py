@@ -94,6 +94,8 @@ def shortened(command):
         command = command.replace('cifar10 cifar100', 'cifar10')
         wanted = ' --imbalance 100' if '--datasets' in command else ''
         return f'{command}{wanted} --dry-run'
+    if 'mmghm choose' in command:
+        return with_options(f'{command} --dry-run', SMALL_RESNET)
     if 'own_data' in command and 'browse' not in command:
         command = command.replace('epoch_30', 'epoch_1')
         return with_options(command, SMALL_RESNET)

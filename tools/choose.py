@@ -293,6 +293,7 @@ def write(
     plan: Plan,
     found: Answer,
     judged: Judged,
+    class_counts: np.ndarray,
     notes: List[str],
     args: argparse.Namespace,
 ) -> List[str]:
@@ -338,6 +339,7 @@ def write(
         **found.to_json(),
         commands=commands,
         notes=notes,
+        train_images=class_counts.tolist(),
         held_out=comparison.held_out.tolist(),
         seeds=plan.seeds,
         holdout=plan.holdout,
@@ -400,7 +402,7 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
         notes.append(
             f'Left out, for they failed: {", ".join(job.name for job in failed)}.'
         )
-    commands = write(plan, found, judged, notes, args)
+    commands = write(plan, found, judged, counts, notes, args)
     show(found, console)
     console.print('To train it on everything:')
     for command in commands:

@@ -290,7 +290,7 @@ SETTINGS = _settings()
 # The study of version 0.1 also tried what the package no longer offers: eq.
 # (2)'s margin from class counts at several strengths (``g...``) and further
 # options of W. Its results are in results/evidence; the code that made them is
-# tagged study-0.1. By name, the margin alone that such a setting has to beat:
+# at commit 98dee67. By name, the margin alone that such a setting has to beat:
 MARGIN = 'margin_g0.8'
 
 

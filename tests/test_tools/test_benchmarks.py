@@ -12,7 +12,7 @@ from ..conftest import ROOT
 pytestmark = pytest.mark.slow
 
 BENCHMARKS = ROOT / 'tools/benchmarks'
-PAGES = ('performance.md', 'datasets.md')
+PAGES = ('performance.md', 'datasets.md', 'own_data.md')
 
 
 @pytest.fixture

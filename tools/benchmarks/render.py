@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Fill docs/performance.md and docs/datasets.md from results/performance/*.csv.
+"""Fill the tables of docs/ that come from results/performance and results/choose.
 
 Example:
     python tools/benchmarks/render.py
@@ -27,8 +27,12 @@ from harness import RESULTS
 from losses import CROSS_ENTROPY, GHM_CWAP, MARGIN_ONLY
 from matplotlib.figure import Figure
 
-PAGES = (Path('docs/performance.md'), Path('docs/datasets.md'))
+PAGES = tuple(
+    Path('docs') / name
+    for name in ('performance.md', 'datasets.md', 'own_data.md')
+)
 DECODED = Path('results/decoded')
+CHOOSE = Path('results/choose')
 # Table 1 of the paper: train images per epoch of its eight CIFAR settings, at
 # the imbalance factors 500, 100, 10 and 1, and what is done with them.
 CIFAR_IMAGES = (10011, 12406, 20431, 50000, 9502, 10847, 19573, 50000)
@@ -226,6 +230,32 @@ def epoch_parts(device: str) -> str:
     )
 
 
+def choose() -> str:
+    """What choose recommended beside what the test images say."""
+    found = [json.loads(p.read_text()) for p in sorted(CHOOSE.glob('*.json'))]
+    body = []
+    for one in found:
+        row, best = one['chosen_row'], one['best_on_test']
+        held = row['held_out']
+        lacks = one['lacks']['value']
+        body.append(
+            [
+                one['name'],
+                f'{one["held_out_images"]:,}',
+                one['chosen'],
+                f'{held["value"]:+.1f} [{held["low"]:.1f}, {held["high"]:.1f}]',
+                f'{row["test"]["value"]:+.1f}',
+                f'{best}, by {lacks:.1f}' if lacks else 'the same',
+                f'{one["inside"]} of {one["compared"]}',
+            ]
+        )
+    header = [
+        *('data', 'held-out images', 'recommended', 'its gain, held-out'),
+        *('its gain, test', 'best on test', 'gains inside their interval'),
+    ]
+    return markdown(header, body)
+
+
 def blocks() -> Dict[str, str]:
     made = {}
     for device in ('cpu', 'cuda'):
@@ -240,6 +270,7 @@ def blocks() -> Dict[str, str]:
     made['use cpu'] = block('use', 'cpu', listed)
     made['alternatives cpu'] = block('alternatives', 'cpu', listed)
     made['accuracy'] = accuracy()
+    made['choose'] = choose()
     return made
 
 
