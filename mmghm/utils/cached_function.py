@@ -44,19 +44,19 @@ class CachedFunction:
         Returns:
             Any: Its result; not to be changed.
         """
-        if is_compiling() or any(map(_is_inference, args)):
-            # Neither traced nor inference tensors have a version to read.
-            with torch.no_grad():
-                return self.function(*args)
-        if not self._fits(args):
-            with torch.no_grad():
-                self._result = self.function(*args)
-            self._args = args
+        compiling = is_compiling()
+        if not compiling and self._fits(args):
+            return self._result
+        with torch.no_grad():
+            result = self.function(*args)
+        # Neither traced nor inference tensors have a version to read.
+        if not (compiling or any(map(_is_inference, args))):
+            self._args, self._result = args, result
             self._versions = tuple(
                 arg._version if isinstance(arg, torch.Tensor) else None
                 for arg in args
             )
-        return self._result
+        return result
 
     def _fits(self, args: Tuple[Any, ...]) -> bool:
         """Whether these are the same, unchanged tensors and equal settings."""

@@ -70,9 +70,8 @@ def test_every_benchmark_runs(folder):
 
 
 def test_the_pages_are_what_the_figures_render(folder):
-    shutil.copytree(
-        ROOT / 'results/performance', folder / 'results/performance'
-    )
+    for part in ('performance', 'choose'):
+        shutil.copytree(ROOT / 'results' / part, folder / 'results' / part)
     run(folder, 'render.py')
     for page in PAGES:
         rendered = (folder / 'docs' / page).read_text()

@@ -204,7 +204,7 @@ class GHMCWAPLoss(ClassCountLoss):
             losses = adjusted_cross_entropy(
                 logits, target, *self.margin_terms()
             )
-            return losses, self._count_and_weigh(target, losses)
+            return losses, self._count_and_weigh(target, losses.detach())
         logits = logits.float()
         losses = margin_cross_entropy_per_class(logits, *self.margin_terms())
         losses = losses + spoil(logits).unsqueeze(1)
@@ -217,11 +217,13 @@ class GHMCWAPLoss(ClassCountLoss):
                 target = target * self.histogram.share_weights(norm)
         return (losses * target).sum(dim=1), None
 
-    @torch.no_grad()
     def _count_and_weigh(
         self, target: Tensor, losses: Tensor
     ) -> Optional[Tensor]:
-        """Count labelled examples by their losses, and look up W, eq. (1)."""
+        """Count labelled examples by their losses, and look up W, eq. (1).
+
+        Losses carry no gradient here.
+        """
         counts, weighs = self._counts_now, self._weighs_now
         if not (counts or weighs):
             return None
