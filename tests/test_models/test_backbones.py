@@ -13,7 +13,6 @@ from mmpretrain.registry import MODELS
 from mmghm.experiments.cells import load_config, task_names
 from mmghm.experiments.launch import build_runner
 from mmghm.fileio.checkpoints import safe_checkpoints
-from mmghm.models.backbones.lora_backbone import LoRABackbone
 
 pytestmark = pytest.mark.slow
 
@@ -177,7 +176,7 @@ def lora(**kwargs):
 
 def test_adapters_refuse_other_frozen_weights():
     first, second = lora(), lora()
-    assert isinstance(first, LoRABackbone)
+    assert type(first).__name__ == 'LoRABackbone'
     state = first.state_dict()
     assert set(state) == {
         'lora_base',
