@@ -139,6 +139,7 @@ from mmghm.choose.judged import Judged, gather
 from mmghm.choose.page import columns, render
 from mmghm.choose.plan import LOSSES, Plan, duration
 from mmghm.choose.remade import run_remade
+from mmghm.choose.settings import run_length
 from mmghm.choose.trial import (
     check_methods,
     is_frozen,
@@ -244,14 +245,15 @@ def budgeted(
 
 
 def commands_for(
-    method: str, judged: Judged, args: argparse.Namespace
+    plan: Plan, method: str, judged: Judged, args: argparse.Namespace
 ) -> List[str]:
     """What trains a method on all images."""
     chosen = args.out / 'chosen.py'
     run = Path('work_dirs') / 'chosen'
+    unit = 'epoch' if 'max_epochs' in plan.cfg.train_cfg else 'iter'
+    last = run / f'{unit}_{run_length(plan.cfg)}.pth'
     commands = [['python', '-m', 'mmghm', 'train', str(chosen)]]
-    posthoc = ['python', '-m', 'mmghm', 'posthoc', str(chosen)]
-    posthoc.append(str(run / 'CHECKPOINT.pth'))
+    posthoc = ['python', '-m', 'mmghm', 'posthoc', str(chosen), str(last)]
     if method.startswith(CLASSIFIER):
         loss = method[len(CLASSIFIER) :]
         commands.append([*posthoc, '--methods', '--losses', loss])
@@ -300,7 +302,7 @@ def write(
     """Write page, JSON and config; return the commands to go on with."""
     loss = found.method if found.method in plan.methods else REFERENCE
     with_method(plan.cfg, loss).dump(str(args.out / 'chosen.py'))
-    commands = commands_for(found.method, judged, args)
+    commands = commands_for(plan, found.method, judged, args)
     comparison = judged.comparison
     rows = [(row.method, row.kind) for row in found.rows]
     pictures = {
@@ -344,6 +346,7 @@ def write(
         seeds=plan.seeds,
         holdout=plan.holdout,
         config=args.config,
+        cfg_options=args.cfg_options,
         taus=judged.taus,
         seconds={k: round(v, 2) for k, v in judged.seconds.items()},
         versions=versions,
