@@ -5,7 +5,7 @@ import hashlib
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
 from mmghm.deploy.network import build_model, run_dataset
-from mmghm.deploy.publish import innermost
 from mmghm.experiments.cells import method_names, set_method
 from mmghm.experiments.grid import sole_worker
 from mmghm.experiments.launch import build_runner, set_dataloader_defaults
@@ -179,11 +178,13 @@ def held_out(
     Returns:
         ConfigDict: The config.
     """
-    pipeline = innermost(tested).get('pipeline')
+    pipeline = next(_leaves(tested)).get('pipeline')
     train = copy.deepcopy(train)
     while type_name(train) in _REPEATING:
         train = train.dataset
-    _set_pipeline(train, pipeline)
+    for leaf in _leaves(train):
+        if pipeline is not None:
+            leaf.pipeline = copy.deepcopy(pipeline)
     return ConfigDict(_divided(train, holdout), part=part)
 
 
@@ -197,12 +198,14 @@ def _divided(train: Any, holdout: float) -> ConfigDict:
     )
 
 
-def _set_pipeline(dataset: Any, pipeline: Any) -> None:
-    parts = [dataset.dataset] if 'dataset' in dataset else ()
-    for part in dataset.get('datasets') or parts:
-        _set_pipeline(part, pipeline)
-    if 'pipeline' in dataset:
-        dataset.pipeline = copy.deepcopy(pipeline)
+def _leaves(dataset: Any) -> Iterator[Any]:
+    """Configs of the datasets inside all wrappers."""
+    parts = [dataset.dataset] if 'dataset' in dataset else []
+    parts = dataset.get('datasets') or parts
+    for part in parts:
+        yield from _leaves(part)
+    if not parts:
+        yield dataset
 
 
 def fingerprint(cfg: Config) -> str:

@@ -108,8 +108,16 @@ def test_test_images_are_no_part_of_it():
             inner, holdout=0.1, part='train', profile='exp', seed=4
         ),
         lambda inner: dict(type='InMemoryDataset', dataset=inner['dataset']),
+        lambda inner: dict(
+            type='RepeatDataset',
+            times=3,
+            dataset=dict(type='RepeatDataset', times=2, dataset=inner),
+        ),
     ],
-    ids=['plain', 'repeated', 'oversampled', 'held out before', 'in memory'],
+    ids=[
+        *('plain', 'repeated', 'oversampled', 'held out before', 'in memory'),
+        'repeated twice',
+    ],
 )
 def test_no_image_is_in_both_parts(wrap):
     cfg = load_config(DIGITS)
@@ -130,6 +138,20 @@ def test_no_image_is_in_both_parts(wrap):
         again.val_dataloader.dataset
         == trial_config(cfg, 'softmax', 0, 0.3).val_dataloader.dataset
     )
+
+
+def test_sets_put_together_get_the_test_pipeline():
+    cfg = load_config(DIGITS)
+    part = cfg.train_dataloader.dataset.dataset
+    both = ConfigDict(type='ConcatDataset', datasets=[part, part])
+    cfg.train_dataloader.dataset = both
+    cfg.val_dataloader.dataset = ConfigDict(
+        type='ConcatDataset', datasets=[cfg.val_dataloader.dataset]
+    )
+    expected = cfg.val_dataloader.dataset.datasets[0].pipeline
+    held = trial_config(cfg, 'softmax', 0, 0.2).val_dataloader.dataset
+    assert [p.pipeline for p in held.dataset.datasets] == [expected] * 2
+    assert part.pipeline != expected
 
 
 def test_a_method_brings_its_head_and_hooks_and_leaves_with_them():
