@@ -22,6 +22,9 @@ _SIMPLEST = (
     *('effective_number_drw', 'lws', 'crt', 'ncm', 'class_balanced_focal'),
     *('equalization', 'seesaw', 'ldam', 'ldam_drw', 'ghm_c', 'ghm_cwap'),
 )
+# Of methods that cannot be told from the best, those within so many points are
+# equals; what is further away may well be worse.
+_CLOSE = 1.0
 _NAMED = 8
 # Beyond so many times the images at hand, more images are no advice.
 _OUT_OF_REACH = 100
@@ -126,8 +129,9 @@ def answer(
         num_seeds (int): Runs of each method.
 
     Returns:
-        Answer: The simplest of those that cannot be told from the best, and
-        why.
+        Answer: The simplest of those that cannot be told from the best and
+        are within a point of it, and why; softmax if it cannot be told from
+        the best.
     """
     best, ties = comparison.best(metric), comparison.ties(metric)
     rows = [_row(comparison, name, metric, best, ties) for name in ties]
@@ -136,11 +140,16 @@ def answer(
     rows.sort(key=lambda row: -row.to_best.interval.value)
     by_name = {row.method: row for row in rows}
 
-    # Not one that ties with the best and with softmax, too, if softmax and
-    # the best can be told apart.
-    real = [n for n in ties if not by_name[n].to_softmax.is_tie]
-    candidates = ties if REFERENCE in ties else (real or ties)
-    method = min(candidates, key=_complexity)
+    equals = [REFERENCE]
+    if REFERENCE not in ties:
+        equals = [
+            name
+            for name in ties
+            if by_name[name].to_best.interval.value > -_CLOSE
+            and not by_name[name].to_softmax.is_tie
+        ] or [best]
+    equals.sort(key=_complexity)
+    method = equals[0]
     warnings = _warnings(comparison, rows, num_seeds)
     too_small = [class_names[c] for c in comparison.too_small()]
     if too_small:
@@ -152,7 +161,7 @@ def answer(
     return Answer(
         metric,
         method,
-        _sentence(by_name, method, best, ties, metric, comparison),
+        _sentence(by_name, equals, best, ties, metric, comparison),
         warnings,
         rows,
         too_small,
@@ -204,13 +213,14 @@ def _complexity(method: str) -> int:
 
 def _sentence(
     rows: Dict[str, Row],
-    method: str,
+    equals: List[str],
     best: str,
     ties: List[str],
     metric: str,
     comparison: Comparison,
 ) -> str:
     images, what = comparison.held_out.sum(), describe(metric)
+    method = equals[0]
     gain = signed(rows[method].to_softmax)
     if len(rows) == 1:
         return 'Only softmax was tried: there is nothing to compare it with.'
@@ -224,16 +234,18 @@ def _sentence(
             f'Stay with softmax: {images:,} held-out images cannot tell it from '
             f'the best in {what} ({top}, {signed(rows[top].to_softmax)} points).'
         )
-    if len(ties) == 1:
+    if len(equals) > 1:
         return (
-            f'Take {method}: {gain} points of {what} over softmax, and better '
-            'than every other method tried.'
+            f'{_listed(equals, 4)} tie in {what}; take {method}, the simplest: '
+            f'{gain} points over softmax.'
         )
-    tied = sorted(ties, key=_complexity)
-    return (
-        f'{_listed(tied, 4)} tie in {what}; take {method}, the simplest: {gain} '
-        'points over softmax.'
+    rest = (
+        'and better than every other method tried'
+        if len(ties) == 1
+        else f'though {len(ties) - 1} other{"s" * (len(ties) > 2)} cannot be '
+        'told from it for sure'
     )
+    return f'Take {method}: {gain} points of {what} over softmax, {rest}.'
 
 
 def _warnings(

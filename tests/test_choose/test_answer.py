@@ -60,6 +60,18 @@ def test_of_equals_the_simplest_is_taken():
     assert '480 held-out images cannot tell' in warning
 
 
+def test_the_simplest_does_not_win_from_afar():
+    # Too few images to tell them apart: the better one is the better guess.
+    found = answer(
+        compare(images=12, softmax=0, tau_norm=28, ghm_cwap=30),
+        'macro',
+        NAMES,
+        3,
+    )
+    assert found.method == 'ghm_cwap'
+    assert 'though 1 other cannot be told from it for sure' in found.sentence
+
+
 def test_softmax_stays_where_nothing_is_better():
     found = answer(compare(softmax=0, seesaw=0.5), 'macro', NAMES, 3)
     assert found.method == 'softmax'
