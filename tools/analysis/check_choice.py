@@ -173,7 +173,7 @@ def main(args: argparse.Namespace) -> None:
     args.out.write_text(json.dumps(content, indent=1) + '\n')
     print(
         f'{args.name}: {chosen} was chosen, {best} is best on the test images '
-        f'by {lacks.interval.value:.2f} points; {content["inside"]} of '
+        f'by {abs(lacks.interval.value):.2f} points; {content["inside"]} of '
         f'{len(others)} gains over softmax lie in their held-out intervals.'
     )
 
