@@ -19,12 +19,14 @@ REFERENCE = 'softmax'
 _SIMPLEST = (
     *(REFERENCE, 'logit_adjustment', 'tau_norm', 'balanced_softmax'),
     *('label_smoothing', 'class_balanced', 'effective_number', 'focal'),
-    *('effective_number_drw', 'lws', 'crt', 'ncm', 'class_balanced_focal'),
+    *('effective_number_drw', 'lws', 'crt', 'class_balanced_focal'),
     *('equalization', 'seesaw', 'ldam', 'ldam_drw', 'ghm_c', 'ghm_cwap'),
 )
 # Of methods that cannot be told from the best, those within so many points are
 # equals; what is further away may well be worse.
 _CLOSE = 1.0
+# Shown for comparison: no head of this package predicts with it.
+NOT_RECOMMENDED = ('ncm',)
 _NAMED = 8
 # Beyond so many times the images at hand, more images are no advice.
 _OUT_OF_REACH = 100
@@ -133,7 +135,11 @@ def answer(
         are within a point of it, and why; softmax if it cannot be told from
         the best.
     """
-    best, ties = comparison.best(metric), comparison.ties(metric)
+    usable = [m for m in comparison.methods if m not in NOT_RECOMMENDED]
+    best, ties = (
+        comparison.best(metric, usable),
+        comparison.ties(metric, usable),
+    )
     rows = [_row(comparison, name, metric, best, ties) for name in ties]
     others = [name for name in comparison.methods if name not in ties]
     rows += [_row(comparison, name, metric, best, ties) for name in others]
@@ -257,7 +263,7 @@ def _warnings(
             'One seed: the intervals hold the spread between images, not that '
             'between runs.'
         )
-    tied = [row for row in rows[1:] if row.ties_with_best]
+    best, *tied = [row for row in rows if row.ties_with_best]
     if tied:
         second, images = tied[0], int(comparison.held_out.sum())
         needed = second.to_best.images_needed
@@ -267,7 +273,7 @@ def _warnings(
             else 'no number within reach would'
         )
         found.append(
-            f'{images:,} held-out images cannot tell {rows[0].method} from '
+            f'{images:,} held-out images cannot tell {best.method} from '
             f'{second.method} ({-second.to_best.interval.value:.2f} points, '
             f'real with a probability of {second.to_best.probability:.0%}); '
             f'{enough}.'

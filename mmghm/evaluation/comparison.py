@@ -218,40 +218,47 @@ class Comparison:
             self._drawn[other], metric
         )
         columns = np.stack([self._measured[method], self._measured[other]], 1)
-        value = -np.diff(self._figure(columns, metric))
+        one, another = self._figure(columns, metric)
+        value = one - another
         below = (drawn < 0).mean() + (drawn == 0).mean() / 2
-        spread, size = drawn.std(), abs(value[0])
+        spread, size = drawn.std(), abs(value)
         needed = (1.96 * spread / size) ** 2 if size > 0 else np.inf
         return Difference(
-            self._interval(value[0], drawn),
+            self._interval(value, drawn),
             float(max(below, 1 - below)),
             float(self.held_out.sum() * needed),
         )
 
-    def best(self, metric: str) -> str:
+    def best(self, metric: str, among: Optional[Sequence[str]] = None) -> str:
         """The method with the highest figure.
 
         Args:
             metric (str): One of :data:`METRICS`.
+            among (Optional[Sequence[str]]): Some of the methods.
 
         Returns:
             str: Its name; the first of equals.
         """
-        return max(self.methods, key=lambda m: self.interval(m, metric).value)
+        methods = self.methods if among is None else among
+        return max(methods, key=lambda m: self.interval(m, metric).value)
 
-    def ties(self, metric: str) -> List[str]:
+    def ties(
+        self, metric: str, among: Optional[Sequence[str]] = None
+    ) -> List[str]:
         """Methods that cannot be told from the best one.
 
         Args:
             metric (str): One of :data:`METRICS`.
+            among (Optional[Sequence[str]]): Some of the methods.
 
         Returns:
             List[str]: Their names, the best one among them, in order.
         """
-        best = self.best(metric)
+        methods = self.methods if among is None else among
+        best = self.best(metric, methods)
         return [
             name
-            for name in self.methods
+            for name in methods
             if name == best or self.difference(best, name, metric).is_tie
         ]
 

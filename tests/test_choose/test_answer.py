@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mmghm.choose.answer import answer, describe, kind_of
+from mmghm.choose.answer import answer, describe, kind_of, signed
 from mmghm.choose.page import columns, render
 from mmghm.choose.remade import _cross_fitted
 from mmghm.evaluation.comparison import Comparison
@@ -141,6 +141,18 @@ def test_the_page_and_the_json_hold_it():
     # Names of the user's are text.
     small = answer(compare(images=3, softmax=0, seesaw=5), 'macro', NAMES, 3)
     assert 'kind &lt;0&gt;' in render(small, {}, **facts)
+
+
+def test_what_cannot_be_used_is_not_recommended():
+    found = answer(compare(softmax=0, crt=15, ncm=25), 'macro', NAMES, 3)
+    assert found.method == 'crt' and found.rows[0].method == 'ncm'
+    assert found.rows[0].to_best.interval.value > 0
+
+
+def test_equal_methods_differ_by_nothing():
+    found = answer(compare(softmax=0, crt=0), 'macro', NAMES, 3)
+    (row,) = (r for r in found.rows if r.method == 'softmax')
+    assert signed(row.to_softmax) == '+0.0 [0.0, 0.0]'
 
 
 def test_kinds_and_words():
