@@ -223,8 +223,8 @@ def budgeted(
     if plan.frozen:
         notes.append(
             'The backbone is frozen: runs train on its features, computed once '
-            f'and without augmentation. A run takes {duration(seconds)} in '
-            f'place of {duration(whole)} ({whole / seconds:,.0f} times faster).'
+            'and without augmentation. With the whole network a run would take '
+            f'about {duration(whole)}.'
         )
     console.print(
         f'{size} = {len(trials)} runs, {done} of them done. A run takes about '
@@ -391,14 +391,15 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
         console,
     )
     judged = gather(plan, losses, counts)
-    if not frozen:
-        on_features = mean(
-            [s for m, s in judged.seconds.items() if m.startswith(CLASSIFIER)]
-        )
-        of_network = mean([judged.seconds[method] for method in methods])
+    spent = judged.seconds
+    whole = duration(mean([spent[m] for m in plan.methods if m in spent]))
+    on_features = [spent[m] for m in spent if m.startswith(CLASSIFIER)]
+    if frozen:
+        notes.append(f'A run on these features took {whole}.')
+    elif on_features:
         notes.append(
             'A classifier on the features of a softmax run took '
-            f'{duration(on_features)}, a whole run {duration(of_network)}.'
+            f'{duration(mean(on_features))}, a whole run {whole}.'
         )
     found = answer(judged.comparison, args.metric, names, plan.seeds)
     if failed:
