@@ -227,7 +227,7 @@ def epoch_parts(device: str) -> str:
         'From the parts: the loss adds '
         f'{1e3 * extra:.0f} ms in {steps} steps, the end of the epoch '
         f'{1e3 * (end - other):.0f} ms, together '
-        f'{100 * (extra + end - other) / whole:.2f} % of {whole:.0f} s. The '
+        f'{abs(100 * (extra + end - other) / whole):.2f} % of {whole:.0f} s. The '
         'whole epochs differ by more between repetitions than that.\n'
     )
 
