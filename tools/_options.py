@@ -95,6 +95,19 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add what hands many runs to a cluster."""
+    parser.add_argument(
+        '--cluster',
+        help="hand the runs to submitit: 'slurm', or 'local' for its own "
+        'processes on this machine',
+    )
+    parser.add_argument('--slurm-partition', help='partition of the cluster')
+    parser.add_argument(
+        '--timeout-hours', type=float, default=24, help='of a cluster job'
+    )
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add a model to use: a published folder, an .onnx file, or a config."""
     parser.add_argument(

@@ -18,7 +18,7 @@ Examples:
 import argparse
 from pathlib import Path
 
-from _options import add_config, add_debug, count, make_parser
+from _options import add_cluster, add_config, add_debug, count, make_parser
 
 # Its choices, without the imports that take seconds.
 METRICS = ('macro', 'overall', 'worst')
@@ -88,15 +88,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--dry-run', action='store_true', help='print the plan and stop'
     )
-    parser.add_argument(
-        '--cluster',
-        help="hand the runs to submitit: 'slurm', or 'local' for its own "
-        'processes on this machine',
-    )
-    parser.add_argument('--slurm-partition', help='partition of the cluster')
-    parser.add_argument(
-        '--timeout-hours', type=float, default=24, help='of a cluster job'
-    )
+    add_cluster(parser)
     add_debug(parser)
     args = parser.parse_args()
     if args.seeds < 1 or args.jobs < 1:

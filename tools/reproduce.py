@@ -16,6 +16,8 @@ Examples:
 import argparse
 from pathlib import Path
 
+from _options import add_cluster, add_debug
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -84,20 +86,8 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='render the results that there are and stop',
     )
-    parser.add_argument(
-        '--cluster',
-        help="hand the runs to submitit: 'slurm', or 'local' for its own "
-        'processes on this machine',
-    )
-    parser.add_argument('--slurm-partition', help='partition of the cluster')
-    parser.add_argument(
-        '--timeout-hours', type=float, default=24, help='of a cluster job'
-    )
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
-    )
+    add_cluster(parser)
+    add_debug(parser)
     return parser.parse_args()
 
 

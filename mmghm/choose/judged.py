@@ -1,5 +1,6 @@
 """What the trials found, put together."""
 
+from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
 import numpy as np
@@ -82,8 +83,8 @@ def gather(
     return Judged(comparison, curves, taus, seconds)
 
 
-def _read(path: object) -> Dict[str, np.ndarray]:
-    with np.load(str(path)) as found:
+def _read(path: Path) -> Dict[str, np.ndarray]:
+    with np.load(path) as found:
         return {name: found[name] for name in found.files}
 
 

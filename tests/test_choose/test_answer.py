@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from mmghm.choose.answer import answer, describe, kind_of, signed
 from mmghm.choose.page import columns, render
 from mmghm.choose.remade import _cross_fitted
+from mmghm.datasets.long_tail import split_held_out
 from mmghm.evaluation.comparison import Comparison
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
 
@@ -163,13 +165,9 @@ def test_kinds_and_words():
 
 
 def test_tau_is_not_chosen_on_the_images_that_judge_it():
-    import torch
-
     # At tau 0 the first image of each class is right, at tau 1 the second.
     labels = torch.tensor([0, 0, 1, 1])
     right = torch.nn.functional.one_hot(labels, 2).double()
-    from mmghm.datasets.long_tail import split_held_out
-
     one, other = split_held_out(labels.numpy(), 0.5, 0)
     of_tau = {0.0: right.clone(), 1.0: right.clone()}
     of_tau[0.0][one] = 1 - right[one]

@@ -293,3 +293,23 @@ def test_a_budget_cuts_seeds_first_and_says_so(tmp_path):
         UserError, match='softmax and balanced_softmax with one'
     ):
         plan.within(19, cost)
+
+
+def test_another_head_trains_its_last_layer_on_features(tmp_path):
+    cfg = load_config(DIGITS)
+    start = dict(type='Constant', layer='Linear', val=0)
+    cfg.model.head = ConfigDict(
+        type='VisionTransformerClsHead',
+        num_classes=10,
+        in_channels=64,
+        init_cfg=start,
+        loss=cfg.model.head.loss,
+    )
+    path = tmp_path / FEATURES
+    zeros = dict(train=(4, 16), train_labels=4, holdout=(2, 16))
+    arrays = {name: np.zeros(shape) for name, shape in zeros.items()}
+    np.savez(path, **arrays, holdout_labels=np.zeros(2))
+    trial = trial_config(cfg, 'focal', 0, 0.2)
+    head = feature_config(trial, path).model.head
+    assert head.type == 'LinearClsHead' and head.in_channels == 16
+    assert head.init_cfg == start and head.loss.type == 'SoftmaxFocalLoss'
