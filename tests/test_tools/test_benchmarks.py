@@ -64,7 +64,7 @@ def test_every_benchmark_runs(folder):
         assert all(row['hardware'] and row['versions'] for row in rows)
     run(folder, 'render.py')
     page = (folder / 'docs/performance.md').read_text()
-    assert '128 x 100' in page and '512 x 8142' not in page
+    assert '| 128 x 100' in page and '| 512 x 8142' not in page
     for name in ('by_classes', 'by_batch'):
         assert (folder / f'results/performance/{name}.png').stat().st_size
 
