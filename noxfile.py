@@ -8,22 +8,7 @@ import nox
 
 nox.options.sessions = ['oldest', 'newest']
 
-# The short tests of what depends on the releases of others: on the oldest stack
-# the others meet limits of its own (no safe loading, other forking).
-SHORT = [
-    *('pytest', '-n', '2', '--dist', 'loadfile', '-m', 'not slow'),
-    'tests/test_configs.py',
-    'tests/test_datasets/test_bad_files.py',
-    'tests/test_datasets/test_long_tail.py',
-    'tests/test_datasets/test_annotations.py',
-    'tests/test_datasets/test_samplers.py',
-    'tests/test_engine/test_aura_rebin_hook.py',
-    'tests/test_evaluation',
-    'tests/test_models/test_baseline_losses.py',
-    'tests/test_models/test_ghm_cwap_loss.py',
-    'tests/test_report/test_run.py',
-    'tests/test_utils/test_dependencies.py',
-]
+SHORT = ('pytest', '-n', '2', '--dist', 'loadfile', '-m', 'not slow')
 OLDEST = [
     'torch==2.1.0',
     'torchvision==0.16.0',
@@ -41,16 +26,14 @@ OLDEST = [
 def oldest(session: nox.Session) -> None:
     """Short tests on the oldest releases that the metadata allows."""
     session.install(*OLDEST, '-e', '.[tests]')
-    # torch before 2.6 cannot read MMEngine's checkpoints safely, so that a
-    # resume needs --trust-checkpoint there.
-    session.run(*SHORT, '-k', 'not resume and not stock_config')
+    session.run(*SHORT)
 
 
 @nox.session(python='3.13')
 def newest(session: nox.Session) -> None:
     """Short tests on the newest releases that pip resolves."""
     session.install('-e', '.[lite,tests]')
-    session.run(*SHORT, '-k', 'not stock_config')
+    session.run(*SHORT)
 
 
 @nox.session(python='3.11')
@@ -70,4 +53,4 @@ def onedl(session: nox.Session) -> None:
     # onedl-mmcv has to be compiled, and pip would bring OpenMMLab's mmengine.
     session.install('--no-deps', 'mmcv-lite>=2.0,<2.4')
     session.install('pillow')
-    session.run(*SHORT, '-k', 'not stock_config')
+    session.run(*SHORT)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmghm.datasets.long_tail import split_held_out
+from mmghm.datasets.subsets import split_held_out
 from mmghm.experiments.grid import sole_worker
 from mmghm.models.posthoc import (
     POSTHOC_METHODS,

@@ -7,11 +7,13 @@ from .image_shards import ImageShards
 from .image_table import ImageTable
 from .in_memory import InMemoryDataset, keep_batch
 from .inaturalist import INaturalist
-from .long_tail import LongTailDataset, choose_long_tail, split_held_out
+from .label_noise import flip_labels
+from .long_tail import LongTailDataset
 from .own_images import OwnImages, find_own_images
 from .profiles import profile_counts
 from .samplers import ClassBalancedSampler, ShardSampler
 from .shards.backend import ShardBackend
+from .subsets import choose_long_tail, split_held_out
 from .tiny_imagenet import TinyImageNet
 from .transforms import LoadCheckedImage
 
@@ -34,6 +36,7 @@ __all__ = [
     'dataset_class_counts',
     'dataset_labels',
     'find_own_images',
+    'flip_labels',
     'keep_batch',
     'profile_counts',
     'split_held_out',

@@ -1,75 +1,18 @@
-"""Long-tailed subsets of any dataset."""
+"""A wrapper that makes any dataset long-tailed."""
 
 import copy
 import hashlib
 import json
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.registry import DATASETS
 
 from .class_counts import dataset_labels, num_dataset_classes
+from .label_noise import flip_labels, replace_label
 from .profiles import profile_counts
-
-
-def choose_long_tail(
-    labels: np.ndarray, class_counts: np.ndarray, seed: int
-) -> np.ndarray:
-    """Choose which samples stay in a long-tailed subset.
-
-    Each class has one random order, fixed by the seed, of which the first
-    ``n_c`` stay: the subset at a larger imbalance factor is contained in the
-    one at a smaller. The same on every rank and platform.
-
-    Args:
-        labels (np.ndarray): Label of every sample, shape (n,).
-        class_counts (np.ndarray): Samples to keep per class, shape (C,), at
-            most as many as there are.
-        seed (int): Seed of the choice, at least 0.
-
-    Returns:
-        np.ndarray: Rising int64 indices of the samples that stay.
-    """
-    chosen = [np.zeros(0, dtype=np.int64)]
-    by_class = np.argsort(labels, kind='stable')
-    starts = np.searchsorted(labels[by_class], np.arange(len(class_counts) + 1))
-    for label, count in enumerate(class_counts):
-        members = by_class[starts[label] : starts[label + 1]]
-        order = np.random.Generator(np.random.PCG64([seed, label]))
-        chosen.append(members[order.permutation(len(members))[:count]])
-    return np.sort(np.concatenate(chosen))
-
-
-def split_held_out(
-    labels: np.ndarray, amount: Union[int, float], seed: int
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Hold out part of every class that has at least two images.
-
-    The same on every rank and platform.
-
-    Args:
-        labels (np.ndarray): Labels, shape (n,).
-        amount (Union[int, float]): What to hold out of each class: a number of
-            images, or a share in (0, 1); at least one image and never all.
-        seed (int): Seed of the choice.
-
-    Returns:
-        Tuple[np.ndarray, np.ndarray]: Indices that stay, indices held out.
-    """
-    held = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        # Other numbers than those that chose the subset.
-        generator = np.random.Generator(np.random.PCG64([seed, label, 1]))
-        members = generator.permutation(np.flatnonzero(labels == label))
-        number = (
-            amount
-            if isinstance(amount, int)
-            else max(round(amount * len(members)), 1)
-        )
-        number = min(number, len(members) - 1)
-        held[members[:number]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+from .subsets import choose_long_tail, split_held_out
 
 
 @DATASETS.register_module()
@@ -94,6 +37,9 @@ class LongTailDataset:
             share in [0, 1), held out of training to choose hyper-parameters
             on; see :func:`split_held_out`.
         part (str): ``'train'`` or ``'holdout'``: which part this dataset is.
+        label_noise (Optional[dict]): Wrong labels for experiments: ``rate``,
+            ``kind`` and ``seed`` of :func:`flip_labels`. ``class_counts`` are
+            those of the labels with noise, as a loss would see them.
         lazy_init (bool): Whether to leave reading the labels to
             :meth:`full_init`.
 
@@ -119,6 +65,7 @@ class LongTailDataset:
         cap: bool = False,
         holdout: Union[int, float] = 0,
         part: str = 'train',
+        label_noise: Optional[dict] = None,
         lazy_init: bool = False,
     ) -> None:
         if isinstance(dataset, dict):
@@ -146,8 +93,11 @@ class LongTailDataset:
             raise ValueError(f"part must be 'train' or 'holdout', got {part!r}")
         if part == 'holdout' and not holdout:
             raise ValueError("part='holdout' needs holdout above 0, got 0")
+        if label_noise is not None:
+            flip_labels(np.zeros(0, dtype=np.int64), 2, **label_noise)
         self.holdout = holdout
         self.part = part
+        self.label_noise = label_noise
         self._requested = class_counts
         self._metainfo = copy.deepcopy(getattr(dataset, 'metainfo', {}))
         self._fully_initialized = False
@@ -180,13 +130,16 @@ class LongTailDataset:
             )
             chosen = kept if self.part == 'train' else held
             self._indices = self._indices[chosen]
-            counts = np.bincount(labels[self._indices], minlength=num_classes)
-        self._labels = labels[self._indices]
-        self._class_counts = counts
+        self._labels = self._clean_labels = labels[self._indices]
+        if self.label_noise is not None:
+            self._labels = flip_labels(
+                self._clean_labels, num_classes, **self.label_noise
+            )
+        self._class_counts = np.bincount(self._labels, minlength=num_classes)
         self._metainfo = copy.deepcopy(getattr(self.dataset, 'metainfo', {}))
         # Plain integers: metainfo goes into checkpoints, and torch's safe
         # loader refuses numpy arrays.
-        self._metainfo['class_counts'] = counts.tolist()
+        self._metainfo['class_counts'] = self._class_counts.tolist()
         self._fully_initialized = True
 
     @property
@@ -217,6 +170,12 @@ class LongTailDataset:
         """
         return self._labels.copy()
 
+    @property
+    @force_full_init
+    def clean_labels(self) -> np.ndarray:
+        """Label of every image before the noise, int64 (n,)."""
+        return self._clean_labels.copy()
+
     @force_full_init
     def get_cat_ids(self, idx: int) -> List[int]:
         """Category of one image, as MMEngine's wrappers ask for it.
@@ -240,7 +199,11 @@ class LongTailDataset:
             dict: The annotation, ``sample_idx`` being that of the subset.
         """
         info = self.dataset.get_data_info(int(self._indices[idx]))
-        return {**info, 'sample_idx': idx % len(self)}
+        return {
+            **info,
+            'gt_label': int(self._labels[idx]),
+            'sample_idx': idx % len(self),
+        }
 
     @force_full_init
     def manifest(self, path: Optional[str] = None) -> dict:
@@ -253,7 +216,8 @@ class LongTailDataset:
             dict: ``ids`` (the images' paths relative to the data root where
             they have one, else their indices in the wrapped dataset),
             ``labels``, ``class_counts``, ``imbalance_factor``, ``profile``,
-            ``seed``, ``holdout``, ``part`` and ``sha256`` of ids and labels.
+            ``seed``, ``holdout``, ``part``, ``sha256`` of ids and labels; with
+            noise also ``label_noise`` and ``clean_labels``.
         """
         ids = [self._sample_id(int(i)) for i in self._indices]
         labels = self._labels.tolist()
@@ -271,6 +235,9 @@ class LongTailDataset:
             'ids': ids,
             'labels': labels,
         }
+        if self.label_noise is not None:
+            manifest['label_noise'] = self.label_noise
+            manifest['clean_labels'] = self._clean_labels.tolist()
         if path is not None:
             with open(path, 'w', encoding='utf-8') as file:
                 json.dump(manifest, file, indent=0)
@@ -286,10 +253,13 @@ class LongTailDataset:
         Returns:
             Any: What the pipeline makes of it; None if it was skipped.
         """
-        index = int(self._indices[idx])
-        if hasattr(self.dataset, 'prepare_data'):
-            return self.dataset.prepare_data(index)
-        return self.dataset[index]
+        fetch = getattr(self.dataset, 'prepare_data', self.dataset.__getitem__)
+        return self._relabelled(fetch(int(self._indices[idx])), idx)
+
+    def _relabelled(self, data: Any, idx: Any) -> Any:
+        if self.label_noise is None or data is None:
+            return data
+        return replace_label(data, self._labels[idx])
 
     @force_full_init
     def __getitem__(self, idx: int) -> Any:
@@ -315,7 +285,7 @@ class LongTailDataset:
         if fetch is None:
             return None
         self.full_init()
-        return lambda indices: fetch(self._indices[indices])
+        return lambda i: self._relabelled(fetch(self._indices[i]), i)
 
     @force_full_init
     def __len__(self) -> int:

@@ -222,6 +222,8 @@ def describe(regime: str) -> str:
     ]
     if where.ascending:
         parts.append('the last class the largest')
+    if where.label_noise:
+        parts.append(f'{where.label_noise:.0%} of the train labels wrong')
     if where.note:
         parts.append(where.note)
     return ', '.join(parts) + '.'

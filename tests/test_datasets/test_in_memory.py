@@ -25,6 +25,8 @@ from mmghm.models.data_preprocessors.batch_data_preprocessor import (
     random_crop_flip,
 )
 
+from ..conftest import needs_safe_loading
+
 
 def test_batches_hold_the_images_of_the_subset():
     tail = LongTailDataset(InMemoryDataset(Digits(split='train')), 20)
@@ -137,6 +139,7 @@ def weights(runner):
     return copy.deepcopy(runner.model.state_dict())
 
 
+@needs_safe_loading
 @pytest.mark.parametrize('augments', [None, dict(type='Mixup', alpha=0.8)])
 def test_trains_and_resumes(tmp_path, augments):
     mixed = {'model.train_cfg': dict(augments=augments)} if augments else {}

@@ -14,10 +14,12 @@ from mmpretrain.datasets import CustomDataset
 
 from mmghm.datasets import (
     Digits,
+    InMemoryDataset,
     InMemoryImageFolder,
     LongTailDataset,
     choose_long_tail,
     dataset_class_counts,
+    flip_labels,
     profile_counts,
 )
 
@@ -243,3 +245,94 @@ def test_a_single_image_is_not_held_out():
         Digits(split='train'), class_counts=[9] * 9 + [1], holdout=0.5
     )
     assert data.class_counts[-1] == 1
+
+
+def test_symmetric_noise_changes_the_stated_share_of_each_class():
+    labels = np.repeat(np.arange(4), [1000, 500, 21, 1])
+    noisy = flip_labels(labels, 4, 0.3, seed=1)
+    wrong = np.bincount(labels[noisy != labels], minlength=4)
+    assert wrong.tolist() == [300, 150, 6, 0]
+    # To each other class alike: 100 ± 3 deviations of the head's 300.
+    received = np.bincount(noisy[(labels == 0) & (noisy != 0)], minlength=4)
+    assert received[0] == 0 and (abs(received[1:] - 100) < 25).all()
+    assert (flip_labels(labels, 4, 0.3, seed=1) == noisy).all()
+    assert (flip_labels(labels, 4, 0.3, seed=2) != noisy).any()
+    assert (flip_labels(labels, 4, 0.0) == labels).all()
+
+
+def test_noise_by_pairs_goes_to_the_next_class():
+    labels = np.repeat(np.arange(3), 10)
+    noisy = flip_labels(labels, 3, 0.2, kind='pairs')
+    wrong = noisy != labels
+    assert wrong.sum() == 6
+    assert (noisy[wrong] == (labels[wrong] + 1) % 3).all()
+
+
+@pytest.mark.parametrize('part', ['train', 'holdout'])
+def test_label_noise_reaches_everything_that_hands_out_labels(part):
+    noise = dict(rate=0.4, seed=3)
+    options = dict(imbalance_factor=20, holdout=0.3, part=part)
+    base = Digits(split='train')
+    clean = LongTailDataset(base, **options)
+    data = LongTailDataset(base, **options, label_noise=noise)
+    labels = data.get_gt_labels()
+    assert (data.clean_labels == clean.get_gt_labels()).all()
+    assert 0.3 < (labels != data.clean_labels).mean() < 0.5
+    counts = np.bincount(labels, minlength=10).tolist()
+    assert data.class_counts.tolist() == counts
+    assert data.metainfo['class_counts'] == counts
+    packed = dict(type='mmpretrain.PackInputs', input_key='img')
+    for pipeline in ([], [packed]):
+        source = Digits(split='train', pipeline=pipeline)
+        noisy = LongTailDataset(source, **options, label_noise=noise)
+        for i in (0, 7, -1):
+            item = noisy[i]
+            if pipeline:
+                assert item['data_samples'].gt_label.item() == labels[i]
+            else:
+                assert item['gt_label'] == labels[i]
+            assert noisy.get_data_info(i)['gt_label'] == labels[i]
+            assert noisy.get_cat_ids(i) == [labels[i]]
+    held = LongTailDataset(InMemoryDataset(base), **options, label_noise=noise)
+    batch = held.__getitems__([4, 0, 9])
+    assert batch['labels'].tolist() == labels[[4, 0, 9]].tolist()
+    images = clean.dataset[int(clean.indices[4])]['img']
+    assert (batch['inputs'][0, 0].numpy() == images.reshape(8, 8)).all()
+    # The wrapped dataset keeps its own labels.
+    assert base[int(data.indices[0])]['gt_label'] == data.clean_labels[0]
+
+
+def test_the_manifest_records_the_noise():
+    base = Digits(split='train')
+    clean = LongTailDataset(base, 20).manifest()
+    noise = dict(rate=0.2, kind='pairs', seed=0)
+    noisy = LongTailDataset(base, 20, label_noise=noise).manifest()
+    assert 'label_noise' not in clean
+    assert noisy['label_noise'] == noise
+    assert noisy['clean_labels'] == clean['labels']
+    assert noisy['sha256'] != clean['sha256']
+
+
+@pytest.mark.parametrize(
+    'noise, error, match',
+    [
+        (dict(rate=1.0), ValueError, r'\[0, 1\), got 1.0'),
+        (dict(rate=0.1, kind='all'), ValueError, "symmetric.* got 'all'"),
+        (dict(kind='pairs'), TypeError, 'rate'),
+    ],
+)
+def test_refuses_bad_noise(noise, error, match):
+    with pytest.raises(error, match=match):
+        LongTailDataset(
+            Digits(split='train'), label_noise=noise, lazy_init=True
+        )
+
+
+def test_noise_says_which_items_it_can_relabel():
+    class Pairs(Digits):
+        def prepare_data(self, idx):
+            return 'image', 0
+
+    data = LongTailDataset(Pairs(split='train'), label_noise=dict(rate=0.5))
+    with pytest.raises(TypeError, match='got tuple'):
+        data[0]

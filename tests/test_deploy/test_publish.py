@@ -20,6 +20,7 @@ from mmghm.deploy.publish import calibration_loader
 from mmghm.models.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
 
+from ..conftest import needs_safe_loading
 from .conftest import publish
 
 
@@ -87,6 +88,7 @@ def test_a_folder_is_not_overwritten_nor_half_written(trained, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ['there']
 
 
+@needs_safe_loading
 def test_averaged_weights_are_taken(digits_cfg, tmp_path):
     from mmghm.experiments.launch import build_runner
 

@@ -9,6 +9,8 @@ from mmghm.engine import AURARebinHook
 from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.models import GHMCWAPLoss
 
+from ..conftest import needs_safe_loading
+
 
 def loss_of(runner):
     return runner.model.head.loss_module
@@ -51,6 +53,7 @@ def test_rebins_each_epoch_and_trains(digits_cfg):
     assert runner.message_hub.get_scalar('train/ghm/weight_max').current() > 1
 
 
+@needs_safe_loading
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path, num_workers):
     cfg = digits_cfg(max_epochs=4)
@@ -114,6 +117,7 @@ def test_begin(digits_cfg, begin, active):
     assert loss_of(runner).histogram.num_epochs == 4
 
 
+@needs_safe_loading
 @pytest.mark.parametrize('resume_at, active', [(1, False), (3, True)])
 def test_begin_right_after_a_resume(digits_cfg, resume_at, active):
     cfg = with_hooks(digits_cfg(max_epochs=4), begin=2)

@@ -8,6 +8,8 @@ from mmengine.runner import Runner
 
 from mmghm.fileio.checkpoints import safe_checkpoints
 
+from ..conftest import needs_safe_loading
+
 
 def balanced(dataset):
     return dict(
@@ -33,6 +35,7 @@ def concatenated(dataset):
     )
 
 
+@needs_safe_loading
 @pytest.mark.parametrize('wrap', [balanced, repeated, concatenated])
 def test_groups_by_the_images_that_there_are(digits_cfg, wrap):
     cfg = digits_cfg(max_epochs=2)

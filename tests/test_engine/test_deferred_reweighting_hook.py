@@ -7,6 +7,8 @@ from mmghm.engine import DeferredReweightingHook
 from mmghm.experiments.cells import compose
 from mmghm.fileio.checkpoints import safe_checkpoints
 
+from ..conftest import needs_safe_loading
+
 
 def run(cfg):
     runner = Runner.from_cfg(cfg)
@@ -25,6 +27,7 @@ def run(cfg):
     return seen
 
 
+@needs_safe_loading
 @pytest.mark.parametrize('method', ['ldam_drw', 'effective_number_drw'])
 def test_weights_act_from_begin_on_also_after_a_resume(
     digits_cfg, tmp_path, method

@@ -13,6 +13,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
+from mmghm.experiments.launch import leave_process_group
 from mmghm.models import GHMCWAPLoss
 from mmghm.models.losses.ghm_cwap import rank_sync
 
@@ -79,7 +80,7 @@ def worker(rank, world_size, port, path, soft, broadcast, kwargs):
         model, inner.loss, slice(rank, None, world_size), soft, world_size
     )
     torch.save(result, f'{path}/{rank}.pt')
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 def spawn(function, tmp_path, world_size, *args):
@@ -190,7 +191,7 @@ def count_calls(rank, world_size, port, path, kwargs):
     calls.clear()
     loss.rebin()
     torch.save((steps, checkpoint, calls), f'{path}/{rank}.pt')
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def halves(rank, world_size, port, path, num_before):
     if rank == 0:
         torch.save(parts, f'{path}/parts.pt')
     torch.save((restored, loss.histogram.counts), f'{path}/{rank}.pt')
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 @pytest.mark.slow
@@ -276,7 +277,7 @@ def sharded(rank, world_size, port, path):
     inner.loss.rebin()
     state = {k: v.clone() for k, v in model.state_dict().items()}
     torch.save(state, f'{path}/{rank}.pt')
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 @pytest.mark.slow
@@ -315,7 +316,7 @@ def parts_of_a_step(rank, world_size, port, path):
     # What SyncBuffersHook calls at an epoch's end.
     all_reduce_params(model.buffers(), op='mean')
     torch.save((before, loss.state_dict()), f'{path}/{rank}.pt')
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 @pytest.mark.slow

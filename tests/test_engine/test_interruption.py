@@ -14,6 +14,8 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmghm.experiments.launch import resume_from_complete_checkpoint
 from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
 
+from ..conftest import needs_safe_loading
+
 # Children start from a process that has imported what they need.
 FORKS = multiprocessing.get_context('forkserver')
 FORKS.set_forkserver_preload(['mmpretrain.apis', 'mmghm.experiments.launch'])
@@ -96,6 +98,7 @@ def by_iteration(cfg):
     cfg.log_processor = dict(by_epoch=False)
 
 
+@needs_safe_loading
 @pytest.mark.slow
 @pytest.mark.parametrize('loop', [by_epoch, by_iteration])
 @pytest.mark.parametrize('killer', [signal.SIGKILL, signal.SIGTERM])
@@ -103,6 +106,7 @@ def test_ten_kills_change_nothing(digits_cfg, tmp_path, loop, killer):
     check_kills(digits_cfg, tmp_path, loop, killer, kills=10)
 
 
+@needs_safe_loading
 def test_a_kill_changes_nothing(digits_cfg, tmp_path):
     check_kills(digits_cfg, tmp_path, by_epoch, signal.SIGKILL, kills=1)
 
@@ -142,6 +146,7 @@ def check_kills(digits_cfg, tmp_path, loop, killer, kills):
     compare(tmp_path / 'killed', tmp_path / 'whole')
 
 
+@needs_safe_loading
 def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run(
     digits_cfg, tmp_path
 ):
@@ -157,6 +162,7 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run(
     compare(tmp_path / 'damaged', tmp_path / 'whole')
 
 
+@needs_safe_loading
 def test_a_full_disk_stops_the_run_and_keeps_its_checkpoints(
     digits_cfg, tmp_path
 ):

@@ -19,6 +19,8 @@ from mmghm.fileio.checkpoints import (
     safe_checkpoints,
 )
 
+from ..conftest import needs_safe_loading
+
 
 def load(path, trusted=()):
     with safe_checkpoints(trusted):
@@ -73,6 +75,7 @@ def test_code_in_a_checkpoint_is_refused(tmp_path, nested):
     assert marker.exists()
 
 
+@needs_safe_loading
 def test_getattr_in_a_checkpoint_reaches_statistics_only(tmp_path):
     path = save(tmp_path / 'evil.pth', Sneaky())
     with pytest.raises(CheckpointError, match='__init__'):
@@ -194,6 +197,7 @@ def test_an_old_checkpoint_goes_after_the_next_is_saved(
     assert files == [f'epoch_{n}.pth' for n in range(5 - kept, 5)]
 
 
+@needs_safe_loading
 @pytest.mark.parametrize(
     'options, match',
     [
@@ -212,6 +216,7 @@ def test_a_resume_without_its_histograms_is_refused(digits_cfg, options, match):
         Runner.from_cfg(cfg).train()
 
 
+@needs_safe_loading
 def test_published_averaged_weights_hold_the_running_histograms(digits_cfg):
     cfg = digits_cfg(max_epochs=2)
     cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.1))

@@ -17,6 +17,7 @@ from mmghm.report.page import read_runs, render
 from mmghm.utils.literals import read_settings
 from mmghm.visualization.saved import load_loss
 
+from ..conftest import needs_safe_loading
 from .files import Files
 
 
@@ -32,6 +33,7 @@ def trained(digits_cfg):
     return cfg
 
 
+@needs_safe_loading
 @pytest.mark.parametrize('key', ['config', 'cfg'])
 def test_a_checkpoints_config_is_not_run(trained, tmp_path, key):
     trace = tmp_path / 'trace'

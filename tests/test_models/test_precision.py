@@ -8,6 +8,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from torch._dynamo.testing import CompileCounter
 
+from mmghm.engine.hooks.schedule import switch_weights
 from mmghm.models import GHMCWAPLoss
 
 from ..conftest import CONFIGS
@@ -29,6 +30,8 @@ def targets(soft):
 @pytest.mark.parametrize('histogram', ['previous', 'running'])
 @pytest.mark.parametrize('soft', [False, True])
 def test_autocast_rounds_the_logits_only(dtype, histogram, soft):
+    if dtype == torch.float16 and torch.__version__ < (2, 2):
+        pytest.skip('torch 2.1 has no autocast to float16 on a CPU')
     torch.manual_seed(0)
     linear = torch.nn.Linear(8, 3)
     half, full = (GHMCWAPLoss(3, histogram=histogram, **KWARGS) for _ in '12')
@@ -63,7 +66,7 @@ def test_switching_the_weights_on_compiles_once_more():
     loss = GHMCWAPLoss(3, **KWARGS)
     compiled = torch.compile(loss, fullgraph=True, backend=counter)
     for active in (False, False, True, True, True):
-        loss.weights_active = active
+        switch_weights([loss], active)
         compiled(torch.randn(16, 3), targets(soft=False))
         loss.rebin()
     assert counter.frame_count == 2

@@ -17,6 +17,7 @@ from .schedule import (
     check_begin,
     check_interval,
     iterations_per_epoch,
+    switch_weights,
     train_progress,
 )
 
@@ -246,8 +247,7 @@ class AURARebinHook(Hook):
         """Derive from the progress saved in checkpoints whether W acts."""
         epoch, num_epochs = train_progress(runner, self.interval, ahead)
         begin = begin_epoch(self.begin, num_epochs)
-        for loss in self._losses:
-            loss.weights_active = epoch >= begin
+        switch_weights(self._losses, epoch >= begin)
 
 
 def _histogram_losses(model: nn.Module) -> Dict[str, Any]:

@@ -11,6 +11,7 @@ from .schedule import (
     check_begin,
     check_interval,
     iterations_per_epoch,
+    switch_weights,
     train_progress,
 )
 
@@ -84,5 +85,4 @@ class DeferredReweightingHook(Hook):
         """
         epoch, num_epochs = train_progress(runner, self.interval)
         begin = begin_epoch(self.begin, num_epochs)
-        for loss in self._losses:
-            loss.weights_active = epoch >= begin
+        switch_weights(self._losses, epoch >= begin)

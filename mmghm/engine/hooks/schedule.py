@@ -1,9 +1,11 @@
 """When something begins: an epoch, or a fraction of all epochs."""
 
 import math
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Iterable, Optional, Tuple, Union
 
 from mmengine.runner import IterBasedTrainLoop
+
+from mmghm.utils.compiling import forget_unguarded_graphs
 
 
 def check_begin(begin: Union[int, float]) -> None:
@@ -87,6 +89,20 @@ def train_progress(
         return runner.epoch, runner.max_epochs
     length = iterations_per_epoch(runner, interval)
     return (runner.iter + ahead) // length, runner.max_iters / length
+
+
+def switch_weights(losses: Iterable[Any], active: bool) -> None:
+    """Let the weights of losses act, or not.
+
+    Args:
+        losses (Iterable[Any]): Losses with ``weights_active``.
+        active (bool): Whether they act.
+    """
+    changed = [loss for loss in losses if loss.weights_active != active]
+    for loss in changed:
+        loss.weights_active = active
+    if changed:
+        forget_unguarded_graphs()
 
 
 def check_interval(interval: Optional[int]) -> None:

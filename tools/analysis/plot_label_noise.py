@@ -1,0 +1,125 @@
+#!/usr/bin/env python
+"""Show what weights eq. (1) gives to images whose labels are wrong.
+
+Reads a checkpoint of a run with GHMCWAPLoss, of any setting, whose train set is
+a LongTailDataset with label_noise; runs the network over the train images
+without augmentation; and looks W up in the histogram of the epoch that the
+checkpoint ends.
+
+Example:
+    python tools/analysis/plot_label_noise.py work_dirs/noise --epoch 48 \
+        --out wrong.png --json wrong.json
+"""
+
+import argparse
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('work_dir', type=Path, help='folder of the run')
+    parser.add_argument(
+        '--epoch', type=int, required=True, help='which epoch_*.pth to read'
+    )
+    parser.add_argument('--out', type=Path, required=True, help='picture')
+    parser.add_argument('--json', type=Path, help='file for the figures')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read the given checkpoint even if it could run code',
+    )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
+    return parser.parse_args()
+
+
+# Before the imports that take seconds, so that --help answers at once.
+ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+
+import json
+
+import matplotlib
+import torch
+from mmengine.config import Config
+
+from mmghm.deploy.network import build_model, head_logits, run_dataset
+from mmghm.models.losses.functional.intra_weight import gradient_norm
+from mmghm.models.losses.functional.regions import find_region
+from mmghm.models.losses.ops import adjusted_cross_entropy
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.visualization.label_noise import (
+    draw_label_noise,
+    weights_of_wrong_labels,
+)
+from mmghm.visualization.saved import load_loss
+
+
+@torch.no_grad()
+def main(args: argparse.Namespace) -> None:
+    configs = list(args.work_dir.glob('*.py'))
+    checkpoint = args.work_dir / f'epoch_{args.epoch}.pth'
+    if len(configs) != 1 or not checkpoint.exists():
+        raise UserError(
+            f'{args.work_dir} must hold one config and {checkpoint.name}, got '
+            f'{len(configs)} configs; name the work dir of a run'
+        )
+    try:
+        loss, _ = load_loss(checkpoint, args.trust_checkpoint)
+    except ValueError as error:
+        raise UserError(f'{error}') from error
+    cfg = Config.fromfile(str(configs[0]))
+    model, _ = build_model(cfg, str(checkpoint), args.trust_checkpoint)
+    logits, labels, dataset = run_dataset(
+        model,
+        cfg.train_dataloader,
+        'train images',
+        lambda inputs: head_logits(model.head, model.extract_feat(inputs)),
+    )
+    if getattr(dataset, 'label_noise', None) is None:
+        raise UserError(
+            f'the train set of {configs[0].name} has no label_noise; give it '
+            'to the LongTailDataset'
+        )
+    losses = adjusted_cross_entropy(logits, labels, *loss.margin_terms())
+    norm = gradient_norm(losses)
+    histogram = loss.histogram
+    edges = histogram.density_edges[labels]
+    region = find_region(norm.unsqueeze(1), edges).squeeze(1)
+    weight = histogram.finished_weights[labels, region]
+    groups = weights_of_wrong_labels(
+        norm.numpy(),
+        weight.numpy(),
+        labels.numpy(),
+        dataset.clean_labels,
+        logits.size(1),
+    )
+    with matplotlib.rc_context({'font.size': 9}):
+        draw_label_noise(groups).savefig(args.out, dpi=130)
+    if args.json:
+        record = dict(
+            label_noise=dataset.label_noise,
+            alpha=histogram.alpha,
+            normalize=histogram.normalize,
+            epoch=args.epoch,
+            groups=groups,
+        )
+        args.json.write_text(json.dumps(record, indent=1) + '\n')
+    found = groups['all']
+    print(
+        f'{found["wrong"]:.1%} of {found["examples"]} labels are wrong; W is '
+        f'lower for a wrong one than for a right one in {found["auc"]:.1%} of '
+        f'pairs; their share of the gradient goes from '
+        f'{found["gradient_of_wrong"]:.1%} to '
+        f'{found["weighted_gradient_of_wrong"]:.1%}.'
+    )
+
+
+if __name__ == '__main__':
+    with one_line_errors('plot_label_noise.py', ARGS.debug):
+        main(ARGS)
