@@ -9,9 +9,10 @@ import torch
 from mmengine.dataset import force_full_init
 from mmengine.device import get_device
 from mmengine.registry import DATASETS, FUNCTIONS
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import get_worker_info
+
+from mmghm.utils.progress import tracked
 
 from .class_counts import dataset_labels
 
@@ -102,13 +103,15 @@ class InMemoryDataset:
             images[idx] = image
 
         # Decoders release the interpreter's lock.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            done = track(
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            tracked(
                 pool.map(decode, range(number), chunksize=256),
-                description='Decoding images',
+                'Decoding images',
                 total=number,
                 disable=number < _MANY_IMAGES,
-            )
+            ) as done,
+        ):
             for _ in done:
                 pass
         return torch.from_numpy(images)

@@ -10,11 +10,12 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
-from rich.progress import Progress, track
+from rich.progress import Progress
 from torch import Tensor, nn
 
 from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.utils.errors import UserError
+from mmghm.utils.progress import tracked
 
 
 class Classifier(nn.Module):
@@ -197,10 +198,11 @@ def run_dataset(
         loader = Runner.build_dataloader(loader_cfg, seed=0)
     kept: List[Tensor] = []
     labels: List[int] = []
-    for batch in track(loader, what):
-        data = model.data_preprocessor(batch, training=False)
-        kept.append(output(data['inputs']).float().cpu())
-        labels += [int(sample.gt_label) for sample in data['data_samples']]
+    with tracked(loader, what) as batches:
+        for batch in batches:
+            data = model.data_preprocessor(batch, training=False)
+            kept.append(output(data['inputs']).float().cpu())
+            labels += [int(sample.gt_label) for sample in data['data_samples']]
     return torch.cat(kept), torch.tensor(labels), loader.dataset
 
 

@@ -47,7 +47,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from mmengine.registry import DATASETS, init_default_scope
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from mmghm.datasets import dataset_class_counts, dataset_labels
@@ -57,6 +56,7 @@ from mmghm.evaluation import group_classes
 from mmghm.experiments.cells import load_config
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.utils.options import merge_options
+from mmghm.utils.progress import tracked
 from mmghm.visualization.distribution import draw_class_distribution
 from mmghm.visualization.names import abbreviate
 
@@ -107,32 +107,34 @@ def draw_samples(
     panels = figure.subplots(len(groups), args.images, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
-    for (group, members), row in track(
-        list(zip(groups.items(), panels)), description='Drawing samples'
-    ):
-        # Different classes as far as there are enough, different images.
-        chosen = rng.permutation(np.resize(rng.permutation(members), len(row)))
-        images = {
-            label: iter(rng.permutation(np.flatnonzero(labels == label)))
-            for label in set(chosen.tolist())
-        }
-        for column, (label, axes) in enumerate(zip(chosen, row)):
-            index = next(images[label], None)
-            if index is None:
-                continue
-            image = raw_image(dataset, int(index))
-            axes.imshow(image, cmap='gray' if image.ndim == 2 else None)
-            name = abbreviate(names[label], 16)
-            axes.set_title(f'{name}\n{counts[label]:,} images', fontsize=7)
-            if column == 0:
-                axes.text(
-                    *(-0.12, 0.5, group),
-                    transform=axes.transAxes,
-                    rotation=90,
-                    va='center',
-                    ha='right',
-                    fontweight='bold',
-                )
+    parts = list(zip(groups.items(), panels))
+    with tracked(parts, 'Drawing samples') as rows:
+        for (group, members), row in rows:
+            # Different classes as far as there are enough, different images.
+            chosen = rng.permutation(
+                np.resize(rng.permutation(members), len(row))
+            )
+            images = {
+                label: iter(rng.permutation(np.flatnonzero(labels == label)))
+                for label in set(chosen.tolist())
+            }
+            for column, (label, axes) in enumerate(zip(chosen, row)):
+                index = next(images[label], None)
+                if index is None:
+                    continue
+                image = raw_image(dataset, int(index))
+                axes.imshow(image, cmap='gray' if image.ndim == 2 else None)
+                name = abbreviate(names[label], 16)
+                axes.set_title(f'{name}\n{counts[label]:,} images', fontsize=7)
+                if column == 0:
+                    axes.text(
+                        *(-0.12, 0.5, group),
+                        transform=axes.transAxes,
+                        rotation=90,
+                        va='center',
+                        ha='right',
+                        fontweight='bold',
+                    )
     figure.suptitle('Sample images by group (training images of the class)')
     return figure
 

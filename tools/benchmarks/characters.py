@@ -17,7 +17,6 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from rich.progress import track
 
 SIDE = 32
 CONFIG = """# Characters of English text, ResNet-8, for `python -m mmghm choose`.
@@ -114,7 +113,7 @@ def main() -> None:
     visible = [c for c in text if 32 < ord(c) < 127]
     counts = Counter(rng.choice(visible, args.images).tolist())
     classes = {c: n for c, n in counts.most_common() if n >= 2}
-    for character, number in track(classes.items(), 'characters'):
+    for character, number in classes.items():
         for part, images in (('train', number), ('test', args.test)):
             place = args.out / part / f'{ord(character):02x}'
             place.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,8 @@ import numpy as np
 from mmengine.fileio import exists
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
-from rich.progress import track
+
+from mmghm.utils.progress import tracked
 
 from ..class_counts import dataset_class_counts
 from ..long_tail import LongTailDataset
@@ -246,10 +247,12 @@ def _verify(
 
 def _missing(paths: Sequence[str], name: str) -> List[str]:
     # Waiting for the disk, or for a server.
-    with ThreadPoolExecutor(32) as pool:
-        found = track(
+    with (
+        ThreadPoolExecutor(32) as pool,
+        tracked(
             pool.map(exists, paths, chunksize=256),
-            description=f'Looking for the files of {name}',
+            f'Looking for the files of {name}',
             total=len(paths),
-        )
+        ) as found,
+    ):
         return [path for path, there in zip(paths, found) if not there]

@@ -12,7 +12,8 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 import fsspec
 import numpy as np
 from mmengine.fileio import get
-from rich.progress import track
+
+from mmghm.utils.progress import tracked
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.ppm')
 
@@ -48,31 +49,32 @@ def write_shards(
             'another name'
         )
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(dataset))
-    images = enumerate(track(order, f'Packing {name}'))
     paths: List[str] = []
     packed = 0
-    while packed < len(order):
-        path = osp.join(folder, f'{name}-{len(paths):06d}.tar')
-        filled = 0
-        with tarfile.open(f'{path}.partial', 'w') as archive:
-            for number, index in images:
-                info = dataset.get_data_info(int(index))
-                content = get(info['img_path'])
-                extension = osp.splitext(info['img_path'])[1].lower()
-                if extension not in EXTENSIONS:
-                    raise ValueError(
-                        f'{info["img_path"]} is none of {", ".join(EXTENSIONS)}'
-                    )
-                label = str(info['gt_label']).encode()
-                _add(archive, f'{number:09d}{extension}', content)
-                _add(archive, f'{number:09d}.cls', label)
-                packed += 1
-                filled += len(content)
-                if filled >= shard_bytes:
-                    break
-        # Only a whole archive gets its name.
-        os.replace(f'{path}.partial', path)
-        paths.append(path)
+    with tracked(order, f'Packing {name}') as indices:
+        images = enumerate(indices)
+        while packed < len(order):
+            path = osp.join(folder, f'{name}-{len(paths):06d}.tar')
+            filled = 0
+            with tarfile.open(f'{path}.partial', 'w') as archive:
+                for number, index in images:
+                    info = dataset.get_data_info(int(index))
+                    content = get(info['img_path'])
+                    extension = osp.splitext(info['img_path'])[1].lower()
+                    if extension not in EXTENSIONS:
+                        raise ValueError(
+                            f'{info["img_path"]} is none of {", ".join(EXTENSIONS)}'
+                        )
+                    label = str(info['gt_label']).encode()
+                    _add(archive, f'{number:09d}{extension}', content)
+                    _add(archive, f'{number:09d}.cls', label)
+                    packed += 1
+                    filled += len(content)
+                    if filled >= shard_bytes:
+                        break
+            # Only a whole archive gets its name.
+            os.replace(f'{path}.partial', path)
+            paths.append(path)
     return paths
 
 
