@@ -216,6 +216,8 @@ def render_evidence(folder: Path, console: Console) -> None:
 
 def render(folder: Path, console: Console) -> None:
     results = load_results(folder)
+    # The study's runs at the paper's own scale.
+    results += load_results(folder / 'full')
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'results.md').write_text(render_markdown(results))
     (folder / 'results.html').write_text(render_html(results))

@@ -339,4 +339,10 @@ FINALISTS = (
 )
 # The default of the package, and what it is held against.
 DEFAULT = 'late_two_sided1.0'
+# Settings that are methods of the package under another name.
+METHOD_OF = {
+    DEFAULT: 'ghm_cwap',
+    'margin_two_sided1.0': 'balanced_softmax',
+    'r_w': 'ghm_cwap_one_sided',
+}
 RIVALS = ('margin_two_sided1.0', 'seesaw', 'softmax', 'ldam_drw')

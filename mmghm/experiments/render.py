@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from jinja2 import Template
 
 from .cells import compose
+from .evidence import METHOD_OF
 from .mathematics import reasons_stale
 
 PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
@@ -83,6 +84,31 @@ def spread(values: List[float]) -> str:
     return f'{text} ± {stdev(values):.2f}' if len(values) > 1 else text
 
 
+def row_name(cell: Dict[str, Any]) -> str:
+    """Name what was run: a method, or a setting of the study that is none.
+
+    Args:
+        cell (Dict[str, Any]): Fields of a :class:`~.plan.Cell`.
+
+    Returns:
+        str: The name.
+    """
+    setting = cell.get('setting')
+    return METHOD_OF.get(setting, setting) if setting else cell['method']
+
+
+def published_task(task: str) -> str:
+    """Name the task whose published figures a task is held against.
+
+    Args:
+        task (str): Name of the task.
+
+    Returns:
+        str: The same, or the one that loads image by image in place of batches.
+    """
+    return task.removesuffix('_decoded')
+
+
 def published(
     method: str, task: str, factor: Optional[int]
 ) -> Dict[str, float]:
@@ -120,11 +146,11 @@ def table_rows(
     """
     by_method: Dict[str, List[dict]] = defaultdict(list)
     for result in results:
-        by_method[result['cell']['method']].append(result['last_epoch'])
+        by_method[row_name(result['cell'])].append(result['last_epoch'])
     rows = []
     for method, runs in by_method.items():
         overall = [run['overall'] for run in runs]
-        paper = published(method, task, factor)
+        paper = published(method, published_task(task), factor)
         own = next((v for k, v in paper.items() if 'GHM-CWAP' in k), None)
         rows.append(
             dict(
@@ -193,7 +219,7 @@ def missing_cells(columns: Dict[Tuple, List[dict]]) -> List[str]:
         List[str]: For each column of the tables, its name and its methods.
     """
     seen = {
-        (r['cell']['method'], task, factor)
+        (row_name(r['cell']), published_task(task), factor)
         for (task, factor, epochs, *_, stale), results in columns.items()
         if is_full(task, epochs) and not stale
         for r in results

@@ -310,3 +310,32 @@ def test_pages_show_spread_difference_and_what_is_missing():
     assert '&lt;b&gt;cpu' in page and '76.50 ± 0.71' in page
     assert spread([1.0]) == '1.00'
     assert json.dumps(results)
+
+
+def test_full_runs_of_the_study_stand_beside_published_figures():
+    results = [
+        result(method, 0, overall, task='resnet32_cifar10_lt_decoded')
+        for method, overall in (
+            ('ghm_cwap', 77.0),
+            ('ghm_cwap', 78.0),
+            ('ghm_cwap_margin', 76.5),
+            ('softmax', 71.0),
+        )
+    ]
+    settings = (
+        *('late_two_sided1.0', 'late_previous_two_sided'),
+        *('margin_two_sided1.0', 'softmax'),
+    )
+    for each, setting in zip(results, settings):
+        each['cell']['setting'] = setting
+    text = render_markdown(results)
+    assert '| 1 | late_previous_two_sided | 1 | 78.00' in text
+    # The default of the package, and Balanced Softmax, by their names.
+    assert '| 2 | ghm_cwap | 1 | 77.00' in text and '| 75.39 | +1.61 |' in text
+    assert '| 3 | balanced_softmax | 1 | 76.50' in text
+    missing = next(
+        line for line in text.splitlines()
+        if line.startswith('- resnet32_cifar10_lt_if100:')
+    )  # fmt: skip
+    assert 'seesaw' in missing
+    assert 'softmax' not in missing and 'ghm_cwap' not in missing
