@@ -12,7 +12,13 @@ from ..conftest import ROOT
 pytestmark = pytest.mark.slow
 
 BENCHMARKS = ROOT / 'tools/benchmarks'
-PAGES = ('performance.md', 'datasets.md', 'own_data.md')
+PAGES = (
+    'README.md',
+    *(
+        f'docs/{name}.md'
+        for name in ('performance', 'datasets', 'own_data', 'evidence')
+    ),
+)
 
 
 @pytest.fixture
@@ -20,8 +26,9 @@ def folder(tmp_path):
     """A folder with the page, where relative paths lead."""
     (tmp_path / 'docs').mkdir()
     for page in PAGES:
-        shutil.copy(ROOT / 'docs' / page, tmp_path / 'docs')
-    shutil.copytree(ROOT / 'results/decoded', tmp_path / 'results/decoded')
+        shutil.copy(ROOT / page, tmp_path / page)
+    for part in ('decoded', 'full'):
+        shutil.copytree(ROOT / 'results' / part, tmp_path / 'results' / part)
     return tmp_path
 
 
@@ -74,5 +81,5 @@ def test_the_pages_are_what_the_figures_render(folder):
         shutil.copytree(ROOT / 'results' / part, folder / 'results' / part)
     run(folder, 'render.py')
     for page in PAGES:
-        rendered = (folder / 'docs' / page).read_text()
-        assert rendered == (ROOT / 'docs' / page).read_text()
+        rendered = (folder / page).read_text()
+        assert rendered == (ROOT / page).read_text()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Fill the tables of docs/ that come from results/performance and results/choose.
+"""Fill the tables of README and docs/ that come from files in results/.
 
 Example:
     python tools/benchmarks/render.py
@@ -27,12 +27,50 @@ from harness import RESULTS
 from losses import CROSS_ENTROPY, GHM_CWAP, MARGIN_ONLY
 from matplotlib.figure import Figure
 
-PAGES = tuple(
-    Path('docs') / name
-    for name in ('performance.md', 'datasets.md', 'own_data.md')
+from mmghm.experiments.evidence import DEFAULT, METHOD_OF
+from mmghm.experiments.render import GROUPS, published, spread
+from mmghm.experiments.study import gather
+
+PAGES = (
+    Path('README.md'),
+    *(
+        Path('docs') / name
+        for name in ('performance.md', 'datasets.md', 'own_data.md')
+    ),
+    Path('docs/evidence.md'),
 )
 DECODED = Path('results/decoded')
 CHOOSE = Path('results/choose')
+# Runs at the paper's own scale: imbalance factor 100, 200 epochs.
+FULL = Path('results/full')
+FULL_REGIME = 'paper_if100'
+SOFTMAX, DEFAULT_NAME = 'softmax cross-entropy', '`GHMCWAPLoss`, the default'
+FULL_NAMES = {
+    'softmax': SOFTMAX,
+    'focal': 'focal loss',
+    'class_balanced': 'class weights 1 / n',
+    'effective_number': 'effective number',
+    'effective_number_drw': 'effective number, deferred',
+    'equalization': 'equalization loss',
+    'ghm_c': 'GHM-C',
+    'seesaw': 'Seesaw',
+    'ldam': 'LDAM',
+    'ldam_drw': 'LDAM-DRW',
+    'ghm_cwap_printed': 'GHM-CWAP as printed, from the first epoch',
+    'ghm_cwap_margin': "the paper's margin, eq. (2), alone (R)",
+    'r_w': 'R with late W',
+    'r_w_previous': "R with late W by the finished epoch's histogram",
+    'r_w_ura': 'R with late W from equal regions',
+    'r_w_mean': "R with late W, normalize='mean'",
+    'r_w_none': "R with late W as printed, normalize='none'",
+    'margin_two_sided1.0': 'Balanced Softmax',
+    DEFAULT: DEFAULT_NAME,
+    'late_previous_two_sided': "the default by the finished epoch's histogram",
+}
+README_ROWS = (
+    *('softmax', 'seesaw', 'ldam_drw', 'ghm_cwap_margin'),
+    *('margin_two_sided1.0', DEFAULT),
+)
 # Points of accuracy that make no difference to a user.
 CLOSE = 0.5
 # Table 1 of the paper: train images per epoch of its eight CIFAR settings, at
@@ -267,6 +305,52 @@ def choose() -> str:
     )
 
 
+def full_rows() -> Dict[str, List[str]]:
+    """Cells of the runs at the paper's scale by setting, best first."""
+    runs = gather(FULL)[FULL_REGIME, False]
+    ranked = sorted(
+        runs, key=lambda s: -mean(r['overall'] for r in runs[s].values())
+    )
+    rows = {}
+    for setting in ranked:
+        results = list(runs[setting].values())
+        groups = [
+            f'{mean(r[name] for r in results):.1f}'
+            for name in (*(f'quartile/{g}' for g in GROUPS), 'worst_class')
+        ]
+        overall = spread([r['overall'] for r in results])
+        name = FULL_NAMES[setting]
+        rows[setting] = [name, str(len(results)), overall, *groups]
+    return rows
+
+
+def full_runs() -> str:
+    """All runs at the paper's scale."""
+    header = [
+        *('loss', 'seeds', 'all classes', *GROUPS, 'worst class', 'paper'),
+    ]
+    body = []
+    for setting, row in full_rows().items():
+        method = METHOD_OF.get(setting, setting)
+        printed = published(method, 'resnet32_cifar10_lt', 100)
+        own = [f'{v:.2f}' for k, v in printed.items() if 'GHM-CWAP' in k]
+        body.append([*row, *(own or [''])])
+    return markdown(header, body)
+
+
+def first_table() -> str:
+    """README's: the losses that a newcomer knows, by rising accuracy."""
+    rows = full_rows()
+    shown = [
+        rows[setting] for setting in reversed(rows) if setting in README_ROWS
+    ]
+    header = [
+        *('loss', 'seeds', 'accuracy, all classes', '3 largest classes'),
+        *('next 3', 'next 2', '2 smallest'),
+    ]
+    return markdown(header, [row[:-1] for row in shown])
+
+
 def blocks() -> Dict[str, str]:
     made = {}
     for device in ('cpu', 'cuda'):
@@ -282,6 +366,8 @@ def blocks() -> Dict[str, str]:
     made['alternatives cpu'] = block('alternatives', 'cpu', listed)
     made['accuracy'] = accuracy()
     made['choose'] = choose()
+    made['full runs'] = full_runs()
+    made['first table'] = first_table()
     return made
 
 
