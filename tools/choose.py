@@ -131,13 +131,8 @@ from mmghm.choose.judged import Judged, gather
 from mmghm.choose.page import columns, render
 from mmghm.choose.plan import LOSSES, Plan, duration
 from mmghm.choose.remade import run_remade
-from mmghm.choose.settings import run_length
-from mmghm.choose.trial import (
-    check_methods,
-    is_frozen,
-    time_trial,
-    with_method,
-)
+from mmghm.choose.settings import check_methods, run_length, with_method
+from mmghm.choose.trial import is_frozen, time_trial
 from mmghm.experiments.cells import load_config
 from mmghm.experiments.grid import Job, run_here, run_on_cluster
 from mmghm.experiments.launch import check_classes, named_downloads

@@ -85,13 +85,11 @@ from rich.console import Console
 from torch import Tensor
 
 from mmghm.choose.features import feature_config
+from mmghm.choose.settings import check_methods, trial_config, with_method
 from mmghm.choose.trial import (
-    check_methods,
     linear_classifier,
     linear_layer,
     run_trial,
-    trial_config,
-    with_method,
     write_arrays,
 )
 from mmghm.datasets import dataset_class_counts

@@ -14,14 +14,8 @@ from mmghm.utils.errors import UserError
 from .answer import CLASSIFIER, REFERENCE
 from .features import FEATURES, feature_config
 from .remade import run_remade
-from .settings import run_length
-from .trial import (
-    fingerprint,
-    held_out,
-    run_trial,
-    trial_config,
-    write_frozen_features,
-)
+from .settings import fingerprint, held_out, run_length, trial_config
+from .trial import run_trial, write_frozen_features
 
 # Its ablations are no methods of their own.
 LOSSES = [

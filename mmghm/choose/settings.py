@@ -1,10 +1,31 @@
-"""What configs say, however they say it."""
+"""What configs say, however they say it, and the trials made of them."""
 
-from typing import Any
+import copy
+import hashlib
+from typing import Any, Iterator, List
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
+
+from mmghm.experiments.cells import method_names, set_method
+from mmghm.experiments.launch import set_dataloader_defaults
+from mmghm.utils.errors import UserError
+from mmghm.utils.options import closest
 
 LINEAR_HEADS = ('LinearClsHead', 'NormedLinearClsHead')
+# Wrappers that hand out an image several times: they stay around the train
+# part, lest an image be in both parts.
+_REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
+_LOSS_HOOKS = (
+    'AURARebinHook',
+    'DeferredReweightingHook',
+    'HistogramPictureHook',
+)
+_SHOWING_HOOKS = (
+    'HistogramPictureHook',
+    'GroupTableHook',
+    'RunRecordHook',
+    'LongTailVisualizationHook',
+)
 
 
 def type_name(part: Any) -> str:
@@ -30,3 +51,181 @@ def run_length(cfg: Config) -> int:
         int: Epochs, or iterations under an iteration-based loop.
     """
     return cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters
+
+
+def check_methods(cfg: Config, methods: List[str]) -> None:
+    """Refuse methods that there are not, or that a config cannot have.
+
+    Args:
+        cfg (Config): Any config of a training.
+        methods (List[str]): Names.
+
+    Raises:
+        UserError: Naming the method or the setting.
+    """
+    for method in methods:
+        if method not in method_names():
+            raise UserError(
+                f'no method {method}{closest(method, method_names())} There '
+                f'are {", ".join(method_names())}'
+            )
+    head = (cfg.get('model') or {}).get('head') or {}
+    if not isinstance(head, dict) or not head.get('num_classes'):
+        raise UserError(
+            'choose needs a model with a classification head: '
+            'model.head.num_classes is missing in the config'
+        )
+    for name in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if not cfg.get(name):
+            raise UserError(f'choose trains, but the config has no {name}')
+    if not (cfg.get('val_dataloader') or cfg.get('test_dataloader')):
+        raise UserError(
+            'choose takes the pipeline for held-out images from '
+            'val_dataloader, which the config has not'
+        )
+    if type_name(head) not in LINEAR_HEADS and {'ldam', 'ldam_drw'} & set(
+        methods
+    ):
+        raise UserError(
+            f'ldam needs NormedLinearClsHead in place of a LinearClsHead; the '
+            f'config has {type_name(head)}: leave ldam and ldam_drw out of '
+            '--methods'
+        )
+
+
+def with_method(cfg: Config, method: str) -> Config:
+    """Give a config another loss, with its hooks and its head.
+
+    Args:
+        cfg (Config): Any config of a training, not changed.
+        method (str): One of :func:`method_names`.
+
+    Returns:
+        Config: The same recipe with the method.
+    """
+    cfg = copy.deepcopy(cfg)
+    head = cfg.model.head
+    if type_name(head) == 'NormedLinearClsHead':
+        head.type = 'LinearClsHead'
+        head.pop('scale', None)
+    cfg.custom_hooks = [
+        hook
+        for hook in cfg.get('custom_hooks') or ()
+        if type_name(hook) not in _LOSS_HOOKS
+    ]
+    set_method(cfg, method)
+    return cfg
+
+
+def trial_config(cfg: Config, method: str, seed: int, holdout: float) -> Config:
+    """Make a trial of a config.
+
+    The recipe stays; the loss, its hooks and its head become those of the
+    method. The train set is divided, the same way for every method and seed,
+    and the config's own validation and test images are no part of it.
+
+    Args:
+        cfg (Config): Any config of a training, not changed.
+        method (str): One of :func:`method_names`.
+        seed (int): Of initialisation, order and augmentation.
+        holdout (float): Share of every class to judge on.
+
+    Returns:
+        Config: Without a work dir.
+    """
+    cfg = copy.deepcopy(cfg)
+    judged = cfg.get('val_dataloader') or cfg.test_dataloader
+    train = cfg.train_dataloader.dataset
+    judged.dataset = held_out(train, holdout, judged.dataset)
+    judged.sampler = ConfigDict(type='DefaultSampler', shuffle=False)
+    judged.drop_last = False
+    cfg.val_dataloader = judged
+    cfg.train_dataloader.dataset = _divided(train, holdout)
+    for field in ('train_dataloader', 'val_dataloader'):
+        set_dataloader_defaults(cfg, field, num_workers=0)
+
+    cfg = with_method(cfg, method)
+    cfg.custom_hooks = [
+        hook
+        for hook in cfg.custom_hooks
+        if type_name(hook) not in _SHOWING_HOOKS
+    ]
+    if 'ClassCountsHook' not in map(type_name, cfg.custom_hooks):
+        cfg.custom_hooks.append(ConfigDict(type='ClassCountsHook'))
+
+    cfg.train_cfg.val_interval = run_length(cfg)
+    for name in ('val_begin', 'dynamic_intervals'):
+        cfg.train_cfg.pop(name, None)
+    cfg.setdefault('val_cfg', ConfigDict())
+    cfg.val_evaluator = ConfigDict(type='ClassScores')
+    for name in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        cfg.pop(name, None)
+
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    saving = hooks.setdefault('checkpoint', ConfigDict(interval=1))
+    saving.update(type='AtomicCheckpointHook', max_keep_ckpts=1)
+    saving.update(save_best=None, save_last=True)
+    for name in ('out_dir', 'filename_tmpl'):
+        saving.pop(name, None)
+    hooks.visualization = ConfigDict(type='VisualizationHook', enable=False)
+    cfg.visualizer = ConfigDict(type='Visualizer')
+    cfg.launcher, cfg.resume = 'none', False
+    cfg.randomness = ConfigDict(seed=seed)
+    return cfg
+
+
+def held_out(
+    train: Any, holdout: float, tested: Any, part: str = 'holdout'
+) -> ConfigDict:
+    """Config of the held-out part of a train set, to be tested.
+
+    Args:
+        train (Any): Config of the train set.
+        holdout (float): Share of every class.
+        tested (Any): Config of a dataset with the test pipeline.
+        part (str): ``'train'`` for the part that is trained on, without
+            repetitions, with the test pipeline.
+
+    Returns:
+        ConfigDict: The config.
+    """
+    pipeline = next(_leaves(tested)).get('pipeline')
+    train = copy.deepcopy(train)
+    while type_name(train) in _REPEATING:
+        train = train.dataset
+    for leaf in _leaves(train):
+        if pipeline is not None:
+            leaf.pipeline = copy.deepcopy(pipeline)
+    return ConfigDict(_divided(train, holdout), part=part)
+
+
+def _divided(train: Any, holdout: float) -> ConfigDict:
+    if type_name(train) in _REPEATING:
+        return ConfigDict(train, dataset=_divided(train.dataset, holdout))
+    if type_name(train) == 'LongTailDataset' and not train.get('holdout'):
+        return ConfigDict(train, holdout=holdout)
+    return ConfigDict(
+        type='LongTailDataset', profile='none', holdout=holdout, dataset=train
+    )
+
+
+def _leaves(dataset: Any) -> Iterator[Any]:
+    """Configs of the datasets inside all wrappers."""
+    parts = [dataset.dataset] if 'dataset' in dataset else []
+    parts = dataset.get('datasets') or parts
+    for part in parts:
+        yield from _leaves(part)
+    if not parts:
+        yield dataset
+
+
+def fingerprint(cfg: Config) -> str:
+    """Tell a trial from others, so that its result is not taken for theirs.
+
+    Args:
+        cfg (Config): The trial.
+
+    Returns:
+        str: 12 hexadecimal digits.
+    """
+    return hashlib.sha256(cfg.pretty_text.encode()).hexdigest()[:12]

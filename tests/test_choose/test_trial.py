@@ -10,16 +10,18 @@ from mmpretrain.registry import MODELS
 
 from mmghm.choose.features import FEATURES, feature_config
 from mmghm.choose.plan import LOSSES, Plan
-from mmghm.choose.settings import run_length
-from mmghm.choose.trial import (
+from mmghm.choose.settings import (
     check_methods,
     fingerprint,
+    run_length,
+    trial_config,
+    with_method,
+)
+from mmghm.choose.trial import (
     is_frozen,
     linear_classifier,
     run_trial,
     time_trial,
-    trial_config,
-    with_method,
     write_frozen_features,
 )
 from mmghm.deploy.publish import innermost
