@@ -105,14 +105,13 @@ from rich.table import Table
 
 from mmghm.experiments.evidence import FINALISTS
 from mmghm.experiments.grid import Job, run_here, run_on_cluster
+from mmghm.experiments.identity import identity, result_path
 from mmghm.experiments.plan import (
     Cell,
     cell_config,
-    identity,
     plan_evidence,
     plan_table,
     prefix,
-    result_path,
 )
 from mmghm.experiments.render import load_results, render_html, render_markdown
 from mmghm.experiments.run import run_cell

@@ -14,6 +14,7 @@ from .evidence import METHOD_OF
 from .mathematics import reasons_stale
 
 PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
+_TEMPLATE = Path(__file__).parent / 'results.html.j2'
 EMPTY = '–'
 GROUPS = ('many', 'medium', 'few', 'rare')
 
@@ -347,66 +348,6 @@ def render_markdown(results: List[dict]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-HTML = Template(
-    """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>mmghm: measured results</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
-       max-width: 78rem; color: #1c2733; background: #fff; }
-h2 { margin: 2.2rem 0 0; font-size: 1.15rem; }
-.settings { color: #566; font-size: .85rem; margin: .2rem 0 .6rem; }
-.short { color: #94480b; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap;
-         border-bottom: 1px solid #dde3e9; }
-th { border-bottom: 2px solid #8a99a8; font-weight: 600; }
-th:nth-child(2), td:nth-child(2) { text-align: left; }
-tr.ours td { background: #eef4fa; font-weight: 600; }
-.bar { display: inline-block; width: 5rem; height: .55rem; margin-left: .6rem;
-       text-align: left; line-height: 0; background: #e6ebf0; }
-.bar span { display: inline-block; height: 100%; background: #4878a8; }
-code { font-size: .85rem; }
-@media (max-width: 600px) {
-  body { margin: 1rem auto; padding: 0 .6rem; }
-  th, td { padding: .3rem .45rem; }
-  /* Method and accuracy fit; the rest is to the right. */
-  .bar, th:nth-child(1), td:nth-child(1), th:nth-child(3), td:nth-child(3) {
-    display: none;
-  }
-  table { font-size: .82rem; }
-}
-</style></head><body>
-<h1>Measured results</h1>
-<p>{{ note }}</p>
-{% for table in tables %}
-<h2>{{ table.title }}</h2>
-<p class="settings">{{ table.settings }}.
-{% if not table.full %}<br><span class="short">{{ short }}</span>{% endif %}
-{% if table.stale %}<br><span class="short">{{ table.stale }}</span>{% endif %}</p>
-<div class="scroll"><table>
-<thead><tr>{% for h in table.headers %}<th scope="col">{{ h }}</th>{% endfor %}</tr>
-</thead><tbody>
-{% for row in table.rows %}
-<tr{% if row.method == 'ghm_cwap' %} class="ours"{% endif %}>
-{% for cell in row['cells'] %}<td>{{ cell }}{% if loop.index == 4 %}<span
-class="bar"><span style="width: {{ '%.1f' % row.mean }}%"></span></span>
-{% endif %}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table></div>
-{% endfor %}
-<h2>Not run</h2>
-<p>{{ not_run }}</p>
-<ul>{% for name in missing %}<li>{{ name }}</li>{% else %}<li>none</li>
-{% endfor %}</ul>
-</body></html>
-""",
-    autoescape=True,
-)
-
-
 def render_html(results: List[dict]) -> str:
     """Render the results as one page without outside resources.
 
@@ -416,7 +357,8 @@ def render_html(results: List[dict]) -> str:
     Returns:
         str: The page.
     """
-    return HTML.render(
+    template = Template(_TEMPLATE.read_text(), autoescape=True)
+    return template.render(
         **page_data(results),
         note=NOTE,
         short=SHORT,

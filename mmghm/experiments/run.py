@@ -15,13 +15,14 @@ from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
 from mmghm.utils.dependencies import version_of
 
 from .grid import sole_worker
+from .identity import data_hash, identity
 from .launch import (
     build_runner,
     prepare_cpu,
     resume_from_complete_checkpoint,
 )
 from .mathematics import VERSION
-from .plan import Cell, cell_config, data_hash, identity
+from .plan import Cell, cell_config
 
 PACKAGES = ('mmghm', 'torch', 'torchvision', 'mmengine', 'mmpretrain', 'numpy')
 

@@ -8,17 +8,14 @@ import time
 import pytest
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmghm.experiments.mathematics import VERSION
-from mmghm.experiments.plan import (
-    Cell,
-    cell_config,
+from mmghm.experiments.identity import (
     config_hash,
     data_hash,
     identity,
-    plan_table,
     result_path,
-    shorten,
 )
+from mmghm.experiments.mathematics import VERSION
+from mmghm.experiments.plan import Cell, cell_config, plan_table, shorten
 from mmghm.experiments.render import (
     PUBLISHED,
     load_results,
