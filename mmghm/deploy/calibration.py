@@ -5,18 +5,22 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
+from scipy.stats import chi2
 
 from mmghm.evaluation import reliability
 from mmghm.evaluation.calibration import (
     fit_prior,
     fit_temperature,
     log_counts,
+    log_likelihood,
     risk_coverage,
 )
 from mmghm.evaluation.groups import group_names
 from mmghm.evaluation.priors import log_softmax, normalize_counts, reweigh
 
 GROUP_RULE = 'quartile'
+# Gain of log-likelihood by one more parameter that is chance in 5 % of cases.
+_CONTRADICTION = chi2.ppf(0.95, df=1) / 2
 
 
 @dataclass
@@ -90,7 +94,11 @@ def stated_prior(
 def calibrate(
     loss: Any, class_counts: np.ndarray, scores: Optional[Scores]
 ) -> Calibration:
-    """Fit the temperature and, where the loss does not state it, the prior.
+    """Fit the temperature and the prior that the model has in fact.
+
+    A loss states the prior that it trains toward. A network that fits its train
+    set may stop on the way: the prior is then measured, if the images say so by a
+    likelihood-ratio test at the 5 % level.
 
     Args:
         loss (Any): The loss module that the model was trained with, see
@@ -108,13 +116,17 @@ def calibrate(
         told = None if prior is None else prior.tolist()
         return Calibration(1.0, counts, told, known)
     logits, labels = scores.logits, scores.labels
-    if prior is None:
-        power = fit_prior(logits, labels, class_counts)
-        prior = normalize_counts(class_counts) ** power
-        prior /= prior.sum()
+    power = fit_prior(logits, labels, class_counts)
+    measured = normalize_counts(class_counts) ** power
+    measured /= measured.sum()
+    temperature, fit = _fit_temperature(logits, labels, measured)
+    if prior is not None:
+        stated_temperature, stated_fit = _fit_temperature(logits, labels, prior)
+    if prior is None or fit - stated_fit > _CONTRADICTION / len(labels):
+        prior = measured
         known = f'measured: proportional to (train images)^{power:.2f}'
-    log_shift = log_counts(labels, len(class_counts)) - np.log(prior)
-    temperature = fit_temperature(logits, labels, log_shift)
+    else:
+        temperature = stated_temperature
     here = np.bincount(labels, minlength=len(class_counts)) / len(labels)
     before, after = log_softmax(logits), log_softmax(logits / temperature)
     stages = {
@@ -144,6 +156,15 @@ def calibrate(
             **{k: v.round(5).tolist() for k, v in curve._asdict().items()},
         )
     return result
+
+
+def _fit_temperature(
+    logits: np.ndarray, labels: np.ndarray, prior: np.ndarray
+) -> Tuple[float, float]:
+    """Temperature under a trained prior, and the mean log-likelihood with it."""
+    log_shift = log_counts(labels, len(prior)) - np.log(prior)
+    temperature = fit_temperature(logits, labels, log_shift)
+    return temperature, log_likelihood(logits / temperature + log_shift, labels)
 
 
 def _errors(

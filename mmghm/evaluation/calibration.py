@@ -75,13 +75,25 @@ def fit_temperature(
     """
 
     def loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature) + log_shift
-        return -float(
-            log_softmax(scaled)[np.arange(len(labels)), labels].mean()
+        return -log_likelihood(
+            logits / np.exp(log_temperature) + log_shift, labels
         )
 
     found = minimize_scalar(loss, bounds=np.log((0.05, 20)), method='bounded')
     return float(np.exp(found.x))
+
+
+def log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Log-likelihood of the labels of an image, in nats.
+
+    Args:
+        logits (np.ndarray): Shape (n, C).
+        labels (np.ndarray): Shape (n,).
+
+    Returns:
+        float: Mean over the images.
+    """
+    return float(log_softmax(logits)[np.arange(len(labels)), labels].mean())
 
 
 def fit_prior(
@@ -89,8 +101,7 @@ def fit_prior(
 ) -> float:
     """Fit the power of the train counts that a model's prior follows.
 
-    For losses whose formula does not say which prior they train toward: among
-    priors proportional to ``n ** power`` the one under which the model, at the
+    Among priors proportional to ``n ** power`` the one under which the model, at the
     temperature that suits it, is likeliest on images that it was not trained
     on. 1 is cross-entropy's, 0 a uniform one.
 
@@ -104,13 +115,11 @@ def fit_prior(
     """
     log_sizes = np.log(np.maximum(class_counts, 1))
     log_prior = log_counts(labels, len(class_counts))
-    rows = np.arange(len(labels))
 
     def loss(parameters: np.ndarray) -> float:
         log_temperature, power = parameters
         shift = log_prior - power * log_sizes
-        scaled = logits / np.exp(log_temperature) + shift
-        return -float(log_softmax(scaled)[rows, labels].mean())
+        return -log_likelihood(logits / np.exp(log_temperature) + shift, labels)
 
     found = minimize(loss, (0.0, 0.5), method='Nelder-Mead')
     return float(found.x[1])

@@ -68,8 +68,9 @@ def test_what_it_says_of_itself(published):
     assert classes[0] == dict(name='0', train_images=114, group='many')
     assert classes[9]['group'] == 'rare' and classes[9]['train_images'] == 6
     kept = json.loads((published / 'calibration.json').read_text())
-    assert kept['trained_prior'] == [0.1] * 10
-    assert kept['prior_from'] == 'stated by GHMCWAPLoss'
+    # After six epochs it is still far from the uniform prior that it states.
+    assert kept['prior_from'].startswith('measured: proportional to')
+    assert kept['trained_prior'][0] > 2 * kept['trained_prior'][9]
     assert 'held out' in kept['fitted_on']
     assert set(kept['figures']['as trained']) >= {'all', 'many', 'rare'}
     card = (published / 'README.md').read_text()
