@@ -166,7 +166,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
             soft_wrap=True,
         )
     console.print(
-        f'Prior that it was trained toward: {calibration.prior_from}.',
+        f'Class prior of the model: {calibration.prior_from}.',
         soft_wrap=True,
     )
 

@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--calibration',
         help='calibration.json of a published folder, for --prior: its '
-        'temperature and the prior that the model was trained toward',
+        'temperature and the class prior of the model',
     )
     add_launch(parser)
     args = parser.parse_args()

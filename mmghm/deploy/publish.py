@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -272,6 +273,8 @@ def write_folder(
         save_file(weights, folder / WEIGHTS, metadata={'format': 'pt'})
         meta = dict(dataset_meta=dict(classes=list(classes)))
         torch.save(dict(state_dict=weights, meta=meta), folder / PTH)
+        # safetensors lets nobody else read its file.
+        shutil.copymode(folder / PTH, folder / WEIGHTS)
         (folder / CONFIG).write_text(Config(settings).pretty_text)
         rows = [
             dict(name=name, train_images=count, group=group)

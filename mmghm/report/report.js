@@ -384,7 +384,7 @@
     present('use-coverage');
     $('use-note').textContent = 'Test sets drawn from the test images, long-tailed as the train set (forward) to '
       + 'inverted (backward). Top-1 accuracy in percent as trained; re-weighed to the class shares of the set, known '
-      + `or estimated from its images. Prior that the model was trained toward: ${found.told}.`;
+      + `or estimated from its images. Class prior of the model: ${found.told}.`;
     const number = (x) => (x == null ? '–' : x.toFixed(2));
     const gain = (x, base) => `${number(x)} (${x >= base ? '+' : ''}${number(x - base)})`;
     $('use-shifts').replaceChildren(table(

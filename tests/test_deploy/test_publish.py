@@ -73,6 +73,7 @@ def test_what_it_says_of_itself(published):
     assert kept['trained_prior'][0] > 2 * kept['trained_prior'][9]
     assert 'held out' in kept['fitted_on']
     assert set(kept['figures']['as trained']) >= {'all', 'many', 'rare'}
+    assert len({path.stat().st_mode for path in published.iterdir()}) == 1
     card = (published / 'README.md').read_text()
     assert card.startswith('---\nlibrary_name: mmpretrain')
     import yaml

@@ -16,7 +16,7 @@ PAGES = (
     'README.md',
     *(
         f'docs/{name}.md'
-        for name in ('performance', 'datasets', 'own_data', 'evidence')
+        for name in ('performance', 'datasets', 'own_data', 'evidence', 'use')
     ),
 )
 
@@ -27,7 +27,7 @@ def folder(tmp_path):
     (tmp_path / 'docs').mkdir()
     for page in PAGES:
         shutil.copy(ROOT / page, tmp_path / page)
-    for part in ('decoded', 'full'):
+    for part in ('decoded', 'full', 'use'):
         shutil.copytree(ROOT / 'results' / part, tmp_path / 'results' / part)
     return tmp_path
 

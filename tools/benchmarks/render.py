@@ -27,6 +27,7 @@ from harness import RESULTS
 from losses import CROSS_ENTROPY, GHM_CWAP, MARGIN_ONLY
 from matplotlib.figure import Figure
 
+from mmghm.evaluation.priors import ShiftRow
 from mmghm.experiments.evidence import DEFAULT, METHOD_OF
 from mmghm.experiments.render import GROUPS, published, spread
 from mmghm.experiments.study import gather
@@ -38,9 +39,13 @@ PAGES = (
         for name in ('performance.md', 'datasets.md', 'own_data.md')
     ),
     Path('docs/evidence.md'),
+    Path('docs/use.md'),
 )
 DECODED = Path('results/decoded')
 CHOOSE = Path('results/choose')
+# What `test --prior` wrote, without and with a calibration.
+USE = Path('results/use')
+SHOWN_SHIFTS = ('forward 10', 'uniform', 'backward 10')
 # Runs at the paper's own scale: imbalance factor 100, 200 epochs.
 FULL = Path('results/full')
 FULL_REGIME = 'paper_if100'
@@ -351,6 +356,28 @@ def first_table() -> str:
     return markdown(header, [row[:-1] for row in shown])
 
 
+def priors() -> str:
+    """What re-weighing gains, by the prior that is taken for the model's."""
+    body = []
+    for path in sorted(USE.glob('*.json')):
+        found = json.loads(path.read_text())
+        name = path.stem.partition('__')[0]
+        rows = {s['name']: ShiftRow(**s) for s in found['shifts']}
+        cells = []
+        for shift in SHOWN_SHIFTS:
+            row = rows[shift]
+            known, estimated = (
+                mean - row.trained[0] for mean, _ in (row.known, row.estimated)
+            )
+            cells.append(
+                f'{row.trained[0]:.1f}, {known:+.1f}, {estimated:+.1f}'
+            )
+        error = f'{rows["uniform"].error[0]:.3f}'
+        body.append([f'`{name}`', found['prior_from'], *cells, error])
+    header = ['model', 'its prior', *SHOWN_SHIFTS, 'error, uniform']
+    return markdown(header, body)
+
+
 def blocks() -> Dict[str, str]:
     made = {}
     for device in ('cpu', 'cuda'):
@@ -368,6 +395,7 @@ def blocks() -> Dict[str, str]:
     made['choose'] = choose()
     made['full runs'] = full_runs()
     made['first table'] = first_table()
+    made['priors'] = priors()
     return made
 
 
