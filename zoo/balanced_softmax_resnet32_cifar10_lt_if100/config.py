@@ -1,7 +1,9 @@
 custom_imports = dict(
-    allow_failed_imports=False, imports=[
+    allow_failed_imports=False,
+    imports=[
         'mmghm',
-    ])
+    ],
+)
 default_scope = 'mmpretrain'
 model = dict(
     backbone=dict(depth=32, type='CIFARResNet'),
@@ -17,22 +19,30 @@ model = dict(
             51.255,
         ],
         to_rgb=True,
-        type='ClsDataPreprocessor'),
+        type='ClsDataPreprocessor',
+    ),
     head=dict(
         in_channels=64,
         loss=dict(type='CrossEntropyLoss'),
         num_classes=10,
-        type='LinearClsHead'),
+        type='LinearClsHead',
+    ),
     neck=dict(type='GlobalAveragePooling'),
-    type='ImageClassifier')
+    type='ImageClassifier',
+)
 test_dataloader = dict(
     dataset=dict(
         pipeline=[
             dict(type='LoadImageFromFile'),
-            dict(scale=(
-                32,
-                32,
-            ), type='Resize'),
+            dict(
+                scale=(
+                    32,
+                    32,
+                ),
+                type='Resize',
+            ),
             dict(type='PackInputs'),
         ],
-        type='CustomDataset'))
+        type='CustomDataset',
+    )
+)
