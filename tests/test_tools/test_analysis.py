@@ -215,5 +215,5 @@ def test_weights_of_wrong_labels(tmp_path, trained):
         (trained / 'plain', 2, 'without GHMCWAPLoss'),
     ):
         done = call('plot_label_noise', folder, '--epoch', epoch, *options)
-        assert done.returncode == 1 and match in done.stderr
+        assert done.returncode == 2 and match in done.stderr
         assert 'Traceback' not in done.stderr

@@ -64,11 +64,13 @@ from mmghm.visualization.saved import load_loss
 def main(args: argparse.Namespace) -> None:
     configs = list(args.work_dir.glob('*.py'))
     checkpoint = args.work_dir / f'epoch_{args.epoch}.pth'
-    if len(configs) != 1 or not checkpoint.exists():
+    if len(configs) != 1:
         raise UserError(
-            f'{args.work_dir} must hold one config and {checkpoint.name}, got '
-            f'{len(configs)} configs; name the work dir of a run'
+            f'{args.work_dir} must hold one config, got {len(configs)}; name '
+            'the work dir of a run'
         )
+    if not checkpoint.exists():
+        raise UserError(f'there is no {checkpoint}; give --epoch one there is')
     try:
         loss, _ = load_loss(checkpoint, args.trust_checkpoint)
     except ValueError as error:
