@@ -308,7 +308,7 @@ def draw_groups(columns: Dict[Column, Runs], settings: Sequence[str]) -> Figure:
     columns_wide = min(len(columns), 4)
     rows = -(-len(columns) // columns_wide)
     figure = Figure(
-        figsize=(2.6 * columns_wide + 1.8, 2.6 * rows + 0.4),
+        figsize=(3 * columns_wide + 1.8, 2.6 * rows + 0.4),
         layout='constrained',
     )
     grid = figure.subplots(rows, columns_wide, sharey=True, squeeze=False)
