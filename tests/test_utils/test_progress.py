@@ -20,4 +20,7 @@ def test_an_error_ends_the_progress_bar():
         pack()
     # Although the error still holds the loop.
     assert caught.value.__traceback__ and seen == [0, 1, 2]
-    assert set(threading.enumerate()) <= before
+    for thread in set(threading.enumerate()) - before:
+        # It draws for another moment.
+        thread.join(timeout=10)
+        assert not thread.is_alive()
