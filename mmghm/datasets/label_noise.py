@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmghm.evaluation.priors import draw_images
+
 KINDS = ('symmetric', 'pairs')
 
 
@@ -45,16 +47,15 @@ def flip_labels(
         raise ValueError(
             f'label noise needs at least 2 classes, got {num_classes}'
         )
+    counts = np.bincount(labels, minlength=num_classes)
+    wrong = draw_images(labels, (rate * counts + 0.5).astype(int), seed)
+    steps: Any = 1
+    if kind == 'symmetric':
+        # Other numbers than those that chose the images.
+        generator = np.random.Generator(np.random.PCG64([seed, 0, 2]))
+        steps = generator.integers(1, num_classes, len(wrong))
     noisy = labels.copy()
-    for label in np.unique(labels):
-        # Other numbers than those that chose and divided the subset.
-        generator = np.random.Generator(np.random.PCG64([seed, label, 2]))
-        members = generator.permutation(np.flatnonzero(labels == label))
-        wrong = members[: int(rate * len(members) + 0.5)]
-        steps: Any = 1
-        if kind == 'symmetric':
-            steps = generator.integers(1, num_classes, len(wrong))
-        noisy[wrong] = (label + steps) % num_classes
+    noisy[wrong] = (labels[wrong] + steps) % num_classes
     return noisy
 
 
