@@ -147,10 +147,17 @@ def table_rows(
     """
     by_method: Dict[str, List[dict]] = defaultdict(list)
     for result in results:
-        by_method[row_name(result['cell'])].append(result['last_epoch'])
+        by_method[row_name(result['cell'])].append(result)
     rows = []
-    for method, runs in by_method.items():
+    for method, part in by_method.items():
+        runs = [result['last_epoch'] for result in part]
         overall = [run['overall'] for run in runs]
+        # Older results lack it.
+        errors = [
+            r['calibration_error']
+            for r in part
+            if r.get('calibration_error') is not None
+        ]
         paper = published(method, published_task(task), factor)
         own = next((v for k, v in paper.items() if 'GHM-CWAP' in k), None)
         rows.append(
@@ -166,6 +173,7 @@ def table_rows(
                     for g in GROUPS
                 ],
                 worst=spread([run['worst_class'] for run in runs]),
+                calibration=spread(errors) if errors else EMPTY,
                 paper=f'{own:.2f}' if own is not None else EMPTY,
                 difference=f'{mean(overall) - own:+.2f}'
                 if own is not None
@@ -273,7 +281,7 @@ def page_data(results: List[dict]) -> Dict[str, Any]:
 
 HEADERS = (
     'rank', 'method', 'seeds', 'overall', 'many', 'medium', 'few', 'rare',
-    'worst class', 'paper', 'difference', 'other published',
+    'worst class', 'calibration error', 'paper', 'difference', 'other published',
 )  # fmt: skip
 
 
@@ -290,8 +298,8 @@ def fill_cells(rows: List[Dict[str, Any]]) -> List[str]:
     texts = [
         [
             str(row['rank']), row['method'], str(row['seeds']), row['overall'],
-            *row['groups'], row['worst'], row['paper'], row['difference'],
-            row['others'],
+            *row['groups'], row['worst'], row['calibration'], row['paper'],
+            row['difference'], row['others'],
         ]
         for row in rows
     ]  # fmt: skip
@@ -308,7 +316,9 @@ def fill_cells(rows: List[Dict[str, Any]]) -> List[str]:
 NOTE = (
     'Top-1 accuracy in percent on the test set, last epoch, mean ± sample '
     'standard deviation over seeds. Groups: quarters of the classes by rank '
-    'of train count (the paper\'s rule). "paper" is the figure that the '
+    "of train count (the paper's rule). Calibration error: expected gap in "
+    'percent between score and accuracy of the model as trained (15 bins). '
+    '"paper" is the figure that the '
     'GHM-CWAP paper prints for the full schedule, "difference" measured minus '
     'paper. A difference smaller than the spread is noise, whatever the rank.'
 )

@@ -11,7 +11,10 @@ from typing import Optional
 
 import torch
 
+from mmghm.evaluation import reliability
 from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
+from mmghm.fileio.work_dir import RECORD
+from mmghm.report.run import read_arrays
 from mmghm.utils.dependencies import version_of
 
 from .grid import sole_worker
@@ -98,6 +101,7 @@ def _train(cell: Cell, work_dir: Path) -> dict:
         mathematics=VERSION,
         last_epoch=last,
         best_epoch_overall=max([*overalls, last['overall']]),
+        calibration_error=calibration_error(work_dir),
         per_class=json.loads(per_class.read_text()),
         epochs=runner.max_epochs,
         # Of the last process, and how many epochs it trained.
@@ -107,6 +111,24 @@ def _train(cell: Cell, work_dir: Path) -> dict:
         python=platform.python_version(),
         hardware=hardware(),
     )
+
+
+def calibration_error(work_dir: Path) -> Optional[float]:
+    """Tell how far a run's last scores are from how often they are right.
+
+    Args:
+        work_dir (Path): The run's folder.
+
+    Returns:
+        Optional[float]: Expected calibration error of the last validation, in
+        percent; None if the run recorded no predictions.
+    """
+    record = read_arrays(work_dir / RECORD / 'predictions.npz')
+    if record is None:
+        return None
+    right = record['label'] == record['prediction']
+    found = reliability(record['confidence'], right)
+    return round(100 * found.expected_calibration_error, 3)
 
 
 def hardware() -> str:

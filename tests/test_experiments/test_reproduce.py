@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from mmengine.registry import DATASETS, DefaultScope
 
@@ -23,6 +24,7 @@ from mmghm.experiments.render import (
     render_markdown,
     spread,
 )
+from mmghm.experiments.run import calibration_error
 
 from ..conftest import ROOT
 
@@ -52,6 +54,7 @@ def accuracies(folder):
         (r['cell']['method'], r['cell']['seed']): (
             r['last_epoch'],
             r['per_class'],
+            r['calibration_error'],
         )
         for r in load_results(folder / 'results')
     }
@@ -89,6 +92,7 @@ def test_a_killed_grid_ends_like_an_uninterrupted_one(tmp_path):
     assert code == 0 and '0 to run' in output and '4 done' in output
     page = (killed / 'results/results.html').read_text()
     assert 'seesaw' in page and 'http' not in page
+    assert 'calibration error' in page
 
 
 @pytest.mark.slow
@@ -294,6 +298,8 @@ def test_pages_show_spread_difference_and_what_is_missing():
     text = render_markdown(results)
     assert '| 1 | ghm_cwap | 2 | 76.50 ± 0.71 |' in text
     assert '| 75.39 | +1.11 |' in text
+    # Of runs that were made before it was noted there is none to show.
+    assert 'calibration error' not in text
     assert '71.95 (BagofTricks-LT)' in text
     # Another schedule stands in a table of its own and covers no cell.
     assert text.count('## resnet32_cifar10_lt') == 2
@@ -307,6 +313,28 @@ def test_pages_show_spread_difference_and_what_is_missing():
     assert '&lt;b&gt;cpu' in page and '76.50 ± 0.71' in page
     assert spread([1.0]) == '1.00'
     assert json.dumps(results)
+
+
+def test_pages_show_the_calibration_error():
+    results = [result('ghm_cwap', seed, 76.0) for seed in range(3)]
+    for each, error in zip(results, (12.0, 14.0)):
+        each['calibration_error'] = error
+    text = render_markdown(results)
+    assert '| worst class | calibration error |' in text
+    assert '| 1.00 ± 0.00 | 13.00 ± 1.41 |' in text
+
+
+def test_the_calibration_error_is_that_of_the_last_validation(tmp_path):
+    assert calibration_error(tmp_path) is None
+    (tmp_path / 'record').mkdir()
+    np.savez(
+        tmp_path / 'record/predictions.npz',
+        label=[0, 1, 0, 1],
+        prediction=[0, 1, 0, 0],
+        # All in one bin: 75 % are right, with a mean score of 0.91.
+        confidence=[0.9, 0.92, 0.9, 0.92],
+    )
+    assert calibration_error(tmp_path) == pytest.approx(16.0)
 
 
 def test_full_runs_of_the_study_stand_beside_published_figures():
