@@ -103,7 +103,6 @@ from typing import Dict, List
 from rich.console import Console
 from rich.table import Table
 
-from mmghm.experiments.evidence import FINALISTS
 from mmghm.experiments.grid import Job, run_here, run_on_cluster
 from mmghm.experiments.identity import identity, result_path
 from mmghm.experiments.plan import (
@@ -116,6 +115,7 @@ from mmghm.experiments.plan import (
 from mmghm.experiments.render import load_results, render_html, render_markdown
 from mmghm.experiments.run import run_cell
 from mmghm.experiments.study import (
+    draw_classes,
     draw_differences,
     draw_groups,
     gather,
@@ -206,10 +206,12 @@ def render_evidence(folder: Path, console: Console) -> None:
         if shown:
             figures = dict(
                 differences=draw_differences(shown),
-                groups=draw_groups(shown, FINALISTS),
+                groups=draw_groups(shown),
+                classes=draw_classes(shown),
             )
             for name, figure in figures.items():
-                figure.savefig(folder / f'{part}_{name}.png', dpi=130)
+                if figure:
+                    figure.savefig(folder / f'{part}_{name}.png', dpi=130)
     console.print(f'Rendered {folder}/evidence.md and its pictures.')
 
 

@@ -3,18 +3,29 @@
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
-from .evidence import DEFAULT, MARGIN, REGIMES, RIVALS, own_margin
+from .evidence import DEFAULT, FINALISTS, MARGIN, REGIMES, RIVALS, own_margin
 from .render import GROUPS, load_results, spread
 
 # (regime, whether on held-out train images)
 Column = Tuple[str, bool]
-# By setting and seed, the accuracies of the last epoch.
+# By setting and seed, the accuracies of the last epoch; those of the classes
+# under 'class/0' (the one with the most train images), 'class/1' and so on.
 Runs = Dict[str, Dict[int, Dict[str, float]]]
+
+
+# W beside the paper's margin, in the study of version 0.1.
+LATE = f'late_{MARGIN[len("margin_") :]}'
+# Settings whose W is shown class by class.
+W_SETTINGS = (DEFAULT, LATE, 'r_w')
+# Settings whose groups are shown.
+SHOWN = (*FINALISTS, MARGIN, LATE)
 
 
 class Difference(NamedTuple):
@@ -52,13 +63,33 @@ def gather(folder: Path) -> Dict[Column, Runs]:
                 f'{cell["regime"]} with seed {cell["seed"]}; keep the one whose '
                 'version of the mathematics is that of the others'
             )
-        runs[cell['seed']] = result['last_epoch']
+        by_size = sorted(result['per_class'], key=lambda c: -c['train_images'])
+        runs[cell['seed']] = dict(
+            result['last_epoch'],
+            **{f'class/{i}': c['top1'] for i, c in enumerate(by_size)},
+        )
     order = {
         (name, part): (not part, place)
         for place, name in enumerate(REGIMES)
         for part in (True, False)
     }
     return {key: columns[key] for key in sorted(columns, key=order.__getitem__)}
+
+
+def paired(runs: Runs, setting: str, other: str, key: str) -> List[float]:
+    """Subtract the accuracies of two settings, seed by seed.
+
+    Args:
+        runs (Runs): The runs of one regime.
+        setting (str): A setting.
+        other (str): Another one.
+        key (str): Which accuracy, such as ``'overall'`` or ``'class/0'``.
+
+    Returns:
+        List[float]: In points, for the seeds that both have.
+    """
+    seeds = sorted(runs[setting].keys() & runs[other].keys())
+    return [runs[setting][s][key] - runs[other][s][key] for s in seeds]
 
 
 def difference(runs: Runs, setting: str, other: str) -> Optional[Difference]:
@@ -72,10 +103,7 @@ def difference(runs: Runs, setting: str, other: str) -> Optional[Difference]:
     Returns:
         Optional[Difference]: None without a common seed.
     """
-    seeds = sorted(runs[setting].keys() & runs[other].keys())
-    values = [
-        runs[setting][s]['overall'] - runs[other][s]['overall'] for s in seeds
-    ]
+    values = paired(runs, setting, other, 'overall')
     if not values:
         return None
     if len(values) < 3:
@@ -134,7 +162,7 @@ def summary_table(columns: Dict[Column, Runs]) -> str:
         str: A Markdown table, a line per regime.
     """
     pairs = [(DEFAULT, rival) for rival in RIVALS]
-    pairs.append((f'late_{MARGIN[len("margin_") :]}', MARGIN))
+    pairs.append((LATE, MARGIN))
     header = [
         *('regime', 'default', 'W adds'),
         *(f'- {rival}' for _, rival in pairs[1:-1]),
@@ -295,34 +323,107 @@ def _draw_difference(axes: Any, place: int, found: Difference) -> None:
     )
 
 
-def draw_groups(columns: Dict[Column, Runs], settings: Sequence[str]) -> Figure:
+def draw_classes(columns: Dict[Column, Runs]) -> Optional[Figure]:
+    """Draw what W adds to the accuracy of each class.
+
+    Args:
+        columns (Dict[Column, Runs]): The regimes to show; one without a
+            setting of ``W_SETTINGS`` that was run with its margin and at least
+            3 seeds is left out.
+
+    Returns:
+        Optional[Figure]: A panel per regime, classes from the largest to the
+        smallest, means with Student's 95 % confidence intervals; None if there
+        is nothing to show.
+    """
+    effects: Dict[str, Dict[str, np.ndarray]] = defaultdict(dict)
+    for (regime, _), runs in columns.items():
+        for setting in W_SETTINGS:
+            margin = own_margin(setting)
+            if setting not in runs or margin not in runs:
+                continue
+            one = next(iter(runs[margin].values()))
+            classes = sum(key.startswith('class/') for key in one)
+            values = np.array(
+                [
+                    paired(runs, setting, margin, f'class/{i}')
+                    for i in range(classes)
+                ]
+            )
+            if values.shape[1] >= 3:
+                effects[regime][setting] = values
+    if not effects:
+        return None
+    colors = matplotlib.colormaps['tab10']
+    figure, panels = _panels(len(effects))
+    handles: Dict[str, Any] = {}
+    for axes, (regime, found) in zip(panels, effects.items()):
+        for place, (setting, values) in enumerate(found.items()):
+            seeds = values.shape[1]
+            half = student.ppf(0.975, seeds - 1) / seeds**0.5
+            handles[setting] = axes.errorbar(
+                np.arange(len(values)) + 0.2 * place - 0.1,
+                values.mean(axis=1),
+                half * values.std(axis=1, ddof=1),
+                fmt='o',
+                markersize=3.5,
+                linewidth=1,
+                capsize=2,
+                color=colors(W_SETTINGS.index(setting)),
+            )
+        axes.axhline(0, color='black', linewidth=0.8)
+        axes.set_title(regime)
+        axes.set_xlabel('class, by falling train images')
+        axes.grid(axis='y', linewidth=0.4)
+    # As for the differences of all classes, with more room for a class's.
+    panels[0].set_yscale('symlog', linthresh=5)
+    panels[0].set_yticks([-20, -10, -5, -2, 0, 2, 5, 10, 20])
+    panels[0].yaxis.set_major_formatter('{x:g}')
+    panels[0].set_ylabel('points')
+    figure.legend(
+        list(handles.values()), list(handles), loc='outside right upper'
+    )
+    figure.suptitle(
+        'Accuracy of each class minus that of the same margin alone'
+    )
+    return figure
+
+
+def _panels(number: int) -> Tuple[Figure, List[Any]]:
+    """Lay out panels, at most 4 in a row; those left over stay empty."""
+    wide = min(number, 4)
+    rows = -(-number // wide)
+    figure = Figure(
+        figsize=(3 * wide + 1.8, 2.6 * rows + 0.4), layout='constrained'
+    )
+    grid = figure.subplots(rows, wide, sharey=True, squeeze=False)
+    panels = list(grid.flat)
+    for axes in panels[number:]:
+        axes.set_axis_off()
+    return figure, panels
+
+
+def draw_groups(columns: Dict[Column, Runs]) -> Figure:
     """Draw the accuracy of each group of classes.
 
     Args:
         columns (Dict[Column, Runs]): The regimes to show.
-        settings (Sequence[str]): The settings to show.
 
     Returns:
-        Figure: A panel per regime, a line per setting, bars its spread.
+        Figure: A panel per regime, a line per setting of ``SHOWN``, bars
+        its spread.
     """
-    columns_wide = min(len(columns), 4)
-    rows = -(-len(columns) // columns_wide)
-    figure = Figure(
-        figsize=(3 * columns_wide + 1.8, 2.6 * rows + 0.4),
-        layout='constrained',
-    )
-    grid = figure.subplots(rows, columns_wide, sharey=True, squeeze=False)
-    panels = list(grid.flat)
+    figure, panels = _panels(len(columns))
     colors = matplotlib.colormaps['tab10']
     handles: Dict[str, Any] = {}
     for axes, ((regime, _), runs) in zip(panels, columns.items()):
-        for number, setting in enumerate(settings):
+        for number, setting in enumerate(SHOWN):
             if setting not in runs:
                 continue
             results = list(runs[setting].values())
             groups = [[r[f'quartile/{g}'] for r in results] for g in GROUPS]
             handles[setting] = axes.errorbar(
-                [i + 0.06 * (number - len(settings) / 2) for i in range(4)],
+                [i + 0.06 * (number - len(SHOWN) / 2) for i in range(4)],
                 [mean(g) for g in groups],
                 [stdev(g) if len(g) > 1 else 0 for g in groups],
                 fmt='o-',
@@ -335,9 +436,7 @@ def draw_groups(columns: Dict[Column, Runs], settings: Sequence[str]) -> Figure:
         axes.set_title(regime)
         axes.grid(axis='y', linewidth=0.4)
         axes.set_ylim(0, 103)
-    for axes in panels[len(columns) :]:
-        axes.set_axis_off()
-    figure.axes[0].set_ylabel('top-1 (%)')
+    panels[0].set_ylabel('top-1 (%)')
     figure.legend(
         list(handles.values()), list(handles), loc='outside right upper'
     )

@@ -24,6 +24,7 @@ from mmghm.experiments.render import load_results
 from mmghm.experiments.study import (
     column_table,
     difference,
+    draw_classes,
     gather,
     summary_table,
 )
@@ -196,10 +197,56 @@ def test_differences_are_paired_and_judged_by_their_spread():
     assert '| +1.17 ± 0.29 (3, gain) |' in summary
 
 
+def test_classes_are_paired_by_size(tmp_path):
+    tops = {
+        'margin_two_sided1.0': [(50, 90), (52, 88), (54, 92)],
+        'late_two_sided1.0': [(57, 88), (59, 86), (61, 90)],
+    }
+    for setting, seeds in tops.items():
+        for seed, (rare, many) in enumerate(seeds):
+            cell = dict(
+                regime='base', setting=setting, seed=seed, validation=False
+            )
+            record = dict(
+                cell=cell,
+                last_epoch=dict(overall=70.0),
+                per_class=[
+                    {'class': 0, 'train_images': 5, 'top1': rare},
+                    {'class': 1, 'train_images': 500, 'top1': many},
+                ],
+            )
+            path = tmp_path / f'{setting}{seed}.json'
+            path.write_text(json.dumps(record))
+    columns = gather(tmp_path)
+    figure = draw_classes(columns)
+    axes = figure.axes[0]
+    assert axes.get_title() == 'base'
+    means = axes.get_lines()[0].get_ydata()
+    # The larger class first.
+    assert list(means) == [-2, 7]
+
+    # Two pairs say nothing.
+    (tmp_path / 'late_two_sided1.02.json').unlink()
+    assert draw_classes(gather(tmp_path)) is None
+
+
+def test_the_interval_of_a_class_is_students():
+    margins = [{'class/0': v} for v in (50.0, 50.0, 50.0)]
+    weighted = [{'class/0': v} for v in (51.0, 52.0, 53.0)]
+    found = {
+        'margin_two_sided1.0': dict(enumerate(margins)),
+        'late_two_sided1.0': dict(enumerate(weighted)),
+    }
+    axes = draw_classes({('base', False): found}).axes[0]
+    ((low, high),) = axes.collections[0].get_segments()
+    # scipy.stats.ttest_1samp([1, 2, 3], 0).confidence_interval()
+    assert (low[1], high[1]) == pytest.approx((-0.484138, 4.484138))
+
+
 def test_two_results_of_one_run_are_refused(tmp_path):
     cell = dict(regime='base', setting='softmax', seed=0, validation=True)
     for name in 'ab':
-        record = dict(cell=cell, last_epoch=dict(overall=1.0))
+        record = dict(cell=cell, last_epoch=dict(overall=1.0), per_class=[])
         (tmp_path / f'{name}.json').write_text(json.dumps(record))
     with pytest.raises(ValueError, match='two results of softmax in base'):
         gather(tmp_path)
