@@ -345,4 +345,27 @@ METHOD_OF = {
     'margin_two_sided1.0': 'balanced_softmax',
     'r_w': 'ghm_cwap_one_sided',
 }
+# What a reader calls the settings of the runs at the paper's scale.
+NAMES = {
+    'softmax': 'softmax cross-entropy',
+    'focal': 'focal loss',
+    'class_balanced': 'class weights 1 / n',
+    'effective_number': 'effective number',
+    'effective_number_drw': 'effective number, deferred',
+    'equalization': 'equalization loss',
+    'ghm_c': 'GHM-C',
+    'seesaw': 'Seesaw',
+    'ldam': 'LDAM',
+    'ldam_drw': 'LDAM-DRW',
+    'ghm_cwap_printed': 'GHM-CWAP as printed, from the first epoch',
+    'ghm_cwap_margin': "the paper's margin alone, eq. (2)",
+    'r_w': 'eq. (2) with late W',
+    'r_w_previous': "eq. (2) with late W by the finished epoch's histogram",
+    'r_w_ura': 'eq. (2) with late W from equal regions',
+    'r_w_mean': "eq. (2) with late W, normalize='mean'",
+    'r_w_none': "eq. (2) with late W as printed, normalize='none'",
+    'margin_two_sided1.0': 'Balanced Softmax',
+    DEFAULT: '`GHMCWAPLoss`, the default',
+    'late_previous_two_sided': "the default by the finished epoch's histogram",
+}
 RIVALS = ('margin_two_sided1.0', 'seesaw', 'softmax', 'ldam_drw')

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from jinja2 import Template
 
 from .cells import compose
-from .evidence import METHOD_OF
+from .evidence import METHOD_OF, NAMES
 from .mathematics import reasons_stale
 
 PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
@@ -95,7 +95,9 @@ def row_name(cell: Dict[str, Any]) -> str:
         str: The name.
     """
     setting = cell.get('setting')
-    return METHOD_OF.get(setting, setting) if setting else cell['method']
+    if setting is None or setting == cell['method']:
+        return cell['method']
+    return METHOD_OF.get(setting, NAMES.get(setting, setting))
 
 
 def published_task(task: str) -> str:

@@ -28,7 +28,7 @@ from losses import CROSS_ENTROPY, GHM_CWAP, MARGIN_ONLY
 from matplotlib.figure import Figure
 
 from mmghm.evaluation.priors import ShiftRow
-from mmghm.experiments.evidence import DEFAULT, METHOD_OF
+from mmghm.experiments.evidence import DEFAULT, METHOD_OF, NAMES
 from mmghm.experiments.render import GROUPS, published, spread
 from mmghm.experiments.study import gather
 
@@ -50,29 +50,6 @@ SHOWN_MODELS = ('softmax', 'ghm_cwap_margin', 'balanced_softmax', 'ghm_cwap')
 # Runs at the paper's own scale: imbalance factor 100, 200 epochs.
 FULL = Path('results/full')
 FULL_REGIME = 'paper_if100'
-SOFTMAX, DEFAULT_NAME = 'softmax cross-entropy', '`GHMCWAPLoss`, the default'
-FULL_NAMES = {
-    'softmax': SOFTMAX,
-    'focal': 'focal loss',
-    'class_balanced': 'class weights 1 / n',
-    'effective_number': 'effective number',
-    'effective_number_drw': 'effective number, deferred',
-    'equalization': 'equalization loss',
-    'ghm_c': 'GHM-C',
-    'seesaw': 'Seesaw',
-    'ldam': 'LDAM',
-    'ldam_drw': 'LDAM-DRW',
-    'ghm_cwap_printed': 'GHM-CWAP as printed, from the first epoch',
-    'ghm_cwap_margin': "the paper's margin alone, eq. (2)",
-    'r_w': 'eq. (2) with late W',
-    'r_w_previous': "eq. (2) with late W by the finished epoch's histogram",
-    'r_w_ura': 'eq. (2) with late W from equal regions',
-    'r_w_mean': "eq. (2) with late W, normalize='mean'",
-    'r_w_none': "eq. (2) with late W as printed, normalize='none'",
-    'margin_two_sided1.0': 'Balanced Softmax',
-    DEFAULT: DEFAULT_NAME,
-    'late_previous_two_sided': "the default by the finished epoch's histogram",
-}
 README_ROWS = (
     *('softmax', 'seesaw', 'ldam_drw', 'ghm_cwap_margin'),
     *('margin_two_sided1.0', DEFAULT),
@@ -325,7 +302,7 @@ def full_rows() -> Dict[str, List[str]]:
             for name in (*(f'quartile/{g}' for g in GROUPS), 'worst_class')
         ]
         overall = spread([r['overall'] for r in results])
-        name = FULL_NAMES[setting]
+        name = NAMES[setting]
         rows[setting] = [name, str(len(results)), overall, *groups]
     return rows
 
