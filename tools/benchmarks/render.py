@@ -347,13 +347,15 @@ def first_table() -> str:
 
 
 def priors() -> str:
-    """What re-weighing gains, by the prior that is taken for the model's."""
+    """What re-weighing gains, by the left-out images it was fitted on."""
     body = []
-    for path in sorted(USE.glob('*.json')):
+    for path in USE.glob('*.json'):
         found = json.loads(path.read_text())
         name = path.stem.partition('__')[0]
         if name not in SHOWN_MODELS:
             continue
+        fitted = re.search(r'([\d,]+) images$', found['fitted_on'])
+        images = fitted[1] if fitted else '0'
         rows = {s['name']: ShiftRow(**s) for s in found['shifts']}
         cells = []
         for shift in SHOWN_SHIFTS:
@@ -365,9 +367,11 @@ def priors() -> str:
                 f'{row.trained[0]:.1f}, {known:+.1f}, {estimated:+.1f}'
             )
         error = f'{rows["uniform"].error[0]:.3f}'
-        body.append([f'`{name}`', found['prior_from'], *cells, error])
-    header = ['model', 'its prior', *SHOWN_SHIFTS, 'error, uniform']
-    return markdown(header, body)
+        prior, temperature = found['prior_from'], f'{found["temperature"]:.2f}'
+        body.append([f'`{name}`', images, prior, temperature, *cells, error])
+    body.sort(key=lambda row: (row[0], int(row[1].replace(',', ''))))
+    header = ['model', 'left-out images', 'its prior', 'temperature']
+    return markdown([*header, *SHOWN_SHIFTS, 'error, uniform'], body)
 
 
 def blocks() -> Dict[str, str]:
