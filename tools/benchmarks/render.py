@@ -369,7 +369,7 @@ def priors() -> str:
         error = f'{rows["uniform"].error[0]:.3f}'
         prior, temperature = found['prior_from'], f'{found["temperature"]:.2f}'
         body.append([f'`{name}`', images, prior, temperature, *cells, error])
-    body.sort(key=lambda row: (row[0], int(row[1].replace(',', ''))))
+    body.sort(key=lambda row: (row[0].strip('`'), int(row[1].replace(',', ''))))
     header = ['model', 'left-out images', 'its prior', 'temperature']
     return markdown([*header, *SHOWN_SHIFTS, 'error, uniform'], body)
 
