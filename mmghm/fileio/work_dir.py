@@ -30,8 +30,13 @@ def default_work_dir(config: str, file: str, configs: Path) -> str:
         methods on one task do not share a folder; else ``work_dirs/NAME``.
     """
     path = Path(file or config).resolve().with_suffix('')
-    if configs.resolve() in path.parents:
-        return str(Path('work_dirs') / path.relative_to(configs.resolve()))
+    configs = configs.resolve()
+    for folder in path.parents:
+        part = path.relative_to(folder)
+        # In a clone beside an installed package they are other files.
+        cloned = folder.name == 'configs' and (configs / f'{part}.py').exists()
+        if folder == configs or cloned:
+            return str(Path('work_dirs') / part)
     return str(Path('work_dirs') / path.stem)
 
 

@@ -72,3 +72,15 @@ def test_a_folder_belongs_to_one_process_while_it_lives(tmp_path):
         except UserError:
             assert time.time() < deadline
     assert Path(tmp_path, '.owner').exists()
+
+
+def test_a_clones_configs_are_named_like_the_installed_ones(tmp_path):
+    """README's command runs the clone's file by the installed package."""
+
+    def found(name):
+        file = str(tmp_path / 'configs' / name)
+        return default_work_dir(file, file, configs_folder())
+
+    ours = found('ghm_cwap/resnet8_digits_lt.py')
+    assert ours == 'work_dirs/ghm_cwap/resnet8_digits_lt'
+    assert found('ghm_cwap/mine.py') == 'work_dirs/mine'
