@@ -19,14 +19,12 @@ REFERENCE = 'softmax'
 _SIMPLEST = (
     *(REFERENCE, 'logit_adjustment', 'tau_norm', 'balanced_softmax'),
     *('label_smoothing', 'class_balanced', 'effective_number', 'focal'),
-    *('effective_number_drw', 'lws', 'crt', 'class_balanced_focal'),
+    *('effective_number_drw', 'ncm', 'lws', 'crt', 'class_balanced_focal'),
     *('equalization', 'seesaw', 'ldam', 'ldam_drw', 'ghm_c', 'ghm_cwap'),
 )
 # Of methods that cannot be told from the best, those within so many points are
 # equals; what is further away may well be worse.
 _CLOSE = 1.0
-# Shown for comparison: no head of this package predicts with it.
-NOT_RECOMMENDED = ('ncm',)
 _NAMED = 8
 # Beyond so many times the images at hand, more images are no advice.
 _OUT_OF_REACH = 100
@@ -135,11 +133,7 @@ def answer(
         are within a point of it, and why; softmax if it cannot be told from
         the best.
     """
-    usable = [m for m in comparison.methods if m not in NOT_RECOMMENDED]
-    best, ties = (
-        comparison.best(metric, usable),
-        comparison.ties(metric, usable),
-    )
+    best, ties = comparison.best(metric), comparison.ties(metric)
     rows = [_row(comparison, name, metric, best, ties) for name in ties]
     others = [name for name in comparison.methods if name not in ties]
     rows += [_row(comparison, name, metric, best, ties) for name in others]

@@ -40,8 +40,7 @@ def run_remade(
         num_classes (int): C.
         seed (int): Of cRT and LWS.
         out (Path): The result: an .npz with ``METHOD.predicted`` and
-            ``METHOD.confidence``, (images,), the latter NaN where scores are
-            no probabilities; ``METHOD.tau``, chosen on all held-out images;
+            ``METHOD.confidence``, (images,); ``METHOD.tau``, chosen on all held-out images;
             ``METHOD.curve``, predictions for each of :data:`TAUS`, (taus,
             images).
         work_dir (Path): Folder of its log.
@@ -76,8 +75,6 @@ def run_remade(
                 chosen = scores(method)
             result[f'{method}.predicted'] = chosen.argmax(1).numpy()
             confidence = chosen.softmax(1).amax(1)
-            if method == 'ncm':
-                confidence = torch.full_like(confidence, torch.nan)
             result[f'{method}.confidence'] = confidence.numpy()
         write_arrays(out, **result)
 

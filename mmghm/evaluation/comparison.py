@@ -65,8 +65,8 @@ class Comparison:
         class_counts (np.ndarray): Train images per class, (C,), for the
             groups.
         confidence (Optional[Dict[str, np.ndarray]]): By method, the score of
-            the predicted class, in [0, 1], (seeds, images); NaN where scores
-            are no probabilities. For :meth:`calibration_error`.
+            the predicted class, in [0, 1], (seeds, images). For
+            :meth:`calibration_error`.
         draws (int): Number of draws.
 
     Raises:
@@ -196,9 +196,8 @@ class Comparison:
             method (str): Name of a method with ``confidence``.
 
         Returns:
-            Interval: In percent; NaN where scores are no probabilities. The
-            error of a draw is larger than that of the data, so that the
-            interval lies a little too high.
+            Interval: In percent. The error of a draw is larger than that of
+            the data, so that the interval lies a little too high.
         """
         value, *drawn = self._errors[method]
         return self._interval(value, np.array(drawn))
@@ -229,36 +228,30 @@ class Comparison:
             float(self.held_out.sum() * needed),
         )
 
-    def best(self, metric: str, among: Optional[Sequence[str]] = None) -> str:
+    def best(self, metric: str) -> str:
         """The method with the highest figure.
 
         Args:
             metric (str): One of :data:`METRICS`.
-            among (Optional[Sequence[str]]): Some of the methods.
 
         Returns:
             str: Its name; the first of equals.
         """
-        methods = self.methods if among is None else among
-        return max(methods, key=lambda m: self.interval(m, metric).value)
+        return max(self.methods, key=lambda m: self.interval(m, metric).value)
 
-    def ties(
-        self, metric: str, among: Optional[Sequence[str]] = None
-    ) -> List[str]:
+    def ties(self, metric: str) -> List[str]:
         """Methods that cannot be told from the best one.
 
         Args:
             metric (str): One of :data:`METRICS`.
-            among (Optional[Sequence[str]]): Some of the methods.
 
         Returns:
             List[str]: Their names, the best one among them, in order.
         """
-        methods = self.methods if among is None else among
-        best = self.best(metric, methods)
+        best = self.best(metric)
         return [
             name
-            for name in methods
+            for name in self.methods
             if name == best or self.difference(best, name, metric).is_tie
         ]
 
@@ -302,8 +295,6 @@ def _calibration_errors(
     draws: int = 200,
 ) -> List[float]:
     """The error of the data and of draws, 0 to 1; arrays (seeds, images)."""
-    if np.isnan(confidence).any():
-        return [np.nan] * 2
     generator = np.random.default_rng(0)
     found = [reliability(confidence.ravel(), correct.ravel())]
     for _ in range(draws):

@@ -16,7 +16,6 @@ from typing import (
     NamedTuple,
     Sequence,
     Tuple,
-    Union,
 )
 
 import numpy as np
@@ -27,7 +26,7 @@ from torch import Tensor
 POSTHOC_METHODS = ('logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
 # What tau is chosen from.
 TAUS = {
-    'logit_adjustment': np.linspace(0, 2, 21).tolist(),
+    'logit_adjustment': np.linspace(0, 3, 31).tolist(),
     'tau_norm': np.linspace(0, 1, 11).tolist(),
 }
 
@@ -48,22 +47,6 @@ class LinearClassifier(NamedTuple):
         return F.linear(features, self.weight, self.bias)
 
 
-class NearestMeanClassifier(NamedTuple):
-    """Scores by the distance to each class mean, see :func:`class_means`.
-
-    Args:
-        centre (Tensor): Shape (D,).
-        means (Tensor): Shape (C, D).
-    """
-
-    centre: Tensor
-    means: Tensor
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """Scores (m, C) of features (m, D)."""
-        return nearest_mean_scores(features, self.centre, self.means)
-
-
 def remake_classifier(
     method: str,
     trained: LinearClassifier,
@@ -72,7 +55,7 @@ def remake_classifier(
     class_counts: Tensor,
     tau: float = 0.0,
     **fitting: Any,
-) -> Union[LinearClassifier, NearestMeanClassifier]:
+) -> LinearClassifier:
     """Make a classifier anew by the name of the method.
 
     Args:
@@ -86,8 +69,7 @@ def remake_classifier(
             others learn nothing.
 
     Returns:
-        Union[LinearClassifier, NearestMeanClassifier]: From features (m, D) to
-        scores (m, C).
+        LinearClassifier: From features (m, D) to scores (m, C).
     """
     num_classes = len(class_counts)
     weight, bias = trained
@@ -98,8 +80,8 @@ def remake_classifier(
             tau_normalize(weight, tau), torch.zeros_like(bias)
         )
     if method == 'ncm':
-        return NearestMeanClassifier(
-            *class_means(features, labels, num_classes)
+        return LinearClassifier(
+            *nearest_class_mean(features, labels, num_classes)
         )
     if method == 'crt':
         return LinearClassifier(
@@ -145,10 +127,16 @@ def adjust_logits(logits: Tensor, class_counts: Tensor, tau: float) -> Tensor:
     return logits - tau * prior.log()
 
 
-def class_means(
+def nearest_class_mean(
     features: Tensor, labels: Tensor, num_classes: int
 ) -> Tuple[Tensor, Tensor]:
-    """Means for nearest class mean, the form ``cl2n`` of Kang et al.'s code.
+    """A linear classifier that takes the class with the nearest mean.
+
+    Features are centred and then L2-normalised, ``cl2n`` of Kang et al.'s code.
+    Here the means have unit length as well: then the nearest mean is that with
+    the largest cosine, which a linear layer finds. A score is the cosine times
+    the length of the centred feature; no probability comes of it before it is
+    calibrated.
 
     Args:
         features (Tensor): Shape (n, D).
@@ -156,32 +144,17 @@ def class_means(
         num_classes (int): C, the number of classes.
 
     Returns:
-        Tuple[Tensor, Tensor]: The mean of all features, (D,), and each class's
-        mean of the centred and then L2-normalised features, (C, D); NaN for an
-        absent class.
+        Tuple[Tensor, Tensor]: Weight (C, D) with rows of unit length, and bias
+        (C,). The row of an absent class is 0, its bias the smallest half
+        float.
     """
     centre = features.mean(0)
     sums = features.new_zeros(num_classes, features.size(1))
     sums.index_add_(0, labels, F.normalize(features - centre))
-    counts = torch.bincount(labels, minlength=num_classes)
-    return centre, sums / counts[:, None]
-
-
-def nearest_mean_scores(
-    features: Tensor, centre: Tensor, means: Tensor
-) -> Tensor:
-    """Minus the squared distance to each class mean.
-
-    Args:
-        features (Tensor): Shape (n, D).
-        centre (Tensor): Of :func:`class_means`, shape (D,).
-        means (Tensor): Of :func:`class_means`, shape (C, D).
-
-    Returns:
-        Tensor: Shape (n, C); minus infinity for an absent class.
-    """
-    placed = F.normalize(features - centre)
-    return -torch.cdist(placed, means).square().nan_to_num(nan=torch.inf)
+    means = F.normalize(sums)
+    absent = torch.bincount(labels, minlength=num_classes) == 0
+    lowest = torch.finfo(torch.float16).min
+    return means, (-means @ centre).masked_fill(absent, lowest)
 
 
 def retrain_classifier(

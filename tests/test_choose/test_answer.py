@@ -145,12 +145,6 @@ def test_the_page_and_the_json_hold_it():
     assert 'kind &lt;0&gt;' in render(small, {}, **facts)
 
 
-def test_what_cannot_be_used_is_not_recommended():
-    found = answer(compare(softmax=0, crt=15, ncm=25), 'macro', NAMES, 3)
-    assert found.method == 'crt' and found.rows[0].method == 'ncm'
-    assert found.rows[0].to_best.interval.value > 0
-
-
 def test_equal_methods_differ_by_nothing():
     found = answer(compare(softmax=0, crt=0), 'macro', NAMES, 3)
     (row,) = (r for r in found.rows if r.method == 'softmax')

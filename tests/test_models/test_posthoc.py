@@ -5,9 +5,8 @@ import torch.nn.functional as F
 from mmghm.models.posthoc import (
     adjust_logits,
     choose_tau,
-    class_means,
     learn_scales,
-    nearest_mean_scores,
+    nearest_class_mean,
     retrain_classifier,
     tau_normalize,
 )
@@ -36,20 +35,26 @@ def test_tau_normalize():
 def test_nearest_class_mean_as_in_the_source():
     """Centred, L2-normalised, Euclidean; written out with loops."""
     features, labels = blobs([50, 20, 3, 1], 0)
-    test, _ = blobs([5, 5, 5, 5], 1)
+    test, _ = blobs([50, 50, 50, 50], 1)
     centre = features.mean(0)
-    expected = []
+    nearest, cosines = [], []
     for x in test:
-        x = (x - centre) / (x - centre).norm()
-        row = []
+        distances, row = [], []
         for c in range(4):
             own = features[labels == c] - centre
             mean = torch.stack([f / f.norm() for f in own]).mean(0)
-            row.append(-((x - mean) ** 2).sum())
-        expected.append([*row, -torch.inf])
-    means = class_means(features, labels, 5)
-    scores = nearest_mean_scores(test, *means)
-    torch.testing.assert_close(scores, torch.tensor(expected))
+            mean = mean / mean.norm()
+            placed = (x - centre) / (x - centre).norm()
+            distances.append((placed - mean).norm())
+            row.append((x - centre).norm() * (placed @ mean))
+        nearest.append(torch.stack(distances).argmin())
+        cosines.append(torch.stack(row))
+    weight, bias = nearest_class_mean(features, labels, 5)
+    scores = F.linear(test, weight, bias)
+    torch.testing.assert_close(scores[:, :4], torch.stack(cosines))
+    assert scores.argmax(1).equal(torch.stack(nearest))
+    # No image of the last class: it is never predicted.
+    assert bool((scores[:, 4] < -1e4).all()) and bool(bias.isfinite().all())
 
 
 def test_logit_adjustment_subtracts_the_log_prior():
