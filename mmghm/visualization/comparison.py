@@ -10,6 +10,8 @@ from mmghm.evaluation.groups import QUARTILE_NAMES
 
 from .distribution import GROUP_COLORS
 
+Place = Tuple[float, float]
+
 # A method's kind: colour and mark.
 _KINDS = {
     'trained': (GROUP_COLORS[0], 'o'),
@@ -21,6 +23,8 @@ _LEGEND = {
     're-made': 'made from the softmax run',
     'classifier': "trained on the softmax run's features",
 }
+# Share of the picture within which labels would lie on each other.
+_TOUCHING = 0.03
 
 
 def draw_trade_off(
@@ -45,10 +49,7 @@ def draw_trade_off(
     head, tail = ends(comparison)
     figure = Figure(figsize=(7.2, 5.2), layout='constrained')
     axes = figure.subplots()
-    for (name, points), style in zip(curves.items(), ('-', '--')):
-        axes.plot(*points.T, style, color='#999999', label=f'{name}, all tau')
-    # Methods at one place share a label.
-    places: Dict[Tuple[float, float], List[str]] = {}
+    labels: List[Tuple[Place, str]] = []
     for number, (method, kind) in enumerate(methods, 1):
         x, y = (comparison.interval(method, m) for m in (head, tail))
         color, mark = _KINDS[kind]
@@ -64,20 +65,31 @@ def draw_trade_off(
             markeredgecolor='black' if picked else color,
             zorder=4 if picked else 3,
         )
-        places.setdefault((round(x.value, 2), round(y.value, 2)), []).append(
-            f'{number} {method}' if picked else str(number)
-        )
-    for place, labels in places.items():
+        label = f'{number} {method}' if picked else str(number)
+        labels.append(((x.value, y.value), label))
+    for kind in dict.fromkeys(kind for _, kind in methods):
+        color, mark = _KINDS[kind]
+        axes.plot([], [], mark, color=color, label=_LEGEND[kind])
+    # The methods fill the picture; a large tau leads far out of it.
+    axes.margins(0.08)
+    limits = np.array([axes.get_xlim(), axes.get_ylim()])
+    axes.set(xlim=limits[0], ylim=limits[1])
+    for place, label in _joined(labels, _TOUCHING * np.ptp(limits, axis=1)):
         axes.annotate(
-            ', '.join(labels),
+            label,
             place,
             xytext=(7, 5),
             textcoords='offset points',
             fontsize=9,
         )
-    for kind in dict.fromkeys(kind for _, kind in methods):
-        color, mark = _KINDS[kind]
-        axes.plot([], [], mark, color=color, label=_LEGEND[kind])
+    for (name, points), style in zip(curves.items(), ('-', '--')):
+        axes.plot(
+            *points.T,
+            style,
+            color='#999999',
+            label=f'{name}, all tau',
+            zorder=1,
+        )
     axes.set_xlabel(f'top-1 accuracy of {_title(head)} (%)')
     axes.set_ylabel(f'top-1 accuracy of {_title(tail)} (%)')
     axes.grid(alpha=0.3)
@@ -132,6 +144,21 @@ def ends(comparison: Comparison) -> Tuple[str, str]:
     method = comparison.methods[0]
     seen = [n for n in names if np.isfinite(comparison.interval(method, n)[0])]
     return seen[0], seen[-1]
+
+
+def _joined(
+    labels: Sequence[Tuple[Place, str]], touching: np.ndarray
+) -> List[Tuple[Place, str]]:
+    """Labels of places that touch, joined at the first of them."""
+    joined: List[Tuple[Place, List[str]]] = []
+    for place, label in labels:
+        for first, shared in joined:
+            if (np.abs(np.subtract(place, first)) < touching).all():
+                shared.append(label)
+                break
+        else:
+            joined.append((place, [label]))
+    return [(place, ', '.join(shared)) for place, shared in joined]
 
 
 def _bars(interval: Interval) -> np.ndarray:
