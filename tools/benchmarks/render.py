@@ -20,7 +20,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Callable, Dict, List
+from typing import Callable, Dict, List
 
 import matplotlib
 from harness import RESULTS
@@ -50,7 +50,7 @@ SHOWN_MODELS = ('softmax', 'ghm_cwap_margin', 'balanced_softmax', 'ghm_cwap')
 # Runs at the paper's own scale: imbalance factor 100, 200 epochs.
 FULL = Path('results/full')
 FULL_REGIME = 'paper_if100'
-# What tools/posthoc.py wrote for their checkpoints, seed 0.
+# What tools/posthoc.py wrote for their checkpoints.
 REMADE = FULL / 'posthoc'
 REMADE_NAMES = {
     'none': 'as trained',
@@ -330,22 +330,20 @@ def reweighed(setting: str) -> str:
     return f'{row["known"][0]:.2f}'
 
 
-def remade(setting: str) -> Dict[str, Any]:
-    """What classifiers made anew from seed 0 reach, by their names."""
-    path = REMADE / f'{setting}__s0.json'
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
 def nearest_mean(setting: str) -> str:
-    """Accuracy of seed 0 with the nearest class mean as its classifier."""
-    found = remade(setting)
-    return f'{found["ncm"]["accuracy"]["overall"]:.2f}' if found else ''
+    """Accuracy with the nearest class mean as its classifier."""
+    found = [
+        json.loads(path.read_text())['ncm']['accuracy']['overall']
+        for path in REMADE.glob(f'{setting}__s?.json')
+    ]
+    return spread(found) if found else ''
 
 
 def classifiers() -> str:
-    """Softmax at the paper's scale with its classifier made anew."""
+    """Softmax at the paper's scale, seed 0, with its classifier made anew."""
     body = []
-    for name, made in remade('softmax').items():
+    found = json.loads((REMADE / 'softmax__s0.json').read_text())
+    for name, made in found.items():
         tau = made['settings'].get('tau')
         accuracy = made['accuracy']
         body.append(
