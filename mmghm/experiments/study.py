@@ -10,7 +10,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from .evidence import DEFAULT, FINALISTS, MARGIN, REGIMES, RIVALS, own_margin
+from .evidence import (
+    DEFAULT,
+    FINALISTS,
+    MARGIN,
+    NAMES,
+    REGIMES,
+    RIVALS,
+    own_margin,
+)
 from .render import GROUPS, load_results, spread
 
 # (regime, whether on held-out train images)
@@ -280,8 +288,12 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
     if len(panels) > len(rows) > 0:
         panels, rows = rows, panels
         found = {(s, regime): pair for (regime, s), pair in found.items()}
+    names = list(map(_in_words, rows))
     figure = Figure(
-        figsize=(3.6 * len(panels) + 2, 0.26 * len(rows) + 1.2),
+        figsize=(
+            3.6 * len(panels) + 0.08 * max(map(len, names), default=0),
+            0.26 * len(rows) + 1.2,
+        ),
         layout='constrained',
     )
     all_axes = figure.subplots(
@@ -292,7 +304,7 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
             if (panel, row) in found:
                 _draw_difference(axes, place, found[panel, row])
         axes.axvline(0, color='black', linewidth=0.8)
-        axes.set_title(panel)
+        axes.set_title(_in_words(panel))
         # Tenths of a point matter, and a collapse is to be seen too.
         axes.set_xscale('symlog', linthresh=1)
         axes.xaxis.set_major_formatter('{x:g}')
@@ -301,7 +313,7 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
     low, high = all_axes[0].get_xlim()
     ticks = [-20, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 20]
     all_axes[0].set_xticks([t for t in ticks if low <= t <= high])
-    all_axes[0].set_yticks(range(len(rows)), rows)
+    all_axes[0].set_yticks(range(len(rows)), names)
     all_axes[0].invert_yaxis()
     figure.suptitle('Overall accuracy minus that of the same margin alone')
     return figure
@@ -380,9 +392,7 @@ def draw_classes(columns: Dict[Column, Runs]) -> Optional[Figure]:
     panels[0].set_yticks([-20, -10, -5, -2, 0, 2, 5, 10, 20])
     panels[0].yaxis.set_major_formatter('{x:g}')
     panels[0].set_ylabel('points')
-    figure.legend(
-        list(handles.values()), list(handles), loc='outside right upper'
-    )
+    _add_legend(figure, handles)
     figure.suptitle(
         'Accuracy of each class minus that of the same margin alone'
     )
@@ -394,7 +404,7 @@ def _panels(number: int) -> Tuple[Figure, List[Any]]:
     wide = min(number, 4)
     rows = -(-number // wide)
     figure = Figure(
-        figsize=(3 * wide + 1.8, 2.6 * rows + 0.4), layout='constrained'
+        figsize=(max(3 * wide, 6), 2.6 * rows + 1), layout='constrained'
     )
     grid = figure.subplots(rows, wide, sharey=True, squeeze=False)
     panels = list(grid.flat)
@@ -435,12 +445,24 @@ def draw_groups(columns: Dict[Column, Runs]) -> Figure:
         axes.set_xticks(range(4), GROUPS)
         axes.set_title(regime)
         axes.grid(axis='y', linewidth=0.4)
-        axes.set_ylim(0, 103)
     panels[0].set_ylabel('top-1 (%)')
-    figure.legend(
-        list(handles.values()), list(handles), loc='outside right upper'
-    )
+    _add_legend(figure, handles)
     return figure
+
+
+def _add_legend(figure: Figure, handles: Dict[str, Any]) -> None:
+    figure.legend(
+        list(handles.values()),
+        list(map(_in_words, handles)),
+        loc='outside lower center',
+        ncols=2 if figure.get_figwidth() < 9 else 4,
+        frameon=False,
+    )
+
+
+def _in_words(name: str) -> str:
+    """A setting's name for people; a regime's as it is."""
+    return NAMES.get(name, name).replace('`', '')
 
 
 def _weighs(setting: str) -> bool:
