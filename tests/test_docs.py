@@ -143,7 +143,7 @@ def write_images(folder, classes, number, size):
 def scratch(tmp_path_factory, class_folders):
     """A folder like a clone, with a few images of each dataset."""
     folder = tmp_path_factory.mktemp('clone')
-    for name in ('configs', 'tools', 'examples', 'results'):
+    for name in ('configs', 'tools', 'examples', 'results', 'zoo'):
         (folder / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / '.pre-commit-config.yaml', folder)
     subprocess.run(['git', 'init', '-q'], cwd=folder, check=True)

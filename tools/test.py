@@ -88,6 +88,7 @@ from mmghm.experiments.launch import (
     set_dataloader_defaults,
 )
 from mmghm.fileio.checkpoints import safe_checkpoints
+from mmghm.fileio.work_dir import RECORD, RUN_FILE
 from mmghm.utils.errors import one_line_errors
 from mmghm.visualization.tables import group_table
 
@@ -183,7 +184,11 @@ def show_priors(
         soft_wrap=True,
     )
     console.print(table)
-    write_in_use(args.work_dir or str(Path(args.checkpoint).parent), found)
+    folder = Path(args.checkpoint).parent
+    if args.work_dir or not (folder / RECORD / RUN_FILE).exists():
+        # No run's folder: that of a published model stays as it is.
+        folder = Path(runner.work_dir)
+    write_in_use(folder, found)
 
 
 def main(args: argparse.Namespace) -> None:

@@ -7,7 +7,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from .annotations.annotation_table import AnnotationError, AnnotationTable
+from .annotations.annotation_table import (
+    AnnotationError,
+    AnnotationTable,
+    is_text,
+)
 from .listed_images import ListedImages
 
 
@@ -71,7 +75,7 @@ class INaturalist(ListedImages):
             ordered = sorted(content['categories'], key=lambda c: c['id'])
             classes = self._chosen(ordered)
             names = [category['name'] for category in classes]
-            if not all(isinstance(name, str) for name in names):
+            if not all(map(is_text, names)):
                 raise TypeError('a name that is no text')
             known = _column(ordered, 'id')
             label_of = {c['id']: i for i, c in enumerate(classes)}

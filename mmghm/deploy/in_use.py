@@ -87,13 +87,13 @@ def shift_lines(found: Dict[str, Any]) -> List[List[str]]:
     return lines
 
 
-def write_in_use(work_dir: str, found: Dict[str, Any]) -> None:
+def write_in_use(work_dir: Path, found: Dict[str, Any]) -> None:
     """Put it where the report looks for it.
 
     Args:
-        work_dir (str): Of the run.
+        work_dir (Path): Of the run.
         found (Dict[str, Any]): Of :func:`in_use`.
     """
-    folder = Path(work_dir) / RECORD
+    folder = work_dir / RECORD
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IN_USE_FILE).write_text(json.dumps(found))

@@ -16,6 +16,7 @@ from torch import Tensor
 from mmghm.evaluation.calibration import RiskCoverage
 from mmghm.evaluation.groups import group_names
 from mmghm.experiments.cells import load_config
+from mmghm.fileio.checkpoints import read_safetensors
 from mmghm.utils.errors import UserError
 from mmghm.utils.literals import read_plain_settings
 
@@ -146,12 +147,6 @@ def _load_folder(
     folder: Path, trust: bool
 ) -> Tuple[Classifier, Any, List[str], Calibration]:
     try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise UserError(
-            "published models need safetensors: pip install 'mmghm[deploy]'"
-        ) from error
-    try:
         text = (folder / CONFIG).read_text(encoding='utf-8')
         rows = json.loads((folder / CLASSES).read_text(encoding='utf-8'))
         classes = [str(row['name']) for row in rows]
@@ -175,11 +170,7 @@ def _load_folder(
             ) from error
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(settings.model)
-    try:
-        wrong = load_weights(model, load_file(folder / WEIGHTS))
-    except Exception as error:
-        # safetensors has an error class of its own for damaged files.
-        raise UserError(f'{folder / WEIGHTS}: {error}') from error
+    wrong = load_weights(model, read_safetensors(folder / WEIGHTS))
     if wrong:
         raise UserError(f'{folder / WEIGHTS} does not fit {CONFIG}: {wrong}')
     return Classifier(model, takes_bgr=True), settings, classes, calibration

@@ -10,7 +10,7 @@ import uuid
 import warnings
 import zipfile
 from contextlib import contextmanager
-from typing import Any, Iterator, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 from unittest.mock import patch
 from urllib.parse import urlparse
 
@@ -206,6 +206,31 @@ def checkpoint_to_resume(
     return path
 
 
+def read_safetensors(path: Union[str, os.PathLike]) -> Dict[str, torch.Tensor]:
+    """Read the weights of a published model.
+
+    Args:
+        path (Union[str, os.PathLike]): A ``.safetensors`` file.
+
+    Returns:
+        Dict[str, torch.Tensor]: Tensors on the CPU by name.
+
+    Raises:
+        UserError: If it cannot be read, or safetensors is missing.
+    """
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise UserError(
+            f"{path} needs safetensors: pip install 'mmghm[deploy]'"
+        ) from error
+    try:
+        return load_file(path)
+    except Exception as error:
+        # safetensors has an error class of its own for damaged files.
+        raise UserError(f'cannot read {path}: {error}') from error
+
+
 @contextmanager
 def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
     """Let MMEngine read checkpoints without running code from them.
@@ -213,6 +238,7 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
     Inside the context local files and URLs are checked for completeness and
     read by torch's safe loader, which is given only what MMEngine writes:
     tensors, numpy arrays and the log history, a container of numbers.
+    ``.safetensors`` files are read as well.
 
     Args:
         trusted (Sequence[str]): Files or addresses that may hold anything.
@@ -226,6 +252,8 @@ def safe_checkpoints(trusted: Sequence[str] = ()) -> Iterator[None]:
         filename: str, map_location: Any = None, trust: bool = False
     ) -> Any:
         filename = osp.expanduser(filename)
+        if filename.endswith('.safetensors'):
+            return dict(state_dict=read_safetensors(filename))
         check_complete(filename)
         if trust or osp.realpath(filename) in trusted_files:
             return torch.load(

@@ -360,6 +360,12 @@ def test_annotations_in_any_order(tmp_path):
     (tmp_path / 'a.json').write_text(json.dumps(content))
     with pytest.raises(ValueError, match='the id 9 stands for several'):
         INaturalist('a.json', data_root=str(tmp_path), pipeline=[])
+    del content['images'][3]
+    for wrong in (7, None, ['5.jpg'], '\ud800'):
+        content['images'][1]['file_name'] = wrong
+        (tmp_path / 'a.json').write_text(json.dumps(content))
+        with pytest.raises(ValueError, match='a path must be text, got'):
+            INaturalist('a.json', data_root=str(tmp_path), pipeline=[])
     for text, match in (
         ('{', 'no JSON: Expecting'),
         ('[]', 'expected JSON with images'),

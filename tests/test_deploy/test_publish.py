@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from mmghm.deploy.publish import calibration_loader
 from mmghm.models.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
 
-from ..conftest import needs_safe_loading
+from ..conftest import ROOT, needs_safe_loading
 from .conftest import publish
 
 
@@ -60,6 +62,26 @@ def test_the_pth_holds_tensors_alone(published):
     assert loaded['meta'] == {
         'dataset_meta': {'classes': [str(i) for i in range(10)]}
     }
+
+
+@pytest.mark.slow
+def test_its_weights_are_measured_like_a_checkpoint(
+    published, trained, tmp_path
+):
+    before = sorted(published.iterdir())
+    figures = []
+    for weights in (trained[1], published / 'model.safetensors'):
+        command = [
+            *(sys.executable, ROOT / 'tools/test.py', trained[0], weights),
+            *('--prior', 'uniform', '--out', 'out.json'),
+            *('--out-item', 'metrics', '--cfg-options', 'work_dir=tested'),
+        ]
+        subprocess.run(list(map(str, command)), cwd=tmp_path, check=True)
+        figures.append(json.loads((tmp_path / 'out.json').read_text()))
+    assert figures[0] == figures[1]
+    # What --prior writes for the report lies beside a run, not in here.
+    assert sorted(published.iterdir()) == before
+    assert (tmp_path / 'tested/record/in_use.json').exists()
 
 
 def test_what_it_says_of_itself(published):

@@ -179,7 +179,7 @@ def test_a_model_in_use(view, make_run, tmp_path):
     )
     found = in_use(log_softmax(scores), labels, calibration)
     found['shifts'][0]['error'] = (float('nan'), 0.0)
-    write_in_use(str(run), found)
+    write_in_use(run, found)
     page = tmp_path / 'report.html'
     page.write_text(render(read_runs([run])), encoding='utf-8')
     shown = view(page)

@@ -85,10 +85,17 @@ class AnnotationTable(NamedTuple):
             AnnotationTable: The same as arrays.
 
         Raises:
-            AnnotationError: If a path holds a NUL, which no file name can.
+            AnnotationError: If a path is no text, or holds a NUL, which no
+                file name can.
         """
         # No name holds it, so that it separates them.
-        joined = '\0'.join([*paths, '']).encode('utf-8', 'surrogateescape')
+        try:
+            joined = '\0'.join([*paths, '']).encode('utf-8', 'surrogateescape')
+        except (TypeError, UnicodeEncodeError) as error:
+            wrong = next(path for path in paths if not is_text(path))
+            raise AnnotationError(f'a path must be text, got {wrong!r}') from (
+                error
+            )
         text = np.frombuffer(joined, dtype=np.uint8)
         ends = np.flatnonzero(text == 0)
         if len(ends) != len(paths):
@@ -280,3 +287,19 @@ def _hashes(
         state ^= state >> np.uint64(29)
         places += 8
     return hashes * _FINISH
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value can be a path or a name: JSON knows half characters.
+
+    Args:
+        value (Any): What a file holds.
+
+    Returns:
+        bool: True for strings that UTF-8 can write.
+    """
+    try:
+        value.encode('utf-8', 'surrogateescape')
+    except (AttributeError, UnicodeEncodeError):
+        return False
+    return True
