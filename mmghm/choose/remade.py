@@ -40,9 +40,9 @@ def run_remade(
         num_classes (int): C.
         seed (int): Of cRT and LWS.
         out (Path): The result: an .npz with ``METHOD.predicted`` and
-            ``METHOD.confidence``, (images,); ``METHOD.tau``, chosen on all held-out images;
-            ``METHOD.curve``, predictions for each of :data:`TAUS`, (taus,
-            images).
+            ``METHOD.confidence``, (images,); ``METHOD.tau``, chosen on all
+            held-out images; ``METHOD.curve``, predictions for each of
+            :data:`TAUS`, (taus, images).
         work_dir (Path): Folder of its log.
     """
     with sole_worker(work_dir):
