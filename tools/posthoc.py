@@ -92,8 +92,12 @@ from mmghm.choose.trial import (
 )
 from mmghm.datasets import dataset_class_counts
 from mmghm.deploy.load import REMADE
-from mmghm.deploy.network import build_model, head_logits, run_dataset
-from mmghm.deploy.publish import innermost
+from mmghm.deploy.network import (
+    build_model,
+    dataset_features,
+    head_logits,
+    tested_loader,
+)
 from mmghm.evaluation import GroupAccuracy
 from mmghm.experiments.cells import load_config
 from mmghm.fileio.checkpoints import ATOMIC, complete_checkpoints
@@ -108,18 +112,9 @@ from mmghm.visualization.tables import group_table
 
 
 def extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
-    """Features and labels of a dataset, with the test pipeline."""
-    loader_cfg = cfg[field].copy()
-    loader_cfg.batch_size = cfg.test_dataloader.batch_size
-    # No augmentation: the features of the images as they are tested.
-    test = innermost(cfg.test_dataloader.dataset)
-    innermost(loader_cfg.dataset).pipeline = test.pipeline
-    return run_dataset(
-        model,
-        loader_cfg,
-        f'features of {field}',
-        lambda inputs: model.extract_feat(inputs, stage='pre_logits'),
-    )
+    """Features and labels of the images of a dataloader, as they are tested."""
+    loader = tested_loader(cfg, field)
+    return dataset_features(model, loader, f'features of {field}')
 
 
 def held_out_part(cfg: Config) -> Config:

@@ -13,7 +13,7 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
-from mmghm.deploy.network import build_model, run_dataset
+from mmghm.deploy.network import build_model, dataset_features
 from mmghm.experiments.grid import sole_worker
 from mmghm.experiments.launch import build_runner
 from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
@@ -164,11 +164,8 @@ def _features(model: Any, cfg: Config) -> Dict[str, np.ndarray]:
     for part in ('train', 'holdout'):
         loader = copy.deepcopy(cfg.val_dataloader)
         loader.dataset.part = part
-        features, labels, _ = run_dataset(
-            model,
-            loader,
-            f'features of the {part} part',
-            lambda inputs: model.extract_feat(inputs, stage='pre_logits'),
+        features, labels, _ = dataset_features(
+            model, loader, f'features of the {part} part'
         )
         found += [features.numpy(), labels.numpy()]
     return dict(zip(Features._fields, found))

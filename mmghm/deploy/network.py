@@ -1,5 +1,6 @@
 """A classifier as a plain module: from images to logits."""
 
+import copy
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 import numpy as np
@@ -204,6 +205,57 @@ def run_dataset(
             kept.append(output(data['inputs']).float().cpu())
             labels += [int(sample.gt_label) for sample in data['data_samples']]
     return torch.cat(kept), torch.tensor(labels), loader.dataset
+
+
+def innermost(dataset: Any) -> Any:
+    """Config of the dataset inside all wrappers.
+
+    Args:
+        dataset (Any): A dataset's config.
+
+    Returns:
+        Any: The config, not a copy.
+    """
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    return dataset
+
+
+def tested_loader(cfg: Config, field: str) -> Any:
+    """Dataloader whose images come as they are tested, without augmentation.
+
+    Args:
+        cfg (Config): A training's config.
+        field (str): Which of its dataloaders.
+
+    Returns:
+        Any: A copy of its config.
+    """
+    loader = copy.deepcopy(cfg[field])
+    loader.batch_size = cfg.test_dataloader.batch_size
+    test = innermost(cfg.test_dataloader.dataset)
+    innermost(loader.dataset).pipeline = test.pipeline
+    return loader
+
+
+def dataset_features(
+    model: Any, loader_cfg: dict, what: str
+) -> Tuple[Tensor, Tensor, Any]:
+    """What a classifier's last layer gets of a dataset, see :func:`run_dataset`.
+
+    Args:
+        model (Any): The classifier.
+        loader_cfg (dict): Config of a dataloader with the test pipeline.
+        what (str): Which images these are, for the progress bar.
+
+    Returns:
+        Tuple[Tensor, Tensor, Any]: Features (n, D), labels (n,) and the dataset.
+    """
+
+    def output(inputs: Tensor) -> Tensor:
+        return model.extract_feat(inputs, stage='pre_logits')
+
+    return run_dataset(model, loader_cfg, what, output)
 
 
 def dataset_logits(

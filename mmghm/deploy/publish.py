@@ -22,6 +22,7 @@ from mmghm.utils.dependencies import version_of
 from mmghm.utils.errors import UserError
 
 from .calibration import GROUP_RULE, Calibration, Scores
+from .network import innermost
 
 WEIGHTS, PTH, CONFIG = 'model.safetensors', 'model.pth', 'config.py'
 CLASSES, CALIBRATION, CARD = 'classes.json', 'calibration.json', 'README.md'
@@ -50,20 +51,6 @@ def calibration_loader(cfg: Config) -> Tuple[Optional[Any], str]:
     if val and test and val.dataset != test.dataset:
         return copy.deepcopy(val), 'validation images'
     return None, ''
-
-
-def innermost(dataset: Any) -> Any:
-    """Config of the dataset inside all wrappers.
-
-    Args:
-        dataset (Any): A dataset's config.
-
-    Returns:
-        Any: The config, not a copy.
-    """
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
-    return dataset
 
 
 def loads_files(cfg: Config) -> bool:

@@ -24,7 +24,7 @@ from mmghm.choose.trial import (
     time_trial,
     write_frozen_features,
 )
-from mmghm.deploy.publish import innermost
+from mmghm.deploy.network import innermost
 from mmghm.experiments.cells import load_config
 from mmghm.utils.errors import UserError
 

@@ -50,7 +50,9 @@ SHOWN_MODELS = ('softmax', 'ghm_cwap_margin', 'balanced_softmax', 'ghm_cwap')
 # Runs at the paper's own scale: imbalance factor 100, 200 epochs.
 FULL = Path('results/full')
 FULL_REGIME = 'paper_if100'
-# What tools/posthoc.py wrote for their checkpoints.
+# What tools/analysis/after_training.py wrote for their checkpoints.
+AFTER = FULL / 'after_training'
+# What tools/posthoc.py wrote for that of softmax.
 REMADE = FULL / 'posthoc'
 REMADE_NAMES = {
     'none': 'as trained',
@@ -319,23 +321,10 @@ def full_rows() -> Dict[str, List[str]]:
     return rows
 
 
-def reweighed(setting: str) -> str:
-    """Accuracy of seed 0, moved to equal shares by its measured prior."""
-    name = METHOD_OF.get(setting, setting)
-    path = USE / f'{name}__prior_of_images.json'
-    if not path.exists():
-        return ''
-    shifts = json.loads(path.read_text())['shifts']
-    (row,) = (s for s in shifts if s['name'] == 'uniform')
-    return f'{row["known"][0]:.2f}'
-
-
-def nearest_mean(setting: str) -> str:
-    """Accuracy with the nearest class mean as its classifier."""
-    found = [
-        json.loads(path.read_text())['ncm']['accuracy']['overall']
-        for path in REMADE.glob(f'{setting}__s?.json')
-    ]
+def after_training(setting: str, what: str) -> str:
+    """Accuracy of a setting's runs after a change that needs no training."""
+    paths = AFTER.glob(f'{setting}__{FULL_REGIME}_test__s*.json')
+    found = [json.loads(p.read_text())[what]['overall'] for p in paths]
     return spread(found) if found else ''
 
 
@@ -370,7 +359,12 @@ def full_runs() -> str:
         printed = published(method, 'resnet32_cifar10_lt', 100)
         own = [f'{v:.2f}' for k, v in printed.items() if 'GHM-CWAP' in k]
         body.append(
-            [*row, reweighed(setting), nearest_mean(setting), *(own or [''])]
+            [
+                *row,
+                after_training(setting, 'reweighed'),
+                after_training(setting, 'nearest_mean'),
+                *(own or ['']),
+            ]
         )
     return markdown(header, body)
 
