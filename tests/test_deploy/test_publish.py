@@ -17,8 +17,14 @@ from torch import nn
 from mmghm.deploy.calibration import calibrate, stated_prior
 from mmghm.deploy.labelled import labelled_images
 from mmghm.deploy.load import load_deployed, read_training
-from mmghm.deploy.network import Classifier, dataset_logits
+from mmghm.deploy.network import (
+    Classifier,
+    dataset_logits,
+    innermost,
+    tested_loader,
+)
 from mmghm.deploy.publish import calibration_loader
+from mmghm.experiments.cells import load_config
 from mmghm.models.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
 
@@ -184,6 +190,15 @@ def test_which_images_calibrate(trained):
     assert calibration_loader(cfg) == (None, '')
     cfg.val_dataloader.dataset.split = 'train'
     assert calibration_loader(cfg)[1] == 'validation images'
+
+
+def test_train_images_as_they_are_tested_leave_the_config_as_it_is():
+    cfg = load_config('softmax/resnet8_cifar10_lt_if100')
+    before = cfg.to_dict()
+    loader = tested_loader(cfg, 'train_dataloader')
+    steps = [step.type for step in innermost(loader.dataset).pipeline]
+    assert steps == ['PackInputs'] and loader.batch_size == 500
+    assert cfg.to_dict() == before
 
 
 def test_a_head_without_class_scores_is_refused(trained):
