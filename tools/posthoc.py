@@ -96,7 +96,7 @@ from mmghm.deploy.network import (
     build_model,
     dataset_features,
     head_logits,
-    tested_loader,
+    unaugmented_loader,
 )
 from mmghm.evaluation import GroupAccuracy
 from mmghm.experiments.cells import load_config
@@ -113,7 +113,7 @@ from mmghm.visualization.tables import group_table
 
 def extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
     """Features and labels of the images of a dataloader, as they are tested."""
-    loader = tested_loader(cfg, field)
+    loader = unaugmented_loader(cfg, field)
     return dataset_features(model, loader, f'features of {field}')
 
 

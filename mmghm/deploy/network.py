@@ -221,7 +221,7 @@ def innermost(dataset: Any) -> Any:
     return dataset
 
 
-def tested_loader(cfg: Config, field: str) -> Any:
+def unaugmented_loader(cfg: Config, field: str) -> Any:
     """Dataloader whose images come as they are tested, without augmentation.
 
     Args:

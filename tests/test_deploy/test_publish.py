@@ -21,7 +21,7 @@ from mmghm.deploy.network import (
     Classifier,
     dataset_logits,
     innermost,
-    tested_loader,
+    unaugmented_loader,
 )
 from mmghm.deploy.publish import calibration_loader
 from mmghm.experiments.cells import load_config
@@ -195,7 +195,7 @@ def test_which_images_calibrate(trained):
 def test_train_images_as_they_are_tested_leave_the_config_as_it_is():
     cfg = load_config('softmax/resnet8_cifar10_lt_if100')
     before = cfg.to_dict()
-    loader = tested_loader(cfg, 'train_dataloader')
+    loader = unaugmented_loader(cfg, 'train_dataloader')
     steps = [step.type for step in innermost(loader.dataset).pipeline]
     assert steps == ['PackInputs'] and loader.batch_size == 500
     assert cfg.to_dict() == before

@@ -59,7 +59,7 @@ from mmghm.deploy.network import (
     build_model,
     dataset_features,
     head_logits,
-    tested_loader,
+    unaugmented_loader,
 )
 from mmghm.deploy.publish import group_accuracies
 from mmghm.evaluation.priors import log_softmax, normalize_counts, reweigh
@@ -107,7 +107,7 @@ def measure(cell: Cell, work_dir: Path, trust: bool) -> Dict[str, Any]:
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no complete checkpoint')
     model, _ = build_model(cfg, str(checkpoint), trust)
-    loader = tested_loader(cfg, 'train_dataloader')
+    loader = unaugmented_loader(cfg, 'train_dataloader')
     train, train_labels, dataset = dataset_features(model, loader, 'train')
     loader.dataset = left_out(dataset)
     left, left_labels, _ = dataset_features(model, loader, 'left out')
