@@ -225,13 +225,17 @@ def test_a_draw_leaves_out_what_it_would_take_next():
     tool = runpy.run_path(str(ROOT / 'tools/analysis/after_training.py'))
     digits = Digits(split='train')
     tail = LongTailDataset(digits, imbalance_factor=20, seed=3)
-    left = np.array(tool['left_out'](tail).indices)
+    left = np.array(tool['left_out'](tail, 20).indices)
     assert not np.isin(left, tail.indices).any()
     held = np.bincount(digits.get_gt_labels()[left], minlength=10)
-    available = np.bincount(digits.get_gt_labels()) - tail.class_counts
-    np.testing.assert_array_equal(held, np.minimum(available, 300))
+    rest = np.bincount(digits.get_gt_labels()) - tail.class_counts
+    np.testing.assert_array_equal(held, np.minimum(rest, 20))
+    larger = LongTailDataset(
+        digits, class_counts=(tail.class_counts + held).tolist(), seed=3
+    )
+    assert np.isin(left, larger.indices).all()
     with pytest.raises(UserError, match='every image'):
-        tool['left_out'](LongTailDataset(digits, profile='none'))
+        tool['left_out'](LongTailDataset(digits, profile='none'), 20)
 
 
 @pytest.mark.slow
@@ -267,7 +271,14 @@ def test_after_training(tmp_path, trained):
         for part in ('many', 'rare')
     }
     assert gain['rare'] > gain['many']
-    assert 0 < found['nearest_mean']['overall'] <= 100
+    posthoc = [sys.executable, ROOT / 'tools/posthoc.py']
+    posthoc += ['softmax/resnet8_digits_lt', runs / 'done/epoch_2.pth']
+    posthoc += ['--methods', 'ncm', '--out', tmp_path / 'ncm.json']
+    subprocess.run(list(map(str, posthoc)), check=True)
+    other = json.loads((tmp_path / 'ncm.json').read_text())['ncm']['accuracy']
+    assert found['nearest_mean']['overall'] == pytest.approx(
+        other['overall'], abs=0.01
+    )
     # What is there is kept.
     path.write_text('{}')
     assert call('after_training', results, runs).returncode == 0

@@ -20,13 +20,13 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        'results', type=Path, help='folder with the JSON files of the runs'
+        'results',
+        type=Path,
+        help='folder with the JSON files of the runs; its after_training/ gets '
+        'a file for each',
     )
     parser.add_argument(
         'work_dirs', type=Path, help="the study's --work-dir: their checkpoints"
-    )
-    parser.add_argument(
-        '--out', type=Path, help='by default RESULTS/after_training'
     )
     parser.add_argument(
         '--trust-checkpoint',
@@ -49,7 +49,7 @@ from typing import Any, Dict
 
 import numpy as np
 import torch
-from mmengine.utils import mkdir_or_exist
+from mmengine.fileio import put
 from torch.utils.data import Subset
 
 from mmghm.datasets.class_counts import dataset_labels
@@ -61,35 +61,35 @@ from mmghm.deploy.network import (
     head_logits,
     unaugmented_loader,
 )
+from mmghm.deploy.predict import known_prior
 from mmghm.deploy.publish import group_accuracies
-from mmghm.evaluation.priors import log_softmax, normalize_counts, reweigh
+from mmghm.evaluation.priors import log_softmax, reweigh
 from mmghm.experiments.plan import Cell, cell_config
-from mmghm.fileio.checkpoints import complete_checkpoints
-from mmghm.models.posthoc import nearest_class_mean
+from mmghm.fileio.checkpoints import ATOMIC, complete_checkpoints
+from mmghm.models.posthoc import LinearClassifier, nearest_class_mean
 from mmghm.utils.errors import UserError, one_line_errors
 
 # Of each class, for the prior and the temperature.
 LEFT_OUT = 300
 
 
-def left_out(dataset: Any) -> Subset:
+def left_out(dataset: Any, most: int) -> Subset:
     """Images of the wrapped dataset that a long-tailed draw left out.
 
     Args:
         dataset (Any): A ``LongTailDataset``.
+        most (int): How many of each class at most.
 
     Returns:
-        Subset: Up to :data:`LEFT_OUT` of each class: those that a larger draw
-        would take next.
+        Subset: Those that a larger draw would take next.
 
     Raises:
         UserError: If there are none.
     """
     labels = dataset_labels(dataset.dataset)
     counts = dataset.class_counts
-    more = np.minimum(
-        counts + LEFT_OUT, np.bincount(labels, minlength=len(counts))
-    )
+    available = np.bincount(labels, minlength=len(counts))
+    more = np.minimum(counts + most, available)
     larger = choose_long_tail(labels, more, dataset.seed)
     chosen = np.setdiff1d(larger, dataset.indices)
     if not len(chosen):
@@ -106,10 +106,10 @@ def measure(cell: Cell, work_dir: Path, trust: bool) -> Dict[str, Any]:
     checkpoint = next(complete_checkpoints(work_dir), None)
     if checkpoint is None:
         raise UserError(f'{work_dir} holds no complete checkpoint')
-    model, _ = build_model(cfg, str(checkpoint), trust)
+    model, _ = build_model(cfg, checkpoint, trust)
     loader = unaugmented_loader(cfg, 'train_dataloader')
     train, train_labels, dataset = dataset_features(model, loader, 'train')
-    loader.dataset = left_out(dataset)
+    loader.dataset = left_out(dataset, LEFT_OUT)
     left, left_labels, _ = dataset_features(model, loader, 'left out')
     test, labels, _ = dataset_features(model, cfg.test_dataloader, 'test')
     counts = dataset.class_counts
@@ -128,13 +128,18 @@ def measure(cell: Cell, work_dir: Path, trust: bool) -> Dict[str, Any]:
         Scores(logits(left), left_labels.numpy(), 'left-out train images'),
     )
     shares = log_softmax(trained / calibration.temperature)
-    equal = normalize_counts(np.ones(len(counts)))
-    moved = reweigh(shares, np.array(calibration.trained_prior), equal)
-    weight, bias = nearest_class_mean(train, train_labels, len(counts))
+    moved = reweigh(
+        shares,
+        np.array(calibration.trained_prior),
+        known_prior(calibration, 'uniform'),
+    )
+    nearest = LinearClassifier(
+        *nearest_class_mean(train, train_labels, len(counts))
+    )
     return dict(
         as_trained=accuracy(trained),
         reweighed=accuracy(moved),
-        nearest_mean=accuracy((test @ weight.T + bias).numpy()),
+        nearest_mean=accuracy(nearest(test).numpy()),
         prior_from=calibration.prior_from,
         temperature=round(calibration.temperature, 3),
         fitted_on=calibration.fitted_on,
@@ -142,11 +147,10 @@ def measure(cell: Cell, work_dir: Path, trust: bool) -> Dict[str, Any]:
 
 
 def main(args: argparse.Namespace) -> None:
-    out = args.out or args.results / 'after_training'
+    out = args.results / 'after_training'
     paths = sorted(args.results.glob('*.json'))
     if not paths:
         raise UserError(f'{args.results} holds no results of runs (*.json)')
-    mkdir_or_exist(out)
     for path in paths:
         work_dir, target = args.work_dirs / path.stem, out / path.name
         if target.exists():
@@ -156,7 +160,11 @@ def main(args: argparse.Namespace) -> None:
             continue
         cell = Cell(**json.loads(path.read_text())['cell'])
         found = measure(cell, work_dir, args.trust_checkpoint)
-        target.write_text(json.dumps(found, indent=1) + '\n')
+        put(
+            f'{json.dumps(found, indent=1)}\n'.encode(),
+            target,
+            backend_args=dict(backend=ATOMIC),
+        )
         print(
             f'{path.stem}: '
             + ', '.join(
