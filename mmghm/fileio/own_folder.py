@@ -34,9 +34,11 @@ def own_folder(parent: Union[str, os.PathLike], name: str) -> Path:
         raise PermissionError(f'{folder} is a link; a folder is needed there')
     if hasattr(os, 'getuid') and folder.stat().st_uid != os.getuid():
         raise PermissionError(f'{folder} belongs to another user')
+    # Asked in this order, for the mark is the first file of another process
+    # that makes the folder this moment.
+    used = any(folder.iterdir())
     if not (folder / _MARK).exists():
-        # Made this moment by another process, or by somebody else.
-        if any(folder.iterdir()):
+        if used:
             raise FileExistsError(
                 f'{folder} holds files that mmghm did not write; choose '
                 'another folder'
