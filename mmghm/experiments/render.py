@@ -72,16 +72,17 @@ def comparable(results: List[dict]) -> Dict[Tuple, List[dict]]:
     return dict(sorted(columns.items(), key=lambda kv: str(kv[0])))
 
 
-def spread(values: List[float]) -> str:
+def spread(values: List[float], form: str = '.2f') -> str:
     """Write mean and sample standard deviation.
 
     Args:
         values (List[float]): One or more values.
+        form (str): How the mean is written; ``'+.2f'`` with its sign.
 
     Returns:
         str: Such as ``71.23 ± 0.45``; a single value alone.
     """
-    text = f'{mean(values):.2f}'
+    text = f'{mean(values):{form}}'
     return f'{text} ± {stdev(values):.2f}' if len(values) > 1 else text
 
 

@@ -192,9 +192,7 @@ def summary_table(columns: Dict[Column, Runs]) -> str:
 
 
 def _told(found: Difference) -> str:
-    text = f'{mean(found.values):+.2f}'
-    if len(found.values) > 1:
-        text += f' ± {stdev(found.values):.2f}'
+    text = spread(found.values, '+.2f')
     return f'{text} ({len(found.values)}, {found.verdict})'
 
 

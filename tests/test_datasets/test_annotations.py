@@ -231,6 +231,22 @@ def test_old_and_damaged_files_are_replaced(large, end):
     assert path.stat().st_size == len(whole)
 
 
+def test_two_processes_delete_an_old_file_at_once(large, monkeypatch):
+    old = cache_folder() / f'{0:032x}.pt'
+    old.write_bytes(b'')
+    os.utime(old, (0, 0))
+    unlink = Path.unlink
+
+    def second(path, **kwargs):
+        unlink(path, missing_ok=True)
+        unlink(path, **kwargs)
+
+    monkeypatch.setattr(Path, 'unlink', second)
+    ImageList('train.txt', str(large), pipeline=[])
+    (made,) = cache_folder().glob('*.pt')
+    assert made != old
+
+
 @pytest.mark.parametrize('end', [0, 10, 1000, -5])
 def test_a_small_damaged_file_is_replaced(monkeypatch, tmp_path, end):
     monkeypatch.setenv('MMGHM_CACHE', str(tmp_path))

@@ -52,6 +52,22 @@ FULL = Path('results/full')
 FULL_REGIME = 'paper_if100'
 # What tools/analysis/after_training.py wrote for their checkpoints.
 AFTER = FULL / 'after_training'
+AFTER_KEYS = {'re-weighed': 'reweighed', 'nearest mean': 'nearest_mean'}
+BALANCED_SOFTMAX = 'margin_two_sided1.0'
+# What is compared seed by seed: what, and what is taken off.
+PAIRS = (
+    ((BALANCED_SOFTMAX, 'as trained'), ('softmax', 'as trained')),
+    (('softmax', 're-weighed'), (BALANCED_SOFTMAX, 're-weighed')),
+    (('softmax', 'nearest mean'), (BALANCED_SOFTMAX, 'as trained')),
+    *(
+        ((setting, what), (margin, what))
+        for setting, margin in (
+            (DEFAULT, BALANCED_SOFTMAX),
+            ('r_w', 'ghm_cwap_margin'),
+        )
+        for what in ('as trained', 're-weighed')
+    ),
+)
 # What tools/posthoc.py wrote for that of softmax.
 REMADE = FULL / 'posthoc'
 REMADE_NAMES = {
@@ -66,7 +82,7 @@ REMADE_NAMES = {
 }
 README_ROWS = (
     *('softmax', 'seesaw', 'ldam_drw', 'ghm_cwap_margin'),
-    *('margin_two_sided1.0', DEFAULT),
+    *(BALANCED_SOFTMAX, DEFAULT),
 )
 # Points of accuracy that make no difference to a user.
 CLOSE = 0.5
@@ -321,11 +337,40 @@ def full_rows() -> Dict[str, List[str]]:
     return rows
 
 
+def measured(setting: str, what: str) -> Dict[int, float]:
+    """Accuracy of a setting's runs by seed.
+
+    As they were trained, or after a change that needs no training.
+    """
+    if what == 'as trained':
+        runs = gather(FULL)[FULL_REGIME, False][setting]
+        return {seed: run['overall'] for seed, run in runs.items()}
+    found = {}
+    for path in AFTER.glob(f'{setting}__{FULL_REGIME}_test__s*.json'):
+        seed = int(path.name.rpartition('__s')[2].partition('__')[0])
+        found[seed] = json.loads(path.read_text())[AFTER_KEYS[what]]['overall']
+    return found
+
+
 def after_training(setting: str, what: str) -> str:
-    """Accuracy of a setting's runs after a change that needs no training."""
-    paths = AFTER.glob(f'{setting}__{FULL_REGIME}_test__s*.json')
-    found = [json.loads(p.read_text())[what]['overall'] for p in paths]
+    found = list(measured(setting, what).values())
     return spread(found) if found else ''
+
+
+def pairs() -> str:
+    """Differences of the runs at the paper's scale, seed by seed."""
+    body = []
+    for compared in PAIRS:
+        more, less = (measured(*runs) for runs in compared)
+        found = [more[seed] - less[seed] for seed in sorted(more.keys() & less)]
+        body.append(
+            [
+                *(f'{NAMES[setting]}, {what}' for setting, what in compared),
+                ', '.join(f'{value:+.2f}' for value in found),
+                spread(found, '+.2f'),
+            ]
+        )
+    return markdown(['what', 'less', 'each seed', 'mean'], body)
 
 
 def classifiers() -> str:
@@ -361,8 +406,8 @@ def full_runs() -> str:
         body.append(
             [
                 *row,
-                after_training(setting, 'reweighed'),
-                after_training(setting, 'nearest_mean'),
+                after_training(setting, 're-weighed'),
+                after_training(setting, 'nearest mean'),
                 *(own or ['']),
             ]
         )
@@ -426,6 +471,7 @@ def blocks() -> Dict[str, str]:
     made['accuracy'] = accuracy()
     made['choose'] = choose()
     made['full runs'] = full_runs()
+    made['pairs of seeds'] = pairs()
     made['classifiers'] = classifiers()
     made['first table'] = first_table()
     made['priors'] = priors()

@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Callable, Dict, Sequence, Tuple, Union
@@ -134,11 +135,13 @@ def _write(made: Dict[str, Any], path: Path) -> None:
     for old in path.parent.iterdir():
         if not re.fullmatch(r'[0-9a-f]{32}\.pt', old.name) or old.is_symlink():
             continue
-        used = old.with_suffix('.verified')
-        used = used if used.exists() else old
-        if time.time() - used.stat().st_mtime > _UNUSED:
-            old.unlink()
-            old.with_suffix('.verified').unlink(missing_ok=True)
+        note = old.with_suffix('.verified')
+        # Those that write other lists delete here, too.
+        with suppress(FileNotFoundError):
+            used = (note if note.exists() else old).stat().st_mtime
+            if time.time() - used > _UNUSED:
+                note.unlink(missing_ok=True)
+                old.unlink()
     # The lock keeps others away from this name.
     partial = path.with_suffix('.partial')
     with open(partial, 'wb') as file:

@@ -261,7 +261,7 @@ class ShardBackend(BaseStorageBackend):
                 if total + size <= self.cache_bytes:
                     break
                 # Those who have it open can still read it.
-                path.unlink()
+                path.unlink(missing_ok=True)
                 total -= kept[path].st_size
                 print_log(f'Dropped {path} for room', 'current', logging.DEBUG)
 
