@@ -28,10 +28,11 @@ Column = Tuple[str, bool]
 Runs = Dict[str, Dict[int, Dict[str, float]]]
 
 
-# W beside the paper's margin, in the study of version 0.1.
+# W beside the paper's margin, in the study of version 0.1 and today.
 LATE = f'late_{MARGIN[len("margin_") :]}'
+PAPER_W = (LATE, 'r_w')
 # Settings whose W is shown class by class.
-W_SETTINGS = (DEFAULT, LATE, 'r_w')
+W_SETTINGS = (DEFAULT, *PAPER_W)
 # Settings whose groups are shown.
 SHOWN = (*FINALISTS, MARGIN, LATE)
 
@@ -170,10 +171,9 @@ def summary_table(columns: Dict[Column, Runs]) -> str:
         str: A Markdown table, a line per regime.
     """
     pairs = [(DEFAULT, rival) for rival in RIVALS]
-    pairs.append((LATE, MARGIN))
     header = [
         *('regime', 'default', 'W adds'),
-        *(f'- {rival}' for _, rival in pairs[1:-1]),
+        *(f'- {rival}' for _, rival in pairs[1:]),
         "W adds to the paper's margin",
     ]
     lines = [header, ['---'] * len(header)]
@@ -182,7 +182,8 @@ def summary_table(columns: Dict[Column, Runs]) -> str:
             continue
         results = runs[DEFAULT].values()
         row = [regime, spread([r['overall'] for r in results])]
-        for setting, other in pairs:
+        late = next((name for name in PAPER_W if name in runs), LATE)
+        for setting, other in (*pairs, (late, own_margin(late))):
             found = None
             if setting in runs and other in runs:
                 found = difference(runs, setting, other)
@@ -387,7 +388,9 @@ def draw_classes(columns: Dict[Column, Runs]) -> Optional[Figure]:
         axes.grid(axis='y', linewidth=0.4)
     # As for the differences of all classes, with more room for a class's.
     panels[0].set_yscale('symlog', linthresh=5)
-    panels[0].set_yticks([-20, -10, -5, -2, 0, 2, 5, 10, 20])
+    low, high = panels[0].get_ylim()
+    ticks = (-20, -10, -5, -2, 0, 2, 5, 10, 20)
+    panels[0].set_yticks([tick for tick in ticks if low <= tick <= high])
     panels[0].yaxis.set_major_formatter('{x:g}')
     panels[0].set_ylabel('points')
     _add_legend(figure, handles)

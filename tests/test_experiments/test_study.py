@@ -195,6 +195,12 @@ def test_differences_are_paired_and_judged_by_their_spread():
     summary = summary_table({('base', False): named, ('base', True): named})
     assert summary.count('\n') == 2
     assert '| +1.17 ± 0.29 (3, gain) |' in summary
+    # The same at the paper's scale.
+    named['ghm_cwap_margin'] = named.pop('margin_g0.8')
+    named['r_w'] = named.pop('late_g0.8')
+    assert '| +1.17 ± 0.29 (3, gain) |' in summary_table(
+        {('base', False): named}
+    )
 
 
 def test_classes_are_paired_by_size(tmp_path):
