@@ -121,7 +121,7 @@ def shortened(command):
     if command == WHOLE:
         # Whole: its checkpoints and figures serve other commands.
         return command
-    if re.search(r'(_|ghm )train', command) or 'tools/train' in command:
+    if re.search(r'(_|ghm )train\b|tools/train\.py', command):
         return with_options(command, SHORT)
     return command
 
