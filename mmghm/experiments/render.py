@@ -46,30 +46,65 @@ def stale_reasons(result: dict) -> List[str]:
     return reasons_stale(cell['method'], cell['task'], version)
 
 
-def comparable(results: List[dict]) -> Dict[Tuple, List[dict]]:
+def schedule(result: dict) -> Tuple:
+    """What the results of a column share beside the data.
+
+    Args:
+        result (dict): A result.
+
+    Returns:
+        Tuple: (task, imbalance factor, epochs, precision, regime, whether
+        stale).
+    """
+    cell = result['cell']
+    return (
+        cell['task'],
+        cell['imbalance_factor'],
+        result['epochs'],
+        'bfloat16' if cell['amp'] else 'float32',
+        cell.get('regime'),
+        bool(stale_reasons(result)),
+    )
+
+
+def same_data(one: dict, other: dict) -> bool:
+    """Whether two results of one schedule have comparable train sets.
+
+    Args:
+        one (dict): A result.
+        other (dict): Another.
+
+    Returns:
+        bool: Whether these are equal, or drawn by two seeds of the study, in
+        which each seed draws another set.
+    """
+    drawn = one['cell'].get('regime') is not None
+    if drawn and one['cell']['seed'] != other['cell']['seed']:
+        return True
+    return one['identity']['data_sha256'] == other['identity']['data_sha256']
+
+
+def comparable(results: List[dict]) -> List[List[dict]]:
     """Group results that may stand in one column.
 
     Args:
         results (List[dict]): Results.
 
     Returns:
-        Dict[Tuple, List[dict]]: By (task, imbalance factor, epochs, precision,
-        data hash, whether stale), so that no column mixes data, schedules or
+        List[List[dict]]: By schedule, so that no column mixes data, schedules or
         what today's code would not give.
     """
-    columns = defaultdict(list)
+    columns: Dict[Tuple, List[List[dict]]] = defaultdict(list)
     for result in results:
-        cell, ident = result['cell'], result['identity']
-        key = (
-            cell['task'],
-            cell['imbalance_factor'],
-            result['epochs'],
-            'bfloat16' if cell['amp'] else 'float32',
-            ident['data_sha256'],
-            bool(stale_reasons(result)),
-        )
-        columns[key].append(result)
-    return dict(sorted(columns.items(), key=lambda kv: str(kv[0])))
+        parts = columns[schedule(result)]
+        for part in parts:
+            if all(same_data(result, other) for other in part):
+                part.append(result)
+                break
+        else:
+            parts.append([result])
+    ordered = sorted(columns.items(), key=lambda kv: str(kv[0]))
+    return [part for _, parts in ordered for part in parts]
 
 
 def spread(values: List[float], form: str = '.2f') -> str:
@@ -221,21 +256,23 @@ def full_epochs(task: str) -> int:
     return compose('softmax', task).train_cfg.max_epochs
 
 
-def missing_cells(columns: Dict[Tuple, List[dict]]) -> List[str]:
+def missing_cells(columns: List[List[dict]]) -> List[str]:
     """Name the cells of the paper's tables that no full run covers.
 
     Args:
-        columns (Dict[Tuple, List[dict]]): From :func:`comparable`.
+        columns (List[List[dict]]): From :func:`comparable`.
 
     Returns:
         List[str]: For each column of the tables, its name and its methods.
     """
-    seen = {
-        (row_name(r['cell']), published_task(task), factor)
-        for (task, factor, epochs, *_, stale), results in columns.items()
-        if is_full(task, epochs) and not stale
-        for r in results
-    }
+    seen = set()
+    for part in columns:
+        task, factor, epochs, *_, stale = schedule(part[0])
+        if is_full(task, epochs) and not stale:
+            seen |= {
+                (row_name(r['cell']), published_task(task), factor)
+                for r in part
+            }
     missing: Dict[str, List[str]] = defaultdict(list)
     for row in PUBLISHED:
         method, task, factor = key = (
@@ -261,7 +298,9 @@ def page_data(results: List[dict]) -> Dict[str, Any]:
     """
     columns = comparable(results)
     tables = []
-    for (task, factor, epochs, precision, data, stale), part in columns.items():
+    for part in columns:
+        task, factor, epochs, precision, _, stale = schedule(part[0])
+        data = dict.fromkeys(r['identity']['data_sha256'][:8] for r in part)
         hours = sum(r['wall_seconds'] for r in part) / 3600
         rows = table_rows(part, task, factor)
         why = sorted({reason for r in part for reason in stale_reasons(r)})
@@ -274,7 +313,7 @@ def page_data(results: List[dict]) -> Dict[str, Any]:
                 f'{len(part)} runs, {hours:.2f} h in all; '
                 f'{", ".join(sorted({r["hardware"] for r in part}))}; '
                 f'torch {", ".join(sorted({r["versions"]["torch"] for r in part}))}'
-                f'; data {data[:8]}',
+                f'; data {", ".join(data)}',
                 full=is_full(task, epochs),
                 stale=f'{STALE} {"; ".join(why)}.' if stale else '',
             )
@@ -318,7 +357,8 @@ def fill_cells(rows: List[Dict[str, Any]]) -> List[str]:
 
 NOTE = (
     'Top-1 accuracy in percent on the test set, last epoch, mean ± sample '
-    'standard deviation over seeds. Groups: quarters of the classes by rank '
+    'standard deviation over seeds. Where a table names several data, each seed '
+    'drew a long-tailed set of its own. Groups: quarters of the classes by rank '
     "of train count (the paper's rule). Calibration error: expected gap in "
     'percent between score and accuracy of the model as trained (15 bins). '
     '"paper" is the figure that the '

@@ -315,6 +315,20 @@ def test_pages_show_spread_difference_and_what_is_missing():
     assert json.dumps(results)
 
 
+def test_seeds_of_the_study_that_drew_other_sets_stand_together():
+    results = [result('softmax', seed, 71.0 + seed) for seed in (0, 1, 1)]
+    for each, data in zip(results, 'abc'):
+        each['identity']['data_sha256'] = data * 64
+    assert render_markdown(results).count('## resnet32_cifar10_lt') == 3
+    for each in results:
+        each['cell']['regime'] = 'paper_if100'
+    drawn, other = render_markdown(results).split('## resnet32_cifar10_lt')[1:]
+    assert '; data aaaaaaaa, bbbbbbbb.' in drawn
+    assert '| 1 | softmax | 2 | 71.50 ± 0.71 |' in drawn
+    # Its seed has another set already: these are other images.
+    assert '; data cccccccc.' in other
+
+
 def test_pages_show_the_calibration_error():
     results = [result('ghm_cwap', seed, 76.0) for seed in range(3)]
     for each, error in zip(results, (12.0, 14.0)):

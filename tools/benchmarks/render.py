@@ -64,6 +64,7 @@ PAIRS = (
         for setting, margin in (
             (DEFAULT, BALANCED_SOFTMAX),
             ('r_w', 'ghm_cwap_margin'),
+            ('r_w', 'seesaw'),
         )
         for what in ('as trained', 're-weighed')
     ),
