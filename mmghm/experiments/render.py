@@ -322,8 +322,9 @@ def page_data(results: List[dict]) -> Dict[str, Any]:
 
 
 HEADERS = (
-    'rank', 'method', 'seeds', 'overall', 'many', 'medium', 'few', 'rare',
-    'worst class', 'calibration error', 'paper', 'difference', 'other published',
+    'rank', 'method', 'seeds', 'overall', 'paper', 'difference',
+    'other published', 'many', 'medium', 'few', 'rare', 'worst class',
+    'calibration error',
 )  # fmt: skip
 
 
@@ -340,8 +341,8 @@ def fill_cells(rows: List[Dict[str, Any]]) -> List[str]:
     texts = [
         [
             str(row['rank']), row['method'], str(row['seeds']), row['overall'],
-            *row['groups'], row['worst'], row['calibration'], row['paper'],
-            row['difference'], row['others'],
+            row['paper'], row['difference'], row['others'], *row['groups'],
+            row['worst'], row['calibration'],
         ]
         for row in rows
     ]  # fmt: skip
