@@ -65,6 +65,7 @@ PAIRS = (
             (DEFAULT, BALANCED_SOFTMAX),
             ('r_w', 'ghm_cwap_margin'),
             ('r_w', 'seesaw'),
+            ('late_previous_two_sided', DEFAULT),
         )
         for what in ('as trained', 're-weighed')
     ),
