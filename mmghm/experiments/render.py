@@ -91,8 +91,8 @@ def comparable(results: List[dict]) -> List[List[dict]]:
         results (List[dict]): Results.
 
     Returns:
-        List[List[dict]]: By schedule, so that no column mixes data, schedules or
-        what today's code would not give.
+        List[List[dict]]: Columns by schedule and data, so that none mixes them, nor
+        what today's code would not give with what it would.
     """
     columns: Dict[Tuple, List[List[dict]]] = defaultdict(list)
     for result in results:

@@ -60,8 +60,8 @@ PAIRS = (
     (('softmax', 're-weighed'), (BALANCED_SOFTMAX, 're-weighed')),
     (('softmax', 'nearest mean'), (BALANCED_SOFTMAX, 'as trained')),
     *(
-        ((setting, what), (margin, what))
-        for setting, margin in (
+        ((setting, what), (other, what))
+        for setting, other in (
             (DEFAULT, BALANCED_SOFTMAX),
             ('r_w', 'ghm_cwap_margin'),
             ('r_w', 'seesaw'),
