@@ -44,7 +44,7 @@ class Classifier(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         # Sums the counts over the ranks of DDP too.
         self.loss.rebin()
-        self.log_dict(self.loss.histogram.summary())
+        self.log_dict(self.loss.summary())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=2e-3)
@@ -66,7 +66,7 @@ def main(epochs: int) -> float:
         checkpoint = torch.load(
             trainer.checkpoint_callback.best_model_path, weights_only=True
         )
-    assert 'loss.histogram.edges' in checkpoint['state_dict']
+    assert 'loss.edges' in checkpoint['state_dict']
     images, labels = digits.test.tensors
     module.eval()
     with torch.no_grad():

@@ -22,7 +22,7 @@ def train_one_epoch(model, loader, optimizer, loss_fn, mixup_fn, model_ema):
     model.train()
     losses = AverageMeter()
     for images, target in loader:
-        # Soft targets from here on: each class counts its share.
+        # Soft targets from here on: each class counts its part.
         images, target = mixup_fn(images, target)
         loss = loss_fn(model(images), target)
         optimizer.zero_grad()

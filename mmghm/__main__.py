@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from .utils.dependencies import hidden_by
+from .utils.dependencies import check_tool, hidden_by, missing_modules
 
 PACKAGE = Path(__file__).parent
 
@@ -67,7 +67,7 @@ def doctor() -> int:
         if finding.remedy:
             console.print(f'    {escape(finding.remedy)}', soft_wrap=True)
     broken = any(finding.problem for finding in findings)
-    console.print('Mend the problems above.' if broken else 'All is well.')
+    console.print('Fix the problems above.' if broken else 'All is well.')
     return int(broken)
 
 
@@ -130,7 +130,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
             del sys.modules[name]
     # As a script finds the modules beside it.
     sys.path.insert(0, str(path.parent))
-    runpy.run_path(str(path), run_name='__main__')
+    try:
+        runpy.run_path(str(path), run_name='__main__')
+    except ModuleNotFoundError as error:
+        # A tool imports some packages before mmghm can name the fix.
+        if (error.name or '').partition('.')[0] in missing_modules():
+            check_tool()
+        raise
     return 0
 
 

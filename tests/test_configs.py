@@ -1,12 +1,31 @@
 import pytest
 from mmengine.config import Config
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DATASETS, HOOKS, DefaultScope
+from mmpretrain.registry import MODELS
 
 from mmghm.experiments.cells import compose
 
 from .conftest import CONFIGS
 
-PAPER = sorted(CONFIGS.glob('ghm_cwap/*_paper.py'))
+PAPER = dict(
+    margin='paper',
+    alpha=0.9,
+    gamma=0.8,
+    num_regions=30,
+    intra_balance=True,
+    adaptive=True,
+    normalize='gradient',
+    begin=0.8,
+)
+# What each config changes of the paper's method.
+CHANGED = {
+    'ghm_cwap': {},
+    'ghm_cwap_printed': dict(normalize='none', begin=0),
+    'ghm_cwap_balanced': dict(margin='balanced', gamma=1.0),
+    'ghm_cwap_margin': dict(intra_balance=False),
+    'ghm_cwap_ura': dict(adaptive=False),
+    'ghm_cwap_ura_no_margin': dict(adaptive=False, margin='none'),
+}
 
 
 def test_a_file_for_each_cell_of_the_paper():
@@ -18,22 +37,34 @@ def test_a_file_for_each_cell_of_the_paper():
     } | {'resnet50_imagenet_lt', 'resnet50_inat2017', 'resnet8_digits_lt'}
     for method in ('ghm_cwap', 'softmax'):
         names = {path.stem for path in CONFIGS.glob(f'{method}/*.py')}
-        assert {n for n in names if not n.endswith('_paper')} == expected
-    assert {path.stem[: -len('_paper')] for path in PAPER} == expected
+        assert names == expected
 
 
-@pytest.mark.parametrize('path', PAPER, ids=lambda path: path.stem)
-def test_the_papers_values(path):
-    cfg = Config.fromfile(str(path))
-    task, _, factor = path.stem[: -len('_paper')].partition('_if')
-    same = compose('ghm_cwap_one_sided', task, int(factor) if factor else None)
-    loss = dict(cfg.model.head.loss)
-    given = {k: loss.pop(k) for k in ('alpha', 'num_regions', 'adaptive')}
-    assert given == dict(alpha=0.9, num_regions=30, adaptive=True)
-    assert loss == dict(same.model.head.loss)
-    for key in ('train_dataloader', 'train_cfg', 'param_scheduler'):
-        assert cfg[key] == same[key], key
-    assert dict(type='AURARebinHook', begin=0.8) in cfg.custom_hooks
+def values_of(cfg):
+    """The values that a config trains with, defaults and all."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        loss = MODELS.build(cfg.model.head.loss)
+        (hook,) = (
+            HOOKS.build(h)
+            for h in cfg.custom_hooks
+            if h.type == 'AURARebinHook'
+        )
+    values = {key: getattr(loss, key) for key in PAPER if key != 'begin'}
+    return dict(values, begin=hook.begin)
+
+
+@pytest.mark.parametrize('method', CHANGED)
+def test_what_is_the_papers(method):
+    found = values_of(compose(method, 'resnet8_digits_lt'))
+    assert found == {**PAPER, **CHANGED[method]}
+
+
+@pytest.mark.parametrize(
+    'path', sorted(CONFIGS.glob('ghm_cwap*/*.py')), ids=lambda p: p.stem
+)
+def test_every_file_trains_what_its_folder_says(path):
+    found = values_of(Config.fromfile(str(path)))
+    assert found == {**PAPER, **CHANGED[path.parent.name]}
 
 
 @pytest.mark.parametrize('classes', [10, 100])

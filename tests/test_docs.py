@@ -313,7 +313,7 @@ def test_the_documentation_builds_without_warnings(tmp_path):
     notebook = (tmp_path / 'out/digits.html').read_text()
     assert 'overall' in notebook and notebook.count('<img') >= 2
     api = (tmp_path / 'out/api/losses.html').read_text()
-    assert 'mmghm.models.losses.ghm_cwap.loss.GHMCWAPLoss' in api
+    assert 'mmghm.losses.ghm_cwap.GHMCWAPLoss' in api
 
 
 def test_every_help_has_an_example(environment):

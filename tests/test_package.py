@@ -238,7 +238,7 @@ def test_options_change_the_loss_of_a_stock_config(
         str(configs / config),
         *['--no-validate', '--work-dir', 'run', '--cfg-options', *small],
         f'{loss}._delete_=True',
-        f'{loss}.type=mmghm.models.GHMCWAPLoss',
+        f'{loss}.type=mmghm.losses.GHMCWAPLoss',
         f'{loss}.num_classes=1000',
         'default_hooks.aura.type=mmghm.engine.AURARebinHook',
     )

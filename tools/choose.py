@@ -12,7 +12,7 @@ Examples:
     DATA_ROOT=data/birds python -m mmghm choose own_data/resnet50 --out choice
     python -m mmghm choose my_config.py --budget 6h --jobs 2 --out choice
     python -m mmghm choose softmax/resnet8_digits_lt --seeds 2 \
-        --methods balanced_softmax ghm_cwap --out work_dirs/choice
+        --methods balanced_softmax ghm_cwap_balanced --out work_dirs/choice
 """
 
 import argparse
@@ -25,7 +25,7 @@ METRICS = ('macro', 'overall', 'worst')
 GROUPS = ('many', 'medium', 'few', 'rare')
 METHODS = (
     'balanced_softmax',
-    'ghm_cwap',
+    'ghm_cwap_balanced',
     'seesaw',
     'ldam_drw',
     'effective_number_drw',

@@ -10,7 +10,7 @@ Examples:
         --seeds 0 1 2
     python tools/reproduce.py table3 --cluster slurm --slurm-partition gpu
     python tools/reproduce.py evidence --regimes base digits \
-        --settings margin_g0.8 late_g0.8 --seeds 0 1 2 --validation
+        --settings ghm_cwap_margin ghm_cwap --seeds 0 1 2 --validation
 """
 
 import argparse
@@ -112,7 +112,12 @@ from mmghm.experiments.plan import (
     plan_table,
     prefix,
 )
-from mmghm.experiments.render import load_results, render_html, render_markdown
+from mmghm.experiments.render import (
+    covers,
+    load_results,
+    render_html,
+    render_markdown,
+)
 from mmghm.experiments.run import run_cell
 from mmghm.experiments.study import (
     draw_classes,
@@ -217,7 +222,7 @@ def render_evidence(folder: Path, console: Console) -> None:
 
 def render(folder: Path, console: Console) -> None:
     results = load_results(folder)
-    # The study's runs at the paper's own scale.
+    # The study's runs of 200 epochs.
     results += load_results(folder / 'full')
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'results.md').write_text(render_markdown(results))
@@ -244,9 +249,14 @@ def main(args: argparse.Namespace) -> int:
         jobs = [job_of(cell, args) for cell in plan(args)]
     except (ValueError, FileNotFoundError) as error:
         raise UserError(f'{error}') from error
-    done = [job for job in jobs if job.out.exists()]
+    results = load_results(args.results)
+    done = [
+        job
+        for job in jobs
+        if job.out.exists() or any(covers(r, job.args[0]) for r in results)
+    ]
     todo = [job for job in jobs if job not in done]
-    show_plan(todo, done, load_results(args.results), console)
+    show_plan(todo, done, results, console)
     if args.dry_run:
         return 0
     failed = (

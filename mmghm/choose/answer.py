@@ -20,7 +20,8 @@ _SIMPLEST = (
     *(REFERENCE, 'logit_adjustment', 'tau_norm', 'balanced_softmax'),
     *('label_smoothing', 'class_balanced', 'effective_number', 'focal'),
     *('effective_number_drw', 'ncm', 'lws', 'crt', 'class_balanced_focal'),
-    *('equalization', 'seesaw', 'ldam', 'ldam_drw', 'ghm_c', 'ghm_cwap'),
+    *('equalization', 'seesaw', 'ldam', 'ldam_drw', 'ghm_c'),
+    *('ghm_cwap_balanced', 'ghm_cwap'),
 )
 # Of methods that cannot be told from the best, those within so many points are
 # equals; what is further away may well be worse.

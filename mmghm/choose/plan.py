@@ -17,11 +17,10 @@ from .remade import run_remade
 from .settings import fingerprint, held_out, run_length, trial_config
 from .trial import run_trial, write_frozen_features
 
-# Its ablations are no methods of their own.
+# Ablations are no methods of their own.
+_ABLATIONS = ('ghm_cwap_margin', 'ghm_cwap_printed', 'ghm_c_samples')
 LOSSES = [
-    name
-    for name in (*PAPER_METHODS, *EXTRA_METHODS)
-    if not name.startswith(('ghm_cwap_', 'ghm_c_'))
+    name for name in (*PAPER_METHODS, *EXTRA_METHODS) if name not in _ABLATIONS
 ]
 
 

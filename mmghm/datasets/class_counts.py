@@ -14,8 +14,7 @@ def dataset_labels(dataset: Any) -> np.ndarray:
     """Read the label of every sample of a dataset, without loading images.
 
     MMEngine's wrappers are looked through, torchvision's datasets are read by
-    their ``targets``. A sample with several categories
-    counts as its first.
+    their ``targets``.
 
     Args:
         dataset (Any): A dataset with ``get_gt_labels``, ``targets``,
@@ -25,31 +24,49 @@ def dataset_labels(dataset: Any) -> np.ndarray:
         np.ndarray: int64 (number of samples,).
 
     Raises:
-        TypeError: If the dataset offers none of them.
+        TypeError: If the dataset offers none of them, or a sample has not
+            exactly one label.
     """
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
+    try:
+        labels = np.asarray(_read_labels(dataset))
+    except ValueError as error:
+        # What NumPy says of lists of unequal length.
+        if 'inhomogeneous' not in str(error):
+            raise
+        labels = np.empty((0, 0))
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise TypeError(
+            f'{type(dataset).__name__} does not have exactly one label for '
+            'each sample; multi-label data and detection are not supported, '
+            'for other data give the loss class_counts=[...]'
+        )
+    return labels.astype(np.int64)
+
+
+def _read_labels(dataset: Any) -> Any:
     if hasattr(dataset, 'get_gt_labels'):
-        labels = dataset.get_gt_labels()
-    elif isinstance(dataset, ConcatDataset):
-        labels = np.concatenate([dataset_labels(d) for d in dataset.datasets])
-    elif isinstance(dataset, RepeatDataset):
-        labels = np.tile(dataset_labels(dataset.dataset), dataset.times)
-    elif hasattr(dataset, 'targets'):
-        labels = dataset.targets
-    elif hasattr(dataset, 'get_cat_ids'):
-        labels = [dataset.get_cat_ids(i)[0] for i in range(len(dataset))]
-    elif hasattr(dataset, 'get_data_info'):
-        labels = [
+        return dataset.get_gt_labels()
+    if isinstance(dataset, ConcatDataset):
+        return np.concatenate([dataset_labels(d) for d in dataset.datasets])
+    if isinstance(dataset, RepeatDataset):
+        return np.tile(dataset_labels(dataset.dataset), dataset.times)
+    if hasattr(dataset, 'targets'):
+        return dataset.targets
+    if hasattr(dataset, 'get_cat_ids'):
+        return [dataset.get_cat_ids(i) for i in range(len(dataset))]
+    if hasattr(dataset, 'get_data_info'):
+        return [
             dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))
         ]
-    else:
-        raise TypeError(
-            f'{type(dataset).__name__} has none of get_gt_labels(), targets, '
-            'get_cat_ids(idx) and get_data_info(idx), so that its labels are '
-            'unknown; give the loss class_counts=[...]'
-        )
-    return np.asarray(labels, dtype=np.int64).reshape(-1)
+    raise TypeError(
+        f'{type(dataset).__name__} has none of get_gt_labels(), targets, '
+        'get_cat_ids(idx) and get_data_info(idx), so that its labels are '
+        'unknown; give the loss class_counts=[...]'
+    )
 
 
 def num_dataset_classes(dataset: Any, labels: np.ndarray) -> int:

@@ -5,7 +5,7 @@ with its options. ``tools/reproduce.py evidence`` runs any pair of them.
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
@@ -69,6 +69,7 @@ class Setting:
         margin (Optional[str]): The setting with the same margin and no W.
         starts_from (Optional[str]): A setting that trains identically until
             then, so that a run may go on from its checkpoint.
+        options (Dict[str, Any]): Further options of the config.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Setting:
     begin: Optional[float] = None
     margin: Optional[str] = None
     starts_from: Optional[str] = None
+    options: Dict[str, Any] = field(default_factory=dict)
 
 
 _CIFAR = 'resnet8_cifar10_lt'
@@ -149,10 +151,12 @@ REGIMES = {
     'noise40': Regime(
         f'{_CIFAR}_decoded', 2000, 100, 400, epochs=60, label_noise=0.4
     ),
-    # The paper's scale: 200 epochs; on a CPU core about two hours at 100.
-    'paper_if100': Regime('resnet32_cifar10_lt_decoded', 5000, 100, 0),
-    'paper_if500': Regime('resnet32_cifar10_lt_decoded', 5000, 500, 0),
-    'paper_if10': Regime('resnet32_cifar10_lt_decoded', 5000, 10, 0),
+    # The paper's network and data by Cao et al.'s schedule of 200 epochs: about
+    # two hours on a CPU core at imbalance factor 100.
+    'cifar10_if100': Regime('resnet32_cifar10_lt_decoded', 5000, 100, 0),
+    'cifar10_if500': Regime('resnet32_cifar10_lt_decoded', 5000, 500, 0),
+    'cifar10_if10': Regime('resnet32_cifar10_lt_decoded', 5000, 10, 0),
+    'cifar100_if100': Regime('resnet32_cifar100_lt_decoded', 500, 100, 0),
 }
 
 
@@ -190,7 +194,7 @@ def apply(
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.num_workers = 0
         loader.pop('worker_init_fn', None)
-    cfg.merge_from_dict(regime.options)
+    cfg.merge_from_dict({**regime.options, **setting.options})
     cfg.custom_hooks += [ConfigDict(hook) for hook in regime.hooks]
     cfg.model.head.loss.update(setting.loss)
     if setting.begin is not None:
@@ -206,146 +210,52 @@ def apply(
 
 _BEGINNING = ('AURARebinHook', 'DeferredReweightingHook')
 
-
-# Strengths of the balanced margin; Balanced Softmax at 1.0.
-_STRENGTHS = (0.75, 1.0, 1.25, 1.5)
-
-
-def _margin(gamma: float) -> Setting:
-    return Setting('ghm_cwap_margin', dict(margin='balanced', gamma=gamma))
-
-
-def _with_weights(
-    gamma: float = 1.0, begin: float = 0.8, **loss: Any
-) -> Setting:
-    """GHM-CWAP, going on from its margin alone where W begins to act."""
-    loss = {**_margin(gamma).loss, **loss}
-    margin = f'margin_two_sided{gamma}'
-    return Setting('ghm_cwap', loss, begin, margin, margin)
-
-
-def _with_paper_weights(**loss: Any) -> Setting:
-    """W beside eq. (2)'s margin, going on from the row "R" of Table 3."""
-    margin = 'ghm_cwap_margin'
-    return Setting('ghm_cwap_one_sided', loss, 0.8, margin, margin)
-
-
-_Options = Dict[str, Dict[str, Any]]
-_LATE: _Options = {
-    'none': dict(normalize='none'),
-    'regions': dict(normalize='regions'),
-    'mean': dict(normalize='mean'),
-    'previous': dict(histogram='previous'),
-    **{f'alpha{a}': dict(alpha=a) for a in (0.1, 0.3, 0.5, 0.7)},
-}
-# Mild enough, perhaps, to act from the first epoch.
-_MILD: _Options = {
-    'mean': dict(normalize='mean'),
-    'alpha0.1': dict(alpha=0.1),
-    'alpha0.3': dict(alpha=0.3),
-    'alpha0.5': dict(alpha=0.5),
-}
-# These change what is counted, and so have no prefix to share.
-_COUNTED: _Options = {
-    'ura': dict(adaptive=False),
-    'n10': dict(num_regions=10),
-    'n60': dict(num_regions=60),
-}
-
-
-def _settings() -> Dict[str, Setting]:
-    settings = {
+_MARGIN = 'ghm_cwap_margin'
+_BALANCED = 'balanced_margin'
+SETTINGS = {
+    **{
         name: Setting(name)
         for name in (
-            'softmax',
-            'seesaw',
-            'balanced_softmax',
-            'ghm_cwap',
-            'ghm_cwap_margin',
-            'ghm_cwap_printed',
-            'class_balanced',
-            'focal',
-            'ghm_c',
-            'effective_number',
-            'equalization',
-            'ldam',
+            *('softmax', 'class_balanced', 'focal', 'ghm_c', 'equalization'),
+            *('effective_number', 'seesaw', 'balanced_softmax', 'ldam'),
         )
-    }
-    for method, start in (('effective_number', 'softmax'), ('ldam', 'ldam')):
-        settings[f'{method}_drw'] = Setting(
-            f'{method}_drw', begin=0.8, starts_from=start
+    },
+    'effective_number_drw': Setting(
+        'effective_number_drw', begin=0.8, starts_from='softmax'
+    ),
+    'ldam_drw': Setting('ldam_drw', begin=0.8, starts_from='ldam'),
+    # The paper's margin, and from 80 % of the epochs on its whole method.
+    _MARGIN: Setting(_MARGIN),
+    'ghm_cwap': Setting(
+        'ghm_cwap', begin=0.8, margin=_MARGIN, starts_from=_MARGIN
+    ),
+    # Balanced Softmax, which also counts histograms, and our variant.
+    _BALANCED: Setting(_MARGIN, dict(margin='balanced', gamma=1.0)),
+    'ghm_cwap_balanced': Setting(
+        'ghm_cwap_balanced', begin=0.8, margin=_BALANCED, starts_from=_BALANCED
+    ),
+    # S depends on the regions, so that it repeats no other run.
+    'ghm_cwap_ura': Setting('ghm_cwap_ura', begin=0.8, margin=_MARGIN),
+    # Nothing changed, and what might keep it from diverging.
+    'ghm_cwap_printed': Setting('ghm_cwap_printed', begin=0.0, margin=_MARGIN),
+    'ghm_cwap_printed_lr0.01': Setting(
+        'ghm_cwap_printed',
+        begin=0.0,
+        options={'optim_wrapper.optimizer.lr': 0.01},
+    ),
+    'ghm_cwap_printed_clipped': Setting(
+        'ghm_cwap_printed',
+        begin=0.0,
+        options={'optim_wrapper.clip_grad': dict(max_norm=1.0)},
+    ),
+    **{
+        f'ghm_cwap_first_epoch_{scale}': Setting(
+            'ghm_cwap', dict(normalize=scale), begin=0.0, margin=_MARGIN
         )
-    # Table 3 at its own margin, whose S comes from the histograms.
-    settings.update(
-        r_w=_with_paper_weights(),
-        r_w_previous=_with_paper_weights(histogram='previous'),
-        r_w_ura=_with_paper_weights(adaptive=False),
-        r_w_mean=_with_paper_weights(normalize='mean'),
-        r_w_none=_with_paper_weights(normalize='none'),
-    )
-    for gamma in _STRENGTHS:
-        settings[f'margin_two_sided{gamma}'] = _margin(gamma)
-        settings[f'late_two_sided{gamma}'] = _with_weights(gamma)
-    # One thing changed at a time.
-    for begin in (0.0, 0.3, 0.6, 0.9):
-        settings[f'begin{begin}_two_sided'] = _with_weights(begin=begin)
-    for name, loss in _LATE.items():
-        settings[f'late_{name}_two_sided'] = _with_weights(**loss)
-    for name, loss in _MILD.items():
-        settings[f'begin0_{name}_two_sided'] = _with_weights(begin=0.0, **loss)
-    for name, loss in _COUNTED.items():
-        late = _with_weights(**loss)
-        settings[f'late_{name}_two_sided'] = replace(late, starts_from=None)
-    return settings
-
-
-SETTINGS = _settings()
-# The study of version 0.1 also tried what the package no longer offers: eq.
-# (2)'s margin from class counts at several strengths (``g...``) and further
-# options of W. Its results are in results/evidence; the code that made them is
-# at commit 98dee67. By name, the margin alone that such a setting has to beat:
-MARGIN = 'margin_g0.8'
-
-
-def own_margin(setting: str) -> str:
-    """Name the margin alone that a setting has to beat.
-
-    Args:
-        setting (str): A setting, of today or of the study of version 0.1.
-
-    Returns:
-        str: The setting with the same margin and no W.
-    """
-    known = SETTINGS.get(setting)
-    if known is not None and known.margin:
-        return known.margin
-    strength = re.fullmatch(r'late_((?:g|two_sided)[0-9.]+)', setting)
-    if strength:
-        return f'margin_{strength[1]}'
-    balanced = setting.endswith('_two_sided')
-    return 'margin_two_sided1.0' if balanced else MARGIN
-
-
-# Compared on the test images.
-FINALISTS = (
-    'softmax',
-    'seesaw',
-    'balanced_softmax',
-    'ldam_drw',
-    'ghm_cwap_margin',
-    'r_w',
-    'margin_two_sided1.0',
-    'late_two_sided1.0',
-)
-# The default of the package, and what it is held against.
-DEFAULT = 'late_two_sided1.0'
-# Settings that are methods of the package under another name.
-METHOD_OF = {
-    DEFAULT: 'ghm_cwap',
-    'margin_two_sided1.0': 'balanced_softmax',
-    'r_w': 'ghm_cwap_one_sided',
+        for scale in ('regions', 'mean')
+    },
 }
-# What a reader calls the settings of the runs at the paper's scale.
+# What a reader calls them.
 NAMES = {
     'softmax': 'softmax cross-entropy',
     'focal': 'focal loss',
@@ -355,17 +265,183 @@ NAMES = {
     'equalization': 'equalization loss',
     'ghm_c': 'GHM-C',
     'seesaw': 'Seesaw',
+    'balanced_softmax': 'Balanced Softmax, `LogitAdjustedLoss`',
     'ldam': 'LDAM',
     'ldam_drw': 'LDAM-DRW',
-    'ghm_cwap_printed': 'GHM-CWAP as printed, from the first epoch',
-    'ghm_cwap_margin': "the paper's margin alone, eq. (2)",
-    'r_w': 'eq. (2) with late W',
-    'r_w_previous': "eq. (2) with late W by the finished epoch's histogram",
-    'r_w_ura': 'eq. (2) with late W from equal regions',
-    'r_w_mean': "eq. (2) with late W, normalize='mean'",
-    'r_w_none': "eq. (2) with late W as printed, normalize='none'",
-    'margin_two_sided1.0': 'Balanced Softmax',
-    DEFAULT: '`GHMCWAPLoss`, the default',
-    'late_previous_two_sided': "the default by the finished epoch's histogram",
+    _MARGIN: "the paper's margin alone, eq. (2)",
+    'ghm_cwap': "`ghm_cwap`, the paper's method",
+    _BALANCED: 'Balanced Softmax',
+    'ghm_cwap_balanced': '`ghm_cwap_balanced`, our variant',
+    'ghm_cwap_ura': "`ghm_cwap_ura`, the paper's method with equal regions",
+    'ghm_cwap_printed': '`ghm_cwap_printed`, nothing changed',
+    'ghm_cwap_printed_lr0.01': '`ghm_cwap_printed` at learning rate 0.01',
+    'ghm_cwap_printed_clipped': (
+        '`ghm_cwap_printed`, gradients clipped to norm 1'
+    ),
+    'ghm_cwap_first_epoch_regions': (
+        "`ghm_cwap` from the first epoch, normalize='regions'"
+    ),
+    'ghm_cwap_first_epoch_mean': (
+        "`ghm_cwap` from the first epoch, normalize='mean'"
+    ),
 }
-RIVALS = ('margin_two_sided1.0', 'seesaw', 'softmax', 'ldam_drw')
+# Settings that are methods of the package under another name.
+METHOD_OF = {_BALANCED: 'balanced_softmax'}
+# Compared on the test images.
+FINALISTS = (
+    *('softmax', 'seesaw', 'ldam_drw', _MARGIN, 'ghm_cwap'),
+    *(_BALANCED, 'ghm_cwap_balanced'),
+)
+
+# Versions 0.1 and 0.2 called some settings by other names, and had some that
+# the package no longer offers: W by the running epoch's histogram, eq. (2)'s
+# margin from class counts (``g...``) and more. Their results are kept. The code
+# that made them is at the commits 98dee67 (0.1) and 701495e (0.2).
+_RENAMED_IN = 3
+# Names of then: the setting of today that computes the same, or the name under
+# which an older one is described by `in_words`.
+_RENAMED = {
+    'r_w_previous': 'ghm_cwap',
+    'margin_two_sided1.0': _BALANCED,
+    'late_previous_two_sided': 'ghm_cwap_balanced',
+    'ghm_cwap': 'late_two_sided1.0',
+    'ghm_cwap_one_sided': 'r_w',
+}
+_RENAMED_REGIMES = {
+    'paper_if100': 'cifar10_if100',
+    'paper_if500': 'cifar10_if500',
+    'paper_if10': 'cifar10_if10',
+}
+# The default of 0.1 and 0.2, and the paper's margin of 0.1 without and with W.
+OLD_DEFAULT = 'late_two_sided1.0'
+OLD_MARGIN = 'margin_g0.8'
+OLD_WEIGHTS = ('r_w', 'late_g0.8')
+_OLD_HISTOGRAMS = {
+    'previous': "the finished epoch's histogram",
+    'fading': 'a histogram that fades into the running one',
+}
+_OLD_OPTIONS = {
+    **{scale: f"normalize='{scale}'" for scale in ('none', 'regions', 'mean')},
+    'ura': 'equal regions',
+    'n10': '10 regions',
+    'n60': '60 regions',
+    'max2': 'W at most 2',
+    'raw': 'g from the raw logits',
+    'momentum': 'momentum 0.9',
+    'histogram_margin': 'S from the histograms',
+}
+
+
+def name_of(cell: Dict[str, Any], version: int) -> str:
+    """Name the setting, or the method, of a result.
+
+    Args:
+        cell (Dict[str, Any]): The result's fields of a :class:`~.plan.Cell`.
+        version (int): The version of the mathematics that it was made with.
+
+    Returns:
+        str: One of :data:`SETTINGS` or a method, if that computes the same
+        today; otherwise a name of version 0.1 or 0.2, see :func:`in_words`.
+    """
+    name = cell.get('setting') or cell['method']
+    return _RENAMED.get(name, name) if version < _RENAMED_IN else name
+
+
+def regime_of(cell: Dict[str, Any]) -> Optional[str]:
+    """Name the regime of a result as it is called today.
+
+    Args:
+        cell (Dict[str, Any]): The result's fields of a :class:`~.plan.Cell`.
+
+    Returns:
+        Optional[str]: One of :data:`REGIMES`; None for none.
+    """
+    regime = cell.get('regime')
+    return _RENAMED_REGIMES.get(regime, regime) if regime else None
+
+
+def in_words(name: str) -> str:
+    """Say what a setting is.
+
+    Args:
+        name (str): A setting of today or of versions 0.1 and 0.2.
+
+    Returns:
+        str: Words for a table; any other name as it is.
+    """
+    if name in NAMES:
+        return NAMES[name]
+    if name == OLD_DEFAULT:
+        return (
+            'default of 0.1 and 0.2: balanced margin, W from 80 % by the '
+            'running histogram'
+        )
+    old = re.fullmatch(
+        r'(?P<kind>margin|late|r_w|begin(?P<begin>[0-9.]+))'
+        r'(?:_(?P<strength>(?:g|two_sided)[0-9.]+))?'
+        r'(?:_(?P<option>(?!two_sided)\w[\w.]*?))?(?P<balanced>_two_sided)?',
+        name,
+    )
+    if not old:
+        return name
+    balanced = 'two_sided1.0' if old['balanced'] else 'g0.8'
+    words = _old_margin(old['strength'] or balanced)
+    if old['kind'] == 'margin':
+        return words
+    if old['kind'] == 'r_w':
+        words = "eq. (2)'s margin"
+    begin = float(old['begin'] or 0.8)
+    words += f', W from {begin:.0%}' if begin else ', W from the first epoch'
+    option = old['option'] or ''
+    if option in _OLD_HISTOGRAMS:
+        return f'{words} by {_OLD_HISTOGRAMS[option]}'.replace('%', ' %')
+    words = f'{words} by the running histogram'.replace('%', ' %')
+    if option:
+        option = _OLD_OPTIONS.get(option, option.replace('alpha', 'alpha '))
+        words += f', {option}'
+    return words
+
+
+def _old_margin(strength: str) -> str:
+    gamma = strength.removeprefix('two_sided').removeprefix('g')
+    if strength.startswith('g'):
+        words, usual = "eq. (2)'s margin from class counts", '0.8'
+    else:
+        words, usual = 'balanced margin', '1.0'
+    return words if gamma == usual else f'{words}, gamma {gamma}'
+
+
+def own_margin(setting: str) -> str:
+    """Name the margin alone that a setting has to beat.
+
+    Args:
+        setting (str): A name from :func:`name_of`.
+
+    Returns:
+        str: The setting with the same margin and no W.
+    """
+    known = SETTINGS.get(setting)
+    if known is not None and known.margin:
+        return known.margin
+    if setting.startswith('r_w'):
+        return _MARGIN
+    strength = re.fullmatch(r'late_((?:g|two_sided)[0-9.]+)', setting)
+    name = f'margin_{strength[1]}' if strength else OLD_MARGIN
+    if not strength and setting.endswith('_two_sided'):
+        return _BALANCED
+    return _RENAMED.get(name, name)
+
+
+def has_weights(setting: str) -> bool:
+    """Whether a setting is a margin with W.
+
+    Args:
+        setting (str): A name from :func:`name_of`.
+
+    Returns:
+        bool: True if it is.
+    """
+    known = SETTINGS.get(setting)
+    if known is not None:
+        return known.margin is not None
+    return setting.startswith(('late_', 'begin', 'r_w'))

@@ -29,16 +29,16 @@ EXTRA_METHODS = (
     'class_balanced_focal',
     'label_smoothing',
     'ghm_c_samples',
+    'ghm_cwap_balanced',
     'ghm_cwap_margin',
     'ghm_cwap_printed',
-    'ghm_cwap_one_sided',
 )
 ABLATIONS = (
     'softmax',
     'ghm_cwap_margin',
-    'ghm_cwap_no_margin_ura',
+    'ghm_cwap_ura_no_margin',
     'ghm_cwap_ura',
-    'ghm_cwap_one_sided',
+    'ghm_cwap',
 )
 IMBALANCE_FACTORS = (500, 100, 10, 1)
 TABLE1_TASKS = {

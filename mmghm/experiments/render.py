@@ -10,8 +10,9 @@ from typing import Any, Dict, List, Optional, Tuple
 from jinja2 import Template
 
 from .cells import compose
-from .evidence import METHOD_OF, NAMES
-from .mathematics import reasons_stale
+from .evidence import METHOD_OF, SETTINGS, in_words, name_of, regime_of
+from .mathematics import VERSION, reasons_stale
+from .plan import Cell
 
 PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
 _TEMPLATE = Path(__file__).parent / 'results.html.j2'
@@ -41,9 +42,55 @@ def stale_reasons(result: dict) -> List[str]:
         List[str]: Empty for a current one.
     """
     cell = result['cell']
-    # Results of version 1 do not name it.
-    version = result.get('mathematics', 1)
-    return reasons_stale(cell['method'], cell['task'], version)
+    return reasons_stale(cell['method'], cell['task'], version_made(result))
+
+
+def version_made(result: dict) -> int:
+    """The version of the mathematics that a result was made with.
+
+    Args:
+        result (dict): A result.
+
+    Returns:
+        int: Results of version 1 do not name it.
+    """
+    return result.get('mathematics', 1)
+
+
+def setting_of(result: dict) -> str:
+    """Name what was run, see :func:`~.evidence.name_of`.
+
+    Args:
+        result (dict): A result.
+
+    Returns:
+        str: A setting, or a method.
+    """
+    return name_of(result['cell'], version_made(result))
+
+
+def covers(result: dict, cell: Cell) -> bool:
+    """Whether an older result, under whatever name, is that of a run.
+
+    Args:
+        result (dict): A result.
+        cell (Cell): The run.
+
+    Returns:
+        bool: True if it was made with an earlier version of the mathematics and
+        a run would give the same today. Results of this version are found by
+        their file names.
+    """
+    made = result['cell']
+    fields = ('task', 'imbalance_factor', 'seed', 'epochs', 'amp')
+    return (
+        version_made(result) < VERSION
+        and not stale_reasons(result)
+        and setting_of(result) == (cell.setting or cell.method)
+        and regime_of(made) == cell.regime
+        and bool(made.get('validation')) == cell.validation
+        and all(made[field] == getattr(cell, field) for field in fields)
+    )
 
 
 def schedule(result: dict) -> Tuple:
@@ -62,7 +109,7 @@ def schedule(result: dict) -> Tuple:
         cell['imbalance_factor'],
         result['epochs'],
         'bfloat16' if cell['amp'] else 'float32',
-        cell.get('regime'),
+        regime_of(cell),
         bool(stale_reasons(result)),
     )
 
@@ -121,19 +168,20 @@ def spread(values: List[float], form: str = '.2f') -> str:
     return f'{text} ± {stdev(values):.2f}' if len(values) > 1 else text
 
 
-def row_name(cell: Dict[str, Any]) -> str:
-    """Name what was run: a method, or a setting of the study that is none.
+def row_name(result: dict) -> str:
+    """Name what was run, for a table.
 
     Args:
-        cell (Dict[str, Any]): Fields of a :class:`~.plan.Cell`.
+        result (dict): A result.
 
     Returns:
-        str: The name.
+        str: A method of today, if it is one; otherwise words.
     """
-    setting = cell.get('setting')
-    if setting is None or setting == cell['method']:
-        return cell['method']
-    return METHOD_OF.get(setting, NAMES.get(setting, setting))
+    name = setting_of(result)
+    if name in METHOD_OF:
+        return METHOD_OF[name]
+    setting = SETTINGS.get(name)
+    return name if setting and setting.method == name else in_words(name)
 
 
 def published_task(task: str) -> str:
@@ -185,7 +233,7 @@ def table_rows(
     """
     by_method: Dict[str, List[dict]] = defaultdict(list)
     for result in results:
-        by_method[row_name(result['cell'])].append(result)
+        by_method[row_name(result)].append(result)
     rows = []
     for method, part in by_method.items():
         runs = [result['last_epoch'] for result in part]
@@ -269,10 +317,7 @@ def missing_cells(columns: List[List[dict]]) -> List[str]:
     for part in columns:
         task, factor, epochs, *_, stale = schedule(part[0])
         if is_full(task, epochs) and not stale:
-            seen |= {
-                (row_name(r['cell']), published_task(task), factor)
-                for r in part
-            }
+            seen |= {(row_name(r), published_task(task), factor) for r in part}
     missing: Dict[str, List[str]] = defaultdict(list)
     for row in PUBLISHED:
         method, task, factor = key = (
@@ -364,7 +409,13 @@ NOTE = (
     'percent between score and accuracy of the model as trained (15 bins). '
     '"paper" is the figure that the '
     'GHM-CWAP paper prints for the full schedule, "difference" measured minus '
-    'paper. A difference smaller than the spread is noise, whatever the rank.'
+    'paper. A difference smaller than the spread is noise, whatever the rank. '
+    '"ghm_cwap" is the paper\'s method; what departs from print is the scale of '
+    'the weights W and when they begin. "ghm_cwap_balanced" is our variant. Rows '
+    'in words with "W from 80 %" were made with versions 0.1 and 0.2: W acts '
+    'after 80 % of the epochs, by the histogram of the running epoch ("running '
+    'histogram") in place of the finished one. No figure of the paper belongs '
+    'to them.'
 )
 NOT_RUN = "Cells of the paper's tables without a run at the full schedule:"
 STALE = 'Stale, not to be compared with other tables. Changed since:'

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
+from textwrap import fill
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import matplotlib
@@ -11,15 +12,17 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from .evidence import (
-    DEFAULT,
     FINALISTS,
-    MARGIN,
-    NAMES,
+    OLD_DEFAULT,
+    OLD_MARGIN,
+    OLD_WEIGHTS,
     REGIMES,
-    RIVALS,
+    has_weights,
+    in_words,
     own_margin,
+    regime_of,
 )
-from .render import GROUPS, load_results, spread
+from .render import GROUPS, load_results, setting_of, spread
 
 # (regime, whether on held-out train images)
 Column = Tuple[str, bool]
@@ -28,13 +31,12 @@ Column = Tuple[str, bool]
 Runs = Dict[str, Dict[int, Dict[str, float]]]
 
 
-# W beside the paper's margin, in the study of version 0.1 and today.
-LATE = f'late_{MARGIN[len("margin_") :]}'
-PAPER_W = (LATE, 'r_w')
-# Settings whose W is shown class by class.
-W_SETTINGS = (DEFAULT, *PAPER_W)
+# Margins with W: those of today, then those of versions 0.1 and 0.2.
+WEIGHTED = ('ghm_cwap', 'ghm_cwap_balanced', OLD_DEFAULT, *OLD_WEIGHTS)
+# What they are held against beside their own margins.
+RIVALS = ('seesaw', 'softmax', 'ldam_drw')
 # Settings whose groups are shown.
-SHOWN = (*FINALISTS, MARGIN, LATE)
+SHOWN = (*FINALISTS, OLD_DEFAULT, OLD_MARGIN, *OLD_WEIGHTS)
 
 
 class Difference(NamedTuple):
@@ -57,7 +59,8 @@ def gather(folder: Path) -> Dict[Column, Runs]:
         folder (Path): Folder of JSON files.
 
     Returns:
-        Dict[Column, Runs]: By regime and part, in the order of the regimes.
+        Dict[Column, Runs]: By regime and part, in the order of the regimes,
+        under the names of :func:`~.evidence.name_of`.
 
     Raises:
         ValueError: If two results disagree about what was run.
@@ -65,11 +68,12 @@ def gather(folder: Path) -> Dict[Column, Runs]:
     columns: Dict[Column, Runs] = defaultdict(lambda: defaultdict(dict))
     for result in load_results(folder):
         cell = result['cell']
-        runs = columns[cell['regime'], cell['validation']][cell['setting']]
+        regime, setting = str(regime_of(cell)), setting_of(result)
+        runs = columns[regime, cell['validation']][setting]
         if cell['seed'] in runs:
             raise ValueError(
-                f'{folder} has two results of {cell["setting"]} in '
-                f'{cell["regime"]} with seed {cell["seed"]}; keep the one whose '
+                f'{folder} has two results of {setting} in '
+                f'{regime} with seed {cell["seed"]}; keep the one whose '
                 'version of the mathematics is that of the others'
             )
         by_size = sorted(result['per_class'], key=lambda c: -c['train_images'])
@@ -142,7 +146,7 @@ def column_table(runs: Runs) -> str:
     for setting in ranked:
         results = list(runs[setting].values())
         row = [
-            setting,
+            in_words(setting),
             str(len(results)),
             spread([r['overall'] for r in results]),
             *(
@@ -156,39 +160,40 @@ def column_table(runs: Runs) -> str:
         if found is None:
             row += ['', '']
         else:
-            row += [margin, _told(found)]
+            row += [in_words(margin), _told(found)]
         lines.append(row)
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def summary_table(columns: Dict[Column, Runs]) -> str:
-    """Hold the default against its rivals in every regime.
+    """Compare each margin with W with that margin alone and with its rivals.
 
     Args:
         columns (Dict[Column, Runs]): All runs; those on test images count.
 
     Returns:
-        str: A Markdown table, a line per regime.
+        str: A Markdown table, a line per regime and setting.
     """
-    pairs = [(DEFAULT, rival) for rival in RIVALS]
     header = [
-        *('regime', 'default', 'W adds'),
-        *(f'- {rival}' for _, rival in pairs[1:]),
-        "W adds to the paper's margin",
+        *('regime', 'setting', 'overall', 'W adds'),
+        *(f'- {in_words(rival)}' for rival in RIVALS),
     ]
     lines = [header, ['---'] * len(header)]
     for (regime, validation), runs in columns.items():
-        if validation or DEFAULT not in runs:
-            continue
-        results = runs[DEFAULT].values()
-        row = [regime, spread([r['overall'] for r in results])]
-        late = next((name for name in PAPER_W if name in runs), LATE)
-        for setting, other in (*pairs, (late, own_margin(late))):
-            found = None
-            if setting in runs and other in runs:
-                found = difference(runs, setting, other)
-            row.append(_told(found) if found else '')
-        lines.append(row)
+        for setting in WEIGHTED:
+            if validation or setting not in runs:
+                continue
+            results = runs[setting].values()
+            row = [
+                *(regime, in_words(setting)),
+                spread([r['overall'] for r in results]),
+            ]
+            for other in (own_margin(setting), *RIVALS):
+                found = None
+                if other in runs:
+                    found = difference(runs, setting, other)
+                row.append(_told(found) if found else '')
+            lines.append(row)
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
@@ -219,13 +224,18 @@ def render_study(folder: Path) -> str:
         'with its own margin alone, or the one of the paper, paired by seed: '
         'the difference is noise where its mean is below its standard '
         'deviation, and unknown with fewer than 3 pairs.',
+        'Some settings were run with versions 0.1 and 0.2 alone. In their names '
+        '"W from 80 %" means that the weights W act after 80 % of the epochs, '
+        '"the running histogram" that W comes from the running epoch\'s '
+        'histogram, in place of the finished epoch\'s, and "the balanced margin" '
+        'is that of Balanced Softmax.',
         f'{len(results)} runs, {hours:.1f} h in all; {hardware}; torch {torch}.',
     ]
     columns = gather(folder)
     parts += [
         '## Summary, test images',
-        'The default of the package and its paired differences to others, '
-        'with the number of pairs.',
+        'Each margin with W: its paired difference to the same margin alone, '
+        'and to other methods, with the number of pairs.',
         summary_table(columns),
     ]
     for (regime, validation), runs in columns.items():
@@ -278,7 +288,7 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
     for (regime, _), runs in columns.items():
         for setting in runs:
             margin = own_margin(setting)
-            if _weighs(setting) and margin in runs:
+            if has_weights(setting) and margin in runs:
                 pair = difference(runs, setting, margin)
                 if pair is not None:
                     found[regime, setting] = pair
@@ -287,7 +297,7 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
     if len(panels) > len(rows) > 0:
         panels, rows = rows, panels
         found = {(s, regime): pair for (regime, s), pair in found.items()}
-    names = list(map(_in_words, rows))
+    names = list(map(_plain, rows))
     figure = Figure(
         figsize=(
             3.6 * len(panels) + 0.08 * max(map(len, names), default=0),
@@ -303,7 +313,7 @@ def draw_differences(columns: Dict[Column, Runs]) -> Figure:
             if (panel, row) in found:
                 _draw_difference(axes, place, found[panel, row])
         axes.axvline(0, color='black', linewidth=0.8)
-        axes.set_title(_in_words(panel))
+        axes.set_title(_plain(panel, 38))
         # Tenths of a point matter, and a collapse is to be seen too.
         axes.set_xscale('symlog', linthresh=1)
         axes.xaxis.set_major_formatter('{x:g}')
@@ -339,7 +349,7 @@ def draw_classes(columns: Dict[Column, Runs]) -> Optional[Figure]:
 
     Args:
         columns (Dict[Column, Runs]): The regimes to show; one without a
-            setting of ``W_SETTINGS`` that was run with its margin and at least
+            setting of ``WEIGHTED`` that was run with its margin and at least
             3 seeds is left out.
 
     Returns:
@@ -349,7 +359,7 @@ def draw_classes(columns: Dict[Column, Runs]) -> Optional[Figure]:
     """
     effects: Dict[str, Dict[str, np.ndarray]] = defaultdict(dict)
     for (regime, _), runs in columns.items():
-        for setting in W_SETTINGS:
+        for setting in WEIGHTED:
             margin = own_margin(setting)
             if setting not in runs or margin not in runs:
                 continue
@@ -373,14 +383,14 @@ def draw_classes(columns: Dict[Column, Runs]) -> Optional[Figure]:
             seeds = values.shape[1]
             half = student.ppf(0.975, seeds - 1) / seeds**0.5
             handles[setting] = axes.errorbar(
-                np.arange(len(values)) + 0.2 * place - 0.1,
+                np.arange(len(values)) + 0.2 * (place - (len(found) - 1) / 2),
                 values.mean(axis=1),
                 half * values.std(axis=1, ddof=1),
                 fmt='o',
                 markersize=3.5,
                 linewidth=1,
                 capsize=2,
-                color=colors(W_SETTINGS.index(setting)),
+                color=colors(WEIGHTED.index(setting)),
             )
         axes.axhline(0, color='black', linewidth=0.8)
         axes.set_title(regime)
@@ -405,7 +415,7 @@ def _panels(number: int) -> Tuple[Figure, List[Any]]:
     wide = min(number, 4)
     rows = -(-number // wide)
     figure = Figure(
-        figsize=(max(3 * wide, 6), 2.6 * rows + 1), layout='constrained'
+        figsize=(max(3 * wide, 7), 2.6 * rows + 1.6), layout='constrained'
     )
     grid = figure.subplots(rows, wide, sharey=True, squeeze=False)
     panels = list(grid.flat)
@@ -427,14 +437,15 @@ def draw_groups(columns: Dict[Column, Runs]) -> Figure:
     figure, panels = _panels(len(columns))
     colors = matplotlib.colormaps['tab10']
     handles: Dict[str, Any] = {}
+    shown = [s for s in SHOWN if any(s in runs for runs in columns.values())]
     for axes, ((regime, _), runs) in zip(panels, columns.items()):
-        for number, setting in enumerate(SHOWN):
+        for number, setting in enumerate(shown):
             if setting not in runs:
                 continue
             results = list(runs[setting].values())
             groups = [[r[f'quartile/{g}'] for r in results] for g in GROUPS]
             handles[setting] = axes.errorbar(
-                [i + 0.06 * (number - len(SHOWN) / 2) for i in range(4)],
+                [i + 0.06 * (number - len(shown) / 2) for i in range(4)],
                 [mean(g) for g in groups],
                 [stdev(g) if len(g) > 1 else 0 for g in groups],
                 fmt='o-',
@@ -454,18 +465,13 @@ def draw_groups(columns: Dict[Column, Runs]) -> Figure:
 def _add_legend(figure: Figure, handles: Dict[str, Any]) -> None:
     figure.legend(
         list(handles.values()),
-        list(map(_in_words, handles)),
+        [_plain(name, 40) for name in handles],
         loc='outside lower center',
-        ncols=2 if figure.get_figwidth() < 9 else 4,
+        ncols=2 if figure.get_figwidth() < 9 else 3,
         frameon=False,
     )
 
 
-def _in_words(name: str) -> str:
-    """A setting's name for people; a regime's as it is."""
-    return NAMES.get(name, name).replace('`', '')
-
-
-def _weighs(setting: str) -> bool:
-    """Whether a setting is a margin with W."""
-    return setting.startswith(('late_', 'begin', 'r_w'))
+def _plain(name: str, width: int = 120) -> str:
+    """A setting in words for a picture; a regime's name as it is."""
+    return fill(in_words(name).replace('`', ''), width)

@@ -3,9 +3,13 @@
 import importlib
 import sys
 import warnings
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple
+
+from .errors import one_line_errors
 
 # Distributions that own one folder, so that pip overwrites one by the other:
 # OpenMMLab's, with and without compiled operators, and their continuation.
@@ -19,11 +23,14 @@ _HOSTS = (
     "pip install 'mmghm[lite]' (OpenMMLab's releases) or 'mmghm[onedl]' (their "
     'continuation)'
 )
+# The module that brings all that mmghm uses of a package.
+HOSTS = {'mmengine': 'mmengine.runner', 'mmpretrain': 'mmpretrain.models'}
 # What to run for a package that is missing.
 REMEDIES = {
     'torch': 'pip install torch torchvision (as a matching pair)',
     'torchvision': 'pip install torch torchvision (as a matching pair)',
-    'mmcv': "pip install 'mmcv-lite>=2.0,<2.4' (or a full mmcv>=2.0,<2.4)",
+    # mmdet and mmseg accept none from 2.2 on.
+    'mmcv': "pip install 'mmcv-lite>=2.0,<2.2' (or a full mmcv>=2.0,<2.2)",
     'mmengine': _HOSTS,
     'mmpretrain': _HOSTS,
     'pkg_resources': "pip install 'setuptools<82'",
@@ -32,6 +39,10 @@ REMEDIES = {
 OPTIONAL: Dict[str, Tuple[str, str]] = {
     'submitit': ('no `reproduce.py --cluster`', "pip install 'mmghm[slurm]'"),
 }
+
+
+class HostWarning(UserWarning):
+    """A package of OpenMMLab is installed and cannot be imported."""
 
 
 def owner_of(package: str) -> Optional[str]:
@@ -86,23 +97,89 @@ def missing_modules(names: Mapping[str, object] = REMEDIES) -> List[str]:
     return missing
 
 
-def check_dependencies() -> None:
-    """Refuse to start without a part of the stack, and say how to mend it.
+def import_error(host: str) -> Optional[Exception]:
+    """Import a package of OpenMMLab, as far as mmghm uses it.
 
-    Raises:
-        ImportError: If a package is missing.
+    Args:
+        host (str): One of :data:`HOSTS`.
+
+    Returns:
+        Optional[Exception]: What the import raised; None if the package can
+        be used.
     """
-    missing = missing_modules()
-    if missing:
-        lines = '\n'.join(f'  {name}: {REMEDIES[name]}' for name in missing)
-        raise ImportError(
-            f'mmghm needs packages that are missing:\n{lines}\n'
-            '`python -m mmghm doctor` examines the whole installation.'
-        )
     with warnings.catch_warnings():
         # An operator of detectors that mmcv-lite does not have.
         warnings.filterwarnings('ignore', '.*MultiScaleDeformableAttention')
-        importlib.import_module('mmpretrain.models')
+        try:
+            importlib.import_module(host)
+            importlib.import_module(HOSTS[host])
+        except Exception as error:
+            return error
+    return None
+
+
+@cache
+def can_import(host: str) -> bool:
+    """Whether a package of OpenMMLab is there.
+
+    The first call imports it, and warns if that fails although it is
+    installed. No module of mmghm is imported here, so that an error of ours
+    is never taken for one of the package.
+
+    Args:
+        host (str): One of :data:`HOSTS`.
+
+    Returns:
+        bool: True if it can be used.
+    """
+    error = import_error(host)
+    missing = isinstance(error, ModuleNotFoundError) and error.name == host
+    if error is not None and not missing:
+        # Without the line of code that warnings.warn adds.
+        warnings.warn_explicit(
+            f'what needs {host} is left out, because it cannot be imported '
+            f'({last_line(error)}). For the fix, run `python -m mmghm doctor`.',
+            HostWarning,
+            filename='mmghm',
+            lineno=1,
+        )
+    return error is None
+
+
+def last_line(error: BaseException) -> str:
+    """Say in one line what was raised.
+
+    Args:
+        error (BaseException): The error.
+
+    Returns:
+        str: Its type and the last line of its message.
+    """
+    lines = str(error).strip().splitlines() or ['no message']
+    return f'{type(error).__name__}: {lines[-1].strip()}'
+
+
+def check_dependencies() -> None:
+    """Refuse to start without a part of the stack, and name the fix.
+
+    Raises:
+        ImportError: If a package is missing or cannot be imported.
+    """
+    missing = missing_modules()
+    if missing:
+        remedies = '; '.join(f'{name}: {REMEDIES[name]}' for name in missing)
+        raise ImportError(
+            f'mmghm needs packages that are missing: {remedies}. '
+            '`python -m mmghm doctor` examines the whole installation.'
+        )
+    for host in HOSTS:
+        error = import_error(host)
+        if error is not None:
+            raise ImportError(
+                f'mmghm needs {host}, which cannot be imported '
+                f'({last_line(error)}). For the fix, run `python -m mmghm '
+                'doctor`.'
+            ) from error
 
 
 def hidden_by() -> Optional[str]:
@@ -136,3 +213,16 @@ def runs_as_module() -> bool:
     words = sys.orig_argv
     module = words[words.index('-m') + 1] if '-m' in words else ''
     return module.partition('.')[0] == 'mmghm'
+
+
+def check_tool() -> None:
+    """End in one line if the program is one of ``tools/`` and cannot work.
+
+    They need the whole stack.
+    """
+    package = Path(__file__).parents[1]
+    folders = (package.parent / 'tools', package / '.mim' / 'tools')
+    program = Path(sys.argv[0] if sys.argv else '').resolve()
+    if any(folder in program.parents for folder in folders):
+        with one_line_errors(program.name, debug=False):
+            check_dependencies()

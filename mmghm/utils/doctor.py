@@ -6,6 +6,7 @@ installations in which nothing else can be imported.
 
 import importlib
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -14,7 +15,16 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from .dependencies import OPTIONAL, OWNERS, REMEDIES, hidden_by, missing_modules
+from .dependencies import (
+    HOSTS,
+    OPTIONAL,
+    OWNERS,
+    REMEDIES,
+    HostWarning,
+    hidden_by,
+    missing_modules,
+    owner_of,
+)
 
 PYTHON_RANGE = ((3, 9), (3, 13))
 SHOWN = (
@@ -27,7 +37,25 @@ SHOWN = (
     'triton',
 )
 # In the order in which they build on each other.
-IMPORTED = ('numpy', 'torch', 'torchvision', 'mmcv', 'mmengine', 'mmpretrain')
+IMPORTED = (
+    'numpy',
+    'torch',
+    'torchvision',
+    'mmcv',
+    *HOSTS.values(),
+    'mmghm',
+)
+# Imports the package and prints a line for each warning that users would see.
+IMPORT_MMGHM = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always', UserWarning)
+    import mmghm
+for found in caught:
+    print(found.category.__name__, *str(found.message).split())
+"""
+# Distributions that are not named as their packages.
+DISTRIBUTIONS = {'mmseg': 'mmsegmentation'}
 
 
 class Finding(NamedTuple):
@@ -191,20 +219,67 @@ def _wants(distribution: str, dependency: str) -> List[Requirement]:
 def _imports() -> Iterator[Finding]:
     """Import each package in a process of its own: a broken one may crash."""
     for name in IMPORTED:
+        program = IMPORT_MMGHM if name == 'mmghm' else f'import {name}'
         done = subprocess.run(
-            [sys.executable, '-W', 'ignore', '-c', f'import {name}'],
+            [sys.executable, '-W', 'ignore', '-c', program],
             capture_output=True,
             text=True,
         )
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ['no message'])[-1]
-            yield Finding(
-                True,
-                f'import {name} fails: {last}',
-                REMEDIES.get(name, f'pip install --force-reinstall {name}'),
-            )
+            cause, remedy = _cause(name.partition('.')[0], done.stderr)
+            yield Finding(True, f'import {name} fails: {cause}', remedy)
             # What builds on it fails for the same reason.
             return
+    for line in done.stdout.splitlines():
+        category, _, message = line.partition(' ')
+        if category.endswith('Warning'):
+            yield Finding(
+                category == HostWarning.__name__,
+                f'import mmghm warns: {message}',
+            )
+
+
+def _cause(package: str, stderr: str) -> Tuple[str, str]:
+    """What made an import fail, and what to run.
+
+    Args:
+        package (str): The package that was imported.
+        stderr (str): What Python printed, with the traceback.
+
+    Returns:
+        Tuple[str, str]: The last line, with the package that raised the error
+        if it is another one; the remedy.
+    """
+    cause = (stderr.strip().splitlines() or ['no message'])[-1]
+    passed = re.findall(
+        r'File ".*[/\\](?:site|dist)-packages[/\\](\w+)', stderr
+    )
+    raised_by = passed[-1] if passed else package
+    raised_by = DISTRIBUTIONS.get(raised_by, raised_by)
+    found = installed_version(raised_by)
+    if raised_by != package and found:
+        cause += f' (raised by {raised_by} {found})'
+    # The packages of OpenMMLab assert versions of each other.
+    for host in ('mmcv', 'mmengine'):
+        if f'{host}==' in cause.lower():
+            for wanted in _wants(raised_by, host):
+                return (
+                    cause,
+                    f"pip install '{owner_of(host)}{wanted.specifier}'",
+                )
+    transformers = installed_version('transformers')
+    if (
+        transformers
+        and Version(transformers) >= Version('4.52')
+        and re.search('multimodal|transformers', stderr)
+    ):
+        # MMPretrain's multimodal models import what 4.52 and 4.56 removed.
+        cause += f' (with transformers {transformers})'
+        return cause, "pip install 'transformers<4.52'"
+    if package == 'mmghm':
+        return cause, ''
+    remedy = f'pip install --force-reinstall {package}'
+    return cause, REMEDIES.get(package, remedy)
 
 
 def _accelerator() -> Iterator[Finding]:

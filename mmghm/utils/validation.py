@@ -1,8 +1,8 @@
 """Checks of what users give, with messages that say what is accepted."""
 
+import math
+from numbers import Integral, Real
 from typing import Sequence
-
-import numpy as np
 
 
 def check_integer(name: str, value: object, minimum: int) -> None:
@@ -17,7 +17,7 @@ def check_integer(name: str, value: object, minimum: int) -> None:
         TypeError: If it is no integer.
         ValueError: If it is too small.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f'{name} must be an integer, got {value!r}')
     if value < minimum:
         raise ValueError(f'{name} must be at least {minimum}, got {value}')
@@ -43,12 +43,12 @@ def check_number(
         TypeError: If it is no number.
         ValueError: If it is outside the range or not finite.
     """
-    if isinstance(value, bool) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
+    # NumPy's numbers are registered as such.
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f'{name} must be a number, got {value!r}')
-    inside = minimum < value if open_minimum else minimum <= value
-    if not (inside and value <= maximum) or not np.isfinite(value):
+    number = float(value)
+    inside = minimum < number if open_minimum else minimum <= number
+    if not (inside and number <= maximum) or not math.isfinite(number):
         left = '(' if open_minimum or minimum == -float('inf') else '['
         right = ')' if maximum == float('inf') else ']'
         raise ValueError(

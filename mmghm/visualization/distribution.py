@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.evaluation.groups import group_classes
-from mmghm.models.losses.functional.intra_weight import effective_size
+from mmghm.losses.functional import density, effective_size
 
 from .names import abbreviate
 
@@ -81,9 +81,8 @@ def draw_category_terms(
         images; below, the mean of W over the category's examples, and the
         range between its smallest and largest W.
     """
-    histogram = loss.histogram
-    weights = histogram.finished_weights.cpu().numpy()
-    examples = histogram.finished_examples.cpu().numpy()
+    weights = loss.weights.cpu().numpy()
+    examples = loss.finished_examples.cpu().numpy()
     total = examples.sum(axis=1)
     counts = loss.class_counts.cpu().numpy()
     if not counts.any():
@@ -99,11 +98,12 @@ def draw_category_terms(
 
     figure = Figure(figsize=(8, 5.4), layout='constrained')
     above, below = figure.subplots(2, 1, sharex=True)
-    sizes = effective_size(histogram.densities, histogram.alpha).cpu().numpy()
+    values = density(loss.finished_examples, loss.finished_edges)
+    sizes = effective_size(values, loss.alpha).cpu().numpy()
     above.plot(
         ranks, sizes[order], color=GROUP_COLORS[0], label='effective size S'
     )
-    # On top: by default the two are one.
+    # On top: the two may be one.
     above.plot(
         ranks, counts[order], ':', color='black', label='training images n'
     )

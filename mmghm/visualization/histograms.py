@@ -52,10 +52,9 @@ def draw_histograms(
     Returns:
         Figure: A matplotlib figure.
     """
-    histogram = loss.histogram
-    edges = histogram.density_edges.cpu()
-    weights = histogram.finished_weights.cpu()
-    examples = histogram.finished_examples.cpu()
+    edges = loss.finished_edges.cpu()
+    weights = loss.weights.cpu()
+    examples = loss.finished_examples.cpu()
     # Nobody got the weight of a region that held no example.
     weights = torch.where(examples > 0, weights, float('nan'))
 

@@ -5,28 +5,28 @@ from typing import Any, Dict, Tuple
 
 from mmengine.config import ConfigDict
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import Tensor
 
 from mmghm.fileio.checkpoints import safe_checkpoints
-from mmghm.models import GHMCWAPLoss
+from mmghm.losses import GHMCWAPLoss
 from mmghm.utils.literals import read_settings
 
 # By which a loss with histograms is known.
-_KEY = '.histogram.density_edges'
+_KEY = '.finished_edges'
 
 
-def load_loss_state(
+def load_loss(
     path: Path, trust: bool = False
-) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
-    """Read the state of the first ``GHMCWAPLoss`` in a checkpoint.
+) -> Tuple[GHMCWAPLoss, Dict[str, Any]]:
+    """Build the loss of a checkpoint, with its histograms.
 
     Args:
         path (Path): The checkpoint.
         trust (bool): Read it even if it could run code.
 
     Returns:
-        Tuple[Dict[str, Tensor], Dict[str, Any]]: Its state by name, and the
-        checkpoint's ``meta``.
+        Tuple[GHMCWAPLoss, Dict[str, Any]]: The loss, with the settings that
+        the checkpoint's config gives it and the class counts of its training,
+        and the checkpoint's ``meta``.
 
     Raises:
         ValueError: If it was trained with another loss.
@@ -45,31 +45,6 @@ def load_loss_state(
     if key is None:
         raise ValueError(f'{path} was trained without GHMCWAPLoss')
     prefix = key[: -len(_KEY) + 1]
-    state = {
-        name[len(prefix) :]: value
-        for name, value in weights.items()
-        if name.startswith(prefix)
-    }
-    return state, meta
-
-
-def load_loss(
-    path: Path, trust: bool = False
-) -> Tuple[GHMCWAPLoss, Dict[str, Any]]:
-    """Build the loss of a checkpoint, with its histograms.
-
-    Args:
-        path (Path): The checkpoint.
-        trust (bool): Read it even if it could run code.
-
-    Returns:
-        Tuple[GHMCWAPLoss, Dict[str, Any]]: The loss, with the settings that
-        the checkpoint's config gives it, and the checkpoint's ``meta``.
-
-    Raises:
-        ValueError: If it was trained with another loss.
-    """
-    state, meta = load_loss_state(path, trust)
     cfg = read_settings(str(meta.get('cfg', '')))
     settings = ConfigDict(cfg).get('model', {}).get('head', {}).get('loss', {})
     kept = {
@@ -77,9 +52,16 @@ def load_loss(
         for name in ('alpha', 'normalize', 'gamma', 'margin')
         if name in settings
     }
+    state = {
+        name[len(prefix) :]: value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
     try:
-        loss = GHMCWAPLoss(*state['histogram.densities'].shape, **kept)
+        loss = GHMCWAPLoss(*state['counts'].shape, **kept)
         loss.load_state_dict(state)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f'{path}: its histograms are damaged') from error
+    if 'class_counts' in meta:
+        loss.set_class_counts(meta['class_counts'])
     return loss, meta

@@ -8,14 +8,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mmghm.evaluation.groups import group_classes
-from mmghm.models.losses.functional.intra_weight import region_weight
+from mmghm.losses import GHMCWAPLoss
+from mmghm.losses.functional import density, intra_weights
 
 # Ranges of the gradient norm: fitted, easy, undecided, hard, not fitted.
 RANGES = (0.0, 0.1, 0.3, 0.7, 0.9, 1.0)
 
 
 def weights_by_group(
-    state: Dict[str, Tensor],
+    loss: GHMCWAPLoss,
     alpha: float,
     normalizations: Sequence[str],
     ranges: Sequence[float] = RANGES,
@@ -26,8 +27,7 @@ def weights_by_group(
     middle of a region stands for the gradient norms in it.
 
     Args:
-        state (Dict[str, Tensor]): ``histogram.densities``,
-            ``histogram.density_edges`` and ``class_counts`` of a ``GHMCWAPLoss``, by these names.
+        loss (GHMCWAPLoss): The loss, with class counts.
         alpha (float): Effectiveness factor in (0, 1].
         normalizations (Sequence[str]): Scales of W to compare.
         ranges (Sequence[float]): Rising bounds of the ranges of g.
@@ -39,17 +39,14 @@ def weights_by_group(
         ``weighted_gradient``, the mean W (NaN without examples) and the
         gradient norm with W over the group's without, per range.
     """
-    values, edges = (
-        state[f'histogram.{name}'].double()
-        for name in ('densities', 'density_edges')
-    )
-    widths = edges.diff(dim=1)
-    examples = values * widths * values.size(1)
+    edges = loss.finished_edges.double()
+    examples = loss.finished_examples.double()
+    values = density(examples, edges)
     middle = (edges[:, 1:] + edges[:, :-1]) / 2
     place = torch.bucketize(middle, torch.tensor(ranges[1:-1]).double())
-    _, groups = group_classes(state['class_counts'].numpy(), 'quartile')
+    _, groups = group_classes(loss.class_counts.numpy(), 'quartile')
     weights = {
-        name: region_weight(values, edges, alpha, name)
+        name: intra_weights(values, edges, alpha, name)
         for name in normalizations
     }
 

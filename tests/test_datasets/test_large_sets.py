@@ -206,4 +206,4 @@ def test_tasks_read_miniatures_of_the_official_layouts(
     model.train()
     value = model(**batch, mode='loss')['loss']
     value.backward()
-    assert value.isfinite() and int(loss.histogram.counts.sum()) == 2 * 2**20
+    assert value.isfinite() and int(loss.counts.sum()) == 2 * 2**20

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmghm.deploy.calibration import Scores, calibrate
-from mmghm.models.losses import LogitAdjustedLoss
+from mmghm.losses import LogitAdjustedLoss
 
 COUNTS = np.array([1000, 300, 100, 30])
 

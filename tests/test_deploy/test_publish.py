@@ -25,7 +25,7 @@ from mmghm.deploy.network import (
 )
 from mmghm.deploy.publish import calibration_loader
 from mmghm.experiments.cells import load_config
-from mmghm.models.losses import SoftmaxFocalLoss
+from mmghm.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
 
 from ..conftest import ROOT, needs_safe_loading

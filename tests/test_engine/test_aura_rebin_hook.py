@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from mmghm.engine import AURARebinHook
 from mmghm.fileio.checkpoints import safe_checkpoints
-from mmghm.models import GHMCWAPLoss
+from mmghm.losses import GHMCWAPLoss
 
 from ..conftest import needs_safe_loading
 
@@ -29,7 +29,7 @@ def test_rebins_each_epoch_and_trains(digits_cfg):
     runner = Runner.from_cfg(digits_cfg(max_epochs=6))
     runner.train()
     loss = loss_of(runner)
-    assert loss.histogram.num_epochs == 6 and not loss.histogram.counts.any()
+    assert not loss.counts.any()
     assert loss.class_counts.tolist() == [
         143,
         102,
@@ -43,10 +43,8 @@ def test_rebins_each_epoch_and_trains(digits_cfg):
         7,
     ]
     # One epoch's examples, by class.
-    examples = loss.histogram.finished_examples
-    torch.testing.assert_close(
-        examples.sum(1), loss.class_counts.float(), rtol=1e-4, atol=1e-4
-    )
+    examples = loss.finished_examples.sum(dim=1)
+    assert examples.tolist() == loss.class_counts.tolist()
     history, _ = runner.message_hub.get_scalar('train/loss').data
     # The loss falls: eight iterations an epoch.
     assert history[-8:].mean() < 0.7 * history[:8].mean()
@@ -112,9 +110,10 @@ def test_begin(digits_cfg, begin, active):
     runner.train()
     by_epoch = {epoch: is_active for epoch, is_active, _ in seen}
     assert by_epoch == {e: bool(a) for e, a in enumerate(active)}
-    # Switched off, W is 1 everywhere; counting goes on all the same.
+    # Switched off, W is 1 everywhere.
     assert not any(weighs for _, is_active, weighs in seen if not is_active)
-    assert loss_of(runner).histogram.num_epochs == 4
+    # Counting goes on all the same.
+    assert loss_of(runner).finished_examples.sum() == 482
 
 
 @needs_safe_loading
@@ -139,27 +138,57 @@ def test_begin_right_after_a_resume(digits_cfg, resume_at, active):
     assert seen[0] is active and seen[-1] is True
 
 
-def test_iteration_based_loop(digits_cfg):
-    cfg = with_hooks(digits_cfg(), interval=5, begin=2)
+def by_iteration(cfg, **kwargs):
+    """20 iterations, an epoch every 5, W from the third epoch on."""
+    cfg = with_hooks(cfg, interval=5, begin=2)
     cfg.train_cfg = dict(by_epoch=False, max_iters=20, val_interval=20)
-    cfg.default_hooks.checkpoint.by_epoch = False
+    cfg.default_hooks.checkpoint.update(by_epoch=False, **kwargs)
     cfg.param_scheduler = None
     cfg.log_processor = dict(by_epoch=False)
     cfg.train_dataloader.sampler.type = 'InfiniteSampler'
-    runner = Runner.from_cfg(cfg)
+    return cfg
+
+
+def test_iteration_based_loop(digits_cfg):
+    runner = Runner.from_cfg(by_iteration(digits_cfg()))
     seen = []
     step = runner.model.train_step
 
     def spy(*args, **kwargs):
         loss = loss_of(runner)
-        seen.append((int(loss.histogram.num_epochs), loss.weights_active))
+        counted = int(loss.counts.sum()) // 2**20
+        seen.append((counted, loss.weights_active))
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
     runner.train()
-    assert [n for n, _ in seen] == [i // 5 for i in range(20)]
+    batch = runner.train_dataloader.batch_size
+    assert [n for n, _ in seen] == [i % 5 * batch for i in range(20)]
     assert [a for _, a in seen] == [i >= 10 for i in range(20)]
-    assert loss_of(runner).histogram.num_epochs == 4
+
+
+@needs_safe_loading
+def test_resumed_inside_an_interval(digits_cfg, tmp_path):
+    """The counts of the interval under way go on."""
+    cfg = by_iteration(digits_cfg(), interval=13, max_keep_ckpts=-1)
+    whole = Runner.from_cfg(copy.deepcopy(cfg))
+    whole.train()
+    cfg.update(resume=True, load_from=f'{cfg.work_dir}/iter_13.pth')
+    cfg.work_dir = str(tmp_path / 'resumed')
+    cfg.experiment_name += '_resumed'
+    resumed = Runner.from_cfg(cfg)
+    counted = []
+    step = resumed.model.train_step
+
+    def spy(*args, **kwargs):
+        counted.append(int(loss_of(resumed).counts.sum()) // 2**20)
+        return step(*args, **kwargs)
+
+    resumed.model.train_step = spy
+    with safe_checkpoints():
+        resumed.train()
+    batch = resumed.train_dataloader.batch_size
+    assert counted == [i % 5 * batch for i in range(13, 20)]
 
 
 def test_interval_defaults_to_one_pass(digits_cfg):
@@ -169,9 +198,82 @@ def test_interval_defaults_to_one_pass(digits_cfg):
     cfg.train_dataloader.sampler.type = 'InfiniteSampler'
     runner = Runner.from_cfg(cfg)
     runner.train()
-    assert (
-        loss_of(runner).histogram.num_epochs == 1
-    )  # 482 images, 64 a batch: 8 steps
+    # 482 images, 64 a batch: 8 steps, and one after them.
+    assert loss_of(runner).finished_examples.sum() == 8 * 64
+    assert loss_of(runner).counts.sum() == 64 * 2**20
+
+
+@needs_safe_loading
+@pytest.mark.parametrize('given', [False, True])
+def test_load_from_takes_no_state_of_the_loss(digits_cfg, tmp_path, given):
+    """What was counted on other data would be wrong here."""
+    cfg = digits_cfg(max_epochs=1)
+    Runner.from_cfg(copy.deepcopy(cfg)).train()
+    cfg.load_from = f'{cfg.work_dir}/epoch_1.pth'
+    cfg.work_dir = str(tmp_path / 'second')
+    cfg.experiment_name += '_second'
+    counts = [7, 9, 14, 19, 27, 37, 52, 73, 102, 143]
+    cfg.train_dataloader.dataset.update(class_counts=counts)
+    if given:
+        cfg.model.head.loss.class_counts = counts = [n + 1 for n in counts]
+    runner = Runner.from_cfg(cfg)
+    seen = []
+    step = runner.model.train_step
+
+    def spy(*args, **kwargs):
+        loss = loss_of(runner)
+        seen.append(
+            (loss.class_counts.tolist(), int(loss.finished_counts.sum()))
+        )
+        return step(*args, **kwargs)
+
+    runner.model.train_step = spy
+    with safe_checkpoints():
+        runner.train()
+    assert seen[0] == (counts, 0)
+
+
+@needs_safe_loading
+def test_a_loss_that_is_switched_in(digits_cfg, tmp_path):
+    """MMPretrain's hook replaces the loss in its second epoch."""
+    switched = dict(type='GHMCWAPLoss', num_classes=10, margin='balanced')
+    cfg = digits_cfg(max_epochs=4)
+    cfg.custom_hooks = [
+        dict(type='EpochSeedHook'),
+        dict(type='ClassCountsHook'),
+        dict(type='AURARebinHook', begin=0.5),
+        dict(
+            type='SwitchRecipeHook',
+            schedule=[dict(action_epoch=2, loss=switched)],
+        ),
+    ]
+    whole = Runner.from_cfg(copy.deepcopy(cfg))
+    whole.train()
+    loss = loss_of(whole)
+    assert loss.margin == 'balanced' and loss.weights_active
+    assert loss.class_counts.sum() == loss.finished_examples.sum() == 482
+    # Resumed, it goes on with what the checkpoint has of it.
+    cfg.update(resume=True, load_from=f'{cfg.work_dir}/epoch_3.pth')
+    cfg.work_dir = str(tmp_path / 'resumed')
+    cfg.experiment_name += '_resumed'
+    resumed = Runner.from_cfg(cfg)
+    with safe_checkpoints():
+        resumed.train()
+    ours, theirs = resumed.model.state_dict(), whole.model.state_dict()
+    for key, value in theirs.items():
+        assert torch.equal(ours[key], value), key
+
+
+@needs_safe_loading
+def test_a_checkpoint_that_does_not_fit_is_refused(digits_cfg):
+    cfg = digits_cfg(max_epochs=2)
+    cfg.default_hooks.checkpoint.max_keep_ckpts = -1
+    Runner.from_cfg(copy.deepcopy(cfg)).train()
+    cfg.update(resume=True, load_from=f'{cfg.work_dir}/epoch_1.pth')
+    cfg.experiment_name += '_resumed'
+    cfg.model.head.loss.num_regions = 7
+    with safe_checkpoints(), pytest.raises(ValueError, match='cannot resume'):
+        Runner.from_cfg(cfg).train()
 
 
 def test_checkpoint_holds_the_rebinned_state(digits_cfg):
@@ -180,10 +282,10 @@ def test_checkpoint_holds_the_rebinned_state(digits_cfg):
     runner.train()
     with safe_checkpoints():
         state = torch.load(f'{cfg.work_dir}/epoch_2.pth')['state_dict']
-    prefix = 'head.loss_module.histogram.'
+    prefix = 'head.loss_module.'
     assert not state[prefix + 'counts'].any()
-    assert state[prefix + 'num_epochs'] == 2
-    assert torch.equal(state[prefix + 'edges'], loss_of(runner).histogram.edges)
+    assert state[prefix + 'finished_counts'].sum() == 482 * 2**20
+    assert torch.equal(state[prefix + 'edges'], loss_of(runner).edges)
 
 
 def test_order_of_hooks(digits_cfg):
@@ -214,10 +316,9 @@ def test_runs_beside_ema_and_mixup(digits_cfg):
     runner = Runner.from_cfg(cfg)
     runner.train()
     loss = loss_of(runner)
-    examples = loss.histogram.finished_examples
-    # Mixup moves shares between classes and loses none.
-    assert examples.sum().item() == pytest.approx(482, abs=0.1)
-    assert loss.histogram.num_epochs == 2
+    # Mixup moves parts between classes and loses none.
+    examples = loss.finished_examples.sum().item()
+    assert examples == pytest.approx(482, abs=0.1)
 
 
 def test_raises_without_a_loss_to_serve(digits_cfg):
@@ -285,8 +386,6 @@ def test_serves_any_mmengine_project(tmp_path, with_targets):
         experiment_name=f'plain_{with_targets}',
     ).train()
     loss = model.criterion
-    assert loss.histogram.num_epochs == 2
     known = [30, 8, 2] if with_targets else [0, 0, 0]
     assert loss.class_counts.tolist() == known
-    examples = (loss.histogram.finished_examples).sum(1)
-    torch.testing.assert_close(examples, torch.tensor([30.0, 8.0, 2.0]))
+    assert loss.finished_examples.sum(dim=1).tolist() == [30, 8, 2]

@@ -6,16 +6,21 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
 import torch.multiprocessing as mp
 from mmengine.dist import all_reduce_params
 from mmengine.registry import MODELS
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    set_model_state_dict,
+)
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from mmghm.experiments.launch import leave_process_group
-from mmghm.models import GHMCWAPLoss
-from mmghm.models.losses.ghm_cwap import rank_sync
+from mmghm.losses import GHMCWAPLoss
 
 CLASSES = 5
 KWARGS = dict(num_regions=6, class_counts=[60, 30, 9, 3, 2])
@@ -89,7 +94,7 @@ def spawn(function, tmp_path, world_size, *args):
         port = probe.getsockname()[1]
     args = (world_size, port, str(tmp_path), *args)
     # From a process that has imported what the ranks need.
-    mp.set_forkserver_preload(['mmghm.models', 'torch.distributed.fsdp'])
+    mp.set_forkserver_preload(['mmghm', 'torch.distributed.fsdp'])
     mp.start_processes(function, args, world_size, start_method='forkserver')
     return [torch.load(tmp_path / f'{r}.pt') for r in range(world_size)]
 
@@ -113,40 +118,15 @@ def run(tmp_path, world_size, soft=False, broadcast=False, **kwargs):
         ),
     ],
 )
-def test_step_sync_equals_one_process(tmp_path, world_size, soft, broadcast):
+def test_equals_one_process(tmp_path, world_size, soft, broadcast):
     single = model_of()
     expected = train(single, single.loss, slice(None), soft, 1)
     for result in run(tmp_path, world_size, soft, broadcast):
-        # A soft share is rounded to 2**-20 the same way on every rank.
-        for name in (
-            'histogram.counts',
-            'histogram.densities',
-            'histogram.density_edges',
-            'histogram.edges',
-            'histogram.num_epochs',
-        ):
+        # Part of an example is rounded to 2**-20 the same way on every rank.
+        for name in single.loss.state_dict():
             assert torch.equal(result[name], expected[name]), name
         torch.testing.assert_close(result['grad'], expected['grad'])
         torch.testing.assert_close(result['weight'], expected['weight'])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    'kwargs',
-    [
-        dict(histogram='previous'),
-        dict(histogram='running', sync='epoch', intra_balance=False),
-    ],
-)
-def test_epoch_sync_publishes_the_same_histograms(tmp_path, kwargs):
-    single = model_of(**kwargs)
-    expected = train(single, single.loss, slice(None), False, 1)
-    # DDP would overwrite buffers with rank 0's at each forward.
-    for result in run(tmp_path, 2, broadcast=True, **kwargs):
-        for name in ('densities', 'density_edges', 'edges'):
-            name = f'histogram.{name}'
-            assert torch.equal(result[name], expected[name]), name
-        torch.testing.assert_close(result['grad'], expected['grad'])
 
 
 @pytest.mark.slow
@@ -166,97 +146,30 @@ def test_baselines_count_over_all_ranks(tmp_path, loss, state):
         torch.testing.assert_close(result['weight'], expected['weight'])
 
 
-def count_calls(rank, world_size, port, path, kwargs):
-    """Record (name, bytes) of every collective of an epoch of four steps."""
+def count_calls(rank, world_size, port, path):
+    """Record the bytes of every collective of an epoch of four steps."""
     connect(rank, world_size, port)
     calls = []
+    original = dist.all_reduce
 
-    def spy(name):
-        original = getattr(rank_sync, name)
+    def recorded(tensor, *args, **kwargs):
+        calls.append(tensor.numel() * tensor.element_size())
+        return original(tensor, *args, **kwargs)
 
-        def wrapper(data, *args, **kwargs):
-            calls.append((name, data.numel() * data.element_size()))
-            return original(data, *args, **kwargs)
-
-        setattr(rank_sync, name, wrapper)
-
-    spy('all_reduce'), spy('all_gather')
-    loss = model_of(**kwargs).loss
+    dist.all_reduce = recorded
+    loss = model_of().loss
     for step in range(4):
         features, target = batch(0, step, soft=False)
         loss(features[:, :CLASSES], target)
-    steps = list(calls)
-    loss.histogram.gather_counts()
-    checkpoint = calls[len(steps) :]
-    calls.clear()
     loss.rebin()
-    torch.save((steps, checkpoint, calls), f'{path}/{rank}.pt')
+    torch.save(calls, f'{path}/{rank}.pt')
     leave_process_group()
 
 
-@pytest.mark.parametrize(
-    'kwargs, steps, checkpoint, rebin',
-    [
-        # The size of a batch once an epoch, then 4 bytes an example.
-        (
-            dict(sync='step'),
-            [('all_reduce', 8), *[('all_gather', 24 * 4)] * 4],
-            [],
-            [],
-        ),
-        (
-            dict(sync='epoch'),
-            [],
-            [('all_gather', CLASSES * 6 * 8)],
-            [('all_reduce', CLASSES * 6 * 8)],
-        ),
-        (
-            dict(histogram='previous'),
-            [],
-            [('all_gather', CLASSES * 6 * 8)],
-            [('all_reduce', CLASSES * 6 * 8)],
-        ),
-    ],
-)
-def test_communication(tmp_path, kwargs, steps, checkpoint, rebin):
-    for calls in spawn(count_calls, tmp_path, 2, kwargs):
-        assert calls == (steps, checkpoint, rebin)
-
-
-def halves(rank, world_size, port, path, num_before):
-    """Count half an epoch, checkpoint, and go on on this many ranks."""
-    connect(rank, world_size, port)
-    torch.manual_seed(rank)
-    loss = GHMCWAPLoss(CLASSES, sync='epoch', **KWARGS)
-    parts = torch.load(f'{path}/parts.pt') if num_before else None
-    if parts is not None:
-        loss.histogram.restore_counts(parts)
-    restored = loss.histogram.counts.clone()
-    features, target = batch(0, rank, soft=True)
-    loss(features[:, :CLASSES], target)
-    parts = loss.histogram.gather_counts()
-    dist.barrier()
-    if rank == 0:
-        torch.save(parts, f'{path}/parts.pt')
-    torch.save((restored, loss.histogram.counts), f'{path}/{rank}.pt')
-    leave_process_group()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('num_after', [2, 3])
-def test_counts_inside_an_epoch_go_on_on_any_number_of_ranks(
-    tmp_path, num_after
-):
-    before = spawn(halves, tmp_path, 2, 0)
-    parts = torch.load(tmp_path / 'parts.pt')
-    after = spawn(halves, tmp_path, num_after, 2)
-    total = parts.sum(0)
-    if num_after == 2:
-        for (_, counted), (restored, _) in zip(before, after):
-            assert torch.equal(restored, counted)
-    else:
-        assert torch.equal(sum(restored for restored, _ in after), total)
-    assert int(parts.sum()) == pytest.approx(48 * 2**20, abs=500)
+def test_communication(tmp_path):
+    """8 bytes for each class and region in a step, nothing at an epoch's end."""
+    for calls in spawn(count_calls, tmp_path, 2):
+        assert calls == [CLASSES * 6 * 8] * 4
 
 
 def sharded(rank, world_size, port, path):
@@ -280,8 +193,8 @@ def sharded(rank, world_size, port, path):
     leave_process_group()
 
 
-@pytest.mark.slow
-def test_fsdp_equals_one_process(tmp_path):
+def one_process():
+    """The state after the same steps in one process."""
     single = model_of()
     for step in range(3):
         features, target = batch(0, step, soft=False)
@@ -292,11 +205,79 @@ def test_fsdp_equals_one_process(tmp_path):
             single.weight -= single.weight.grad
             single.bias -= single.bias.grad
     single.loss.rebin()
-    expected = single.state_dict()
+    return single.state_dict()
+
+
+@pytest.mark.slow
+def test_fsdp_equals_one_process(tmp_path):
+    expected = one_process()
     for result in spawn(sharded, tmp_path, 2):
         assert set(result) == set(expected)
         for name, value in expected.items():
             torch.testing.assert_close(result[name], value, msg=name)
+
+
+def whole_state(model):
+    """A model's state with whole parameters, on every rank."""
+    return {
+        name: getattr(value, 'full_tensor', value.clone)()
+        for name, value in model.state_dict().items()
+    }
+
+
+def fully_sharded(rank, world_size, port, path):
+    """FSDP2: train, save and load sharded, and restore from rank 0."""
+    connect(rank, world_size, port)
+    inner = model_of()
+    fully_shard(inner)
+    optimizer = torch.optim.SGD(inner.parameters(), lr=1.0)
+    for step in range(3):
+        features, target = batch(0, step, soft=False)
+        part = slice(rank, None, world_size)
+        value = inner.loss(
+            inner(features[part]), target[part], avg_factor=len(features)
+        )
+        optimizer.zero_grad()
+        (value * world_size).backward()
+        optimizer.step()
+    inner.loss.rebin()
+    trained = whole_state(inner)
+
+    saved = {'model': get_model_state_dict(inner)}
+    dcp.save(saved, checkpoint_id=f'{path}/sharded')
+    with torch.device('meta'):
+        other = model_of()
+    fully_shard(other)
+    other.to_empty(device='cpu')
+    other.loss.reset_parameters()
+    loaded = {'model': get_model_state_dict(other)}
+    dcp.load(loaded, checkpoint_id=f'{path}/sharded')
+    set_model_state_dict(other, loaded['model'])
+    from_shards = whole_state(other)
+
+    third = model_of()
+    fully_shard(third)
+    set_model_state_dict(
+        third,
+        # It is changed in place.
+        dict(trained) if rank == 0 else {},
+        options=StateDictOptions(
+            full_state_dict=True, broadcast_from_rank0=True
+        ),
+    )
+    states = (trained, from_shards, whole_state(third))
+    torch.save(states, f'{path}/{rank}.pt')
+    leave_process_group()
+
+
+@pytest.mark.slow
+def test_fsdp2_equals_one_process_and_restores(tmp_path):
+    expected = one_process()
+    for states in spawn(fully_sharded, tmp_path, 2):
+        for state in states:
+            assert set(state) == set(expected)
+            for name, value in expected.items():
+                torch.testing.assert_close(state[name], value, msg=name)
 
 
 def parts_of_a_step(rank, world_size, port, path):
@@ -323,7 +304,7 @@ def parts_of_a_step(rank, world_size, port, path):
 def test_accumulation_unused_parameters_and_averaged_buffers(tmp_path):
     results = spawn(parts_of_a_step, tmp_path, 2)
     for before, after in results:
-        assert before['histogram.counts'].sum() == (2 * 24 + 2 * 11) * 2**20
+        assert before['counts'].sum() == (2 * 24 + 2 * 11) * 2**20
         for name, value in results[0][0].items():
             assert torch.equal(before[name], value)
             assert torch.equal(after[name], value)
@@ -342,4 +323,4 @@ def test_activation_checkpointing_counts_once(reentrant):
         expected.backward(), value.backward()
         assert torch.equal(value, expected)
         assert torch.equal(other.grad, logits.grad)
-        assert torch.equal(recomputed.histogram.counts, plain.histogram.counts)
+        assert torch.equal(recomputed.counts, plain.counts)

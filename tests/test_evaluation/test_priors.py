@@ -18,7 +18,7 @@ from mmghm.evaluation.priors import (
     shift_table,
     shifts,
 )
-from mmghm.models.losses import (
+from mmghm.losses import (
     GHMCWAPLoss,
     LogitAdjustedLoss,
     ReweightedCrossEntropyLoss,

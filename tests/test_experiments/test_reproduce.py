@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mmengine.registry import DATASETS, DefaultScope
 
+from mmghm.experiments.cells import method_names
 from mmghm.experiments.identity import (
     config_hash,
     data_hash,
@@ -16,9 +17,19 @@ from mmghm.experiments.identity import (
     result_path,
 )
 from mmghm.experiments.mathematics import VERSION
-from mmghm.experiments.plan import Cell, cell_config, plan_table, shorten
+from mmghm.experiments.plan import (
+    ABLATIONS,
+    EXTRA_METHODS,
+    PAPER_METHODS,
+    Cell,
+    cell_config,
+    evidence_cell,
+    plan_table,
+    shorten,
+)
 from mmghm.experiments.render import (
     PUBLISHED,
+    covers,
     load_results,
     render_html,
     render_markdown,
@@ -223,6 +234,22 @@ def test_published_tables_are_the_papers():
     assert len(by_key) == 96 + 12 + 5
     cell = by_key['table1', 'ghm_cwap', 'resnet32_cifar10_lt', 100]
     assert cell['overall'] == 75.39
+    # Beside the paper's rows and nothing of ours.
+    named = {row['method'] for row in by_key.values()}
+    assert named == {*PAPER_METHODS, *ABLATIONS}
+    assert {*PAPER_METHODS, *EXTRA_METHODS, *ABLATIONS} == set(method_names())
+    rows = {
+        method: row['overall']
+        for (table, method, *_), row in by_key.items()
+        if table == 'table3'
+    }
+    assert rows == {
+        'softmax': 36.67,
+        'ghm_cwap_margin': 38.02,
+        'ghm_cwap_ura_no_margin': 37.07,
+        'ghm_cwap_ura': 38.42,
+        'ghm_cwap': 38.77,
+    }
     # The overall of ImageNet-LT is the plain mean of its four quarters.
     for (_, _, task, _), row in by_key.items():
         if task == 'resnet50_imagenet_lt':
@@ -288,6 +315,65 @@ def test_results_of_unchanged_mathematics_stand_together():
     assert '| 1 | ghm_cwap' in page and '| 2 | softmax' in page
 
 
+def test_older_results_under_a_name_of_today_are_shown_in_words():
+    results = [
+        result('ghm_cwap', 0, 76.0, mathematics=2),
+        result('ghm_cwap_one_sided', 0, 75.0, mathematics=2),
+        result('ghm_cwap_printed', 0, 10.0, mathematics=2),
+        result('ghm_cwap_ura', 0, 9.0, mathematics=2),
+        result('ghm_cwap', 0, 74.0),
+    ]
+    page, stale = render_markdown(results).split('\nStale')
+    assert '| 1 | default of 0.1 and 0.2: balanced margin, W' in page
+    assert "| 2 | eq. (2)'s margin, W from 80 % by the running" in page
+    assert '| 3 | ghm_cwap | 1 | 74.00 | 75.39 | -1.39 |' in page
+    assert '| 4 | ghm_cwap_printed | 1 | 10.00' in page
+    # The paper's figure stands in one row alone.
+    assert page.count('75.39') == 1
+    # The same name and another histogram.
+    assert "the running epoch's." in stale and '| 1 | ghm_cwap_ura' in stale
+
+
+def test_what_the_results_at_200_epochs_are():
+    """Older settings are today's where they compute the same, else words."""
+    page = render_markdown(load_results(ROOT / 'results/full'))
+    rows = [line.split(' | ') for line in page.splitlines() if ' | ' in line]
+    found = {row[1]: row[2:6] for row in rows[1:]}
+    assert found['ghm_cwap_balanced'][:3] == ['3', '77.57 ± 0.47', '–']
+    assert found['ghm_cwap'][:4] == ['1', '75.04', '75.39', '-0.35']
+    assert found['balanced_softmax'][:3] == ['3', '77.36 ± 0.39', '–']
+    running = 'W from 80 % by the running histogram'
+    for name, overall in (
+        (f'default of 0.1 and 0.2: balanced margin, {running}', '77.41 ± 0.43'),
+        (f"eq. (2)'s margin, {running}", '74.93 ± 0.62'),
+        (f"eq. (2)'s margin, {running}, normalize='none'", '25.54'),
+    ):
+        assert found[name][1:3] == [overall, '–']
+    assert 'late_' not in page and page.count('75.39') == 1
+
+
+def test_a_run_is_not_repeated_under_its_new_name():
+    (older,) = (
+        r
+        for r in load_results(ROOT / 'results/full')
+        if r['cell']['setting'] == 'r_w_previous'
+    )
+    cell = evidence_cell('cifar10_if100', 'ghm_cwap', 0, False)
+    assert covers(older, cell)
+    others = [
+        evidence_cell('cifar10_if100', 'ghm_cwap', 1, False),
+        evidence_cell('cifar10_if500', 'ghm_cwap', 0, False),
+        evidence_cell('cifar10_if100', 'ghm_cwap_ura', 0, False),
+        evidence_cell('cifar10_if100', 'ghm_cwap', 0, True),
+    ]
+    assert not any(covers(older, other) for other in others)
+    # A result of today is known by its hash alone.
+    assert not covers(dict(older, mathematics=VERSION), cell)
+    stale = result('ghm_cwap_ura', 0, 9.0, mathematics=2)
+    ura = Cell('ghm_cwap_ura', 'resnet32_cifar10_lt', 100, 0)
+    assert not covers(stale, ura)
+
+
 def test_pages_show_spread_difference_and_what_is_missing():
     results = [
         result('ghm_cwap', 0, 76.0),
@@ -320,8 +406,9 @@ def test_seeds_of_the_study_that_drew_other_sets_stand_together():
     for each, data in zip(results, 'abc'):
         each['identity']['data_sha256'] = data * 64
     assert render_markdown(results).count('## resnet32_cifar10_lt') == 3
-    for each in results:
-        each['cell']['regime'] = 'paper_if100'
+    # Two names of one regime.
+    for each, regime in zip(results, ('paper_if100', *['cifar10_if100'] * 2)):
+        each['cell']['regime'] = regime
     drawn, other = render_markdown(results).split('## resnet32_cifar10_lt')[1:]
     assert '; data aaaaaaaa, bbbbbbbb.' in drawn
     assert '| 1 | softmax | 2 | 71.50 ± 0.71 |' in drawn
@@ -356,25 +443,24 @@ def test_full_runs_of_the_study_stand_beside_published_figures():
         result(method, 0, overall, task='resnet32_cifar10_lt_decoded')
         for method, overall in (
             ('ghm_cwap', 77.0),
-            ('ghm_cwap', 78.0),
+            ('ghm_cwap_balanced', 78.0),
             ('ghm_cwap_margin', 76.5),
+            ('ghm_cwap_printed', 60.0),
             ('softmax', 71.0),
         )
     ]
     settings = (
-        *('late_two_sided1.0', 'late_previous_two_sided'),
-        *('margin_two_sided1.0', 'softmax'),
+        *('ghm_cwap', 'ghm_cwap_balanced', 'balanced_margin'),
+        *('ghm_cwap_printed_lr0.01', 'softmax'),
     )
     for each, setting in zip(results, settings):
         each['cell']['setting'] = setting
     text = render_markdown(results)
-    assert (
-        "| 1 | the default by the finished epoch's histogram | 1 | 78.00"
-        in text
-    )
-    # The default of the package, and Balanced Softmax, by their names.
-    assert '| 2 | ghm_cwap | 1 | 77.00' in text and '| 75.39 | +1.61 |' in text
+    assert '| 1 | ghm_cwap_balanced | 1 | 78.00 | – |' in text
+    assert '| 2 | ghm_cwap | 1 | 77.00 | 75.39 | +1.61 |' in text
+    # By the name of the method that it is.
     assert '| 3 | balanced_softmax | 1 | 76.50' in text
+    assert '| 5 | `ghm_cwap_printed` at learning rate 0.01 | 1 | 60.00' in text
     missing = next(
         line for line in text.splitlines()
         if line.startswith('- resnet32_cifar10_lt_if100:')

@@ -9,10 +9,15 @@ import pytest
 
 from mmghm.experiments.evidence import (
     FINALISTS,
-    MARGIN,
+    NAMES,
+    OLD_MARGIN,
     REGIMES,
     SETTINGS,
+    has_weights,
+    in_words,
+    name_of,
     own_margin,
+    regime_of,
 )
 from mmghm.experiments.plan import (
     cell_config,
@@ -53,27 +58,24 @@ def reproduce(folder, *settings):
 
 @pytest.mark.slow
 def test_going_on_from_the_margin_alone_changes_nothing(tmp_path):
-    whole = reproduce(tmp_path / 'whole', 'late_two_sided1.0')
-    shared = reproduce(
-        tmp_path / 'shared', 'margin_two_sided1.0', 'late_two_sided1.0'
-    )
-    assert whole['late_two_sided1.0']['epochs_timed'] == 40
-    assert shared['late_two_sided1.0']['epochs_timed'] == 8
+    whole = reproduce(tmp_path / 'whole', 'ghm_cwap')
+    shared = reproduce(tmp_path / 'shared', 'ghm_cwap_margin', 'ghm_cwap')
+    assert whole['ghm_cwap']['epochs_timed'] == 40
+    assert shared['ghm_cwap']['epochs_timed'] == 8
     for key in ('identity', 'last_epoch', 'per_class'):
-        assert (
-            whole['late_two_sided1.0'][key] == shared['late_two_sided1.0'][key]
-        )
-    assert shared['late_two_sided1.0'] != shared['margin_two_sided1.0']
+        assert whole['ghm_cwap'][key] == shared['ghm_cwap'][key]
+    assert shared['ghm_cwap'] != shared['ghm_cwap_margin']
 
     pictures = tmp_path / 'shared' / 'results' / 'evidence'
     for name in ('validation_differences.png', 'validation_groups.png'):
         assert (pictures / name).stat().st_size > 5000
     table = (pictures / 'evidence.md').read_text()
     assert '## digits, held-out train images' in table
-    assert '| late_two_sided1.0 | 1 |' in table and 'unknown' in table
+    assert "| `ghm_cwap`, the paper's method | 1 |" in table
+    assert 'unknown' in table
 
     work = next(
-        (tmp_path / 'shared/work_dirs/reproduce').glob('margin_two_sided1.0*')
+        (tmp_path / 'shared/work_dirs/reproduce').glob('ghm_cwap_margin*')
     )
     subprocess.run(
         [
@@ -100,7 +102,7 @@ def test_every_regime_composes(regime):
     where = REGIMES[regime]
     for validation in {bool(where.held_out), False}:
         cfg = cell_config(
-            evidence_cell(regime, 'late_two_sided1.0', 3, validation)
+            evidence_cell(regime, 'ghm_cwap_balanced', 3, validation)
         )
         dataset = cfg.train_dataloader.dataset
         assert max(dataset.class_counts) == where.head
@@ -120,24 +122,39 @@ def test_a_shared_prefix_differs_in_nothing_that_acts_before():
         other, epochs = shared
         assert 0 < epochs < 60
         ours, theirs = cell_config(cell), cell_config(other)
-        # Options of W or of class weights alone, and the alpha that the
-        # margin does not use.
-        late = ('normalize', 'histogram', 'alpha')
         if setting.margin:
-            assert ours.model.head.loss.pop('intra_balance', True)
             assert not theirs.model.head.loss.pop('intra_balance')
         else:
-            late += ('weighting', 'beta')
-        if name == 'r_w_ura':
-            # Equal regions begin with the weights.
-            assert not ours.model.head.loss.pop('adaptive')
-        for key in late:
-            ours.model.head.loss.pop(key, None)
-            theirs.model.head.loss.pop(key, None)
-        theirs.model.head.loss.pop('num_regions', None)
-        ours.model.head.loss.pop('num_regions', None)
+            # Options of class weights alone.
+            for key in ('normalize', 'weighting', 'beta'):
+                ours.model.head.loss.pop(key, None)
+                theirs.model.head.loss.pop(key, None)
         ours.custom_hooks = theirs.custom_hooks = []
         assert ours.to_dict() == theirs.to_dict(), name
+
+
+def test_controls_change_what_they_name():
+    def config(setting):
+        return cell_config(evidence_cell('cifar100_if100', setting, 0, False))
+
+    def begin(cfg):
+        (hook,) = (h for h in cfg.custom_hooks if h.type == 'AURARebinHook')
+        return hook.begin
+
+    printed = config('ghm_cwap_printed')
+    assert begin(printed) == 0 and printed.model.head.loss.normalize == 'none'
+    slow = config('ghm_cwap_printed_lr0.01')
+    assert slow.optim_wrapper.optimizer.lr == 0.01
+    clipped = config('ghm_cwap_printed_clipped')
+    assert clipped.optim_wrapper.clip_grad == dict(max_norm=1.0)
+    for cfg in (slow, clipped):
+        cfg.optim_wrapper = printed.optim_wrapper
+        assert cfg.to_dict() == printed.to_dict()
+    assert printed.optim_wrapper.optimizer.lr == 0.1
+    assert 'clip_grad' not in printed.optim_wrapper
+    for scale in ('regions', 'mean'):
+        cfg = config(f'ghm_cwap_first_epoch_{scale}')
+        assert begin(cfg) == 0 and cfg.model.head.loss.normalize == scale
 
 
 @pytest.mark.slow
@@ -153,14 +170,60 @@ def test_going_on_with_class_weights_changes_nothing(tmp_path, setting, start):
 
 
 def test_plan_runs_prefixes_first_and_refuses_unknown_names():
-    names = ['late_two_sided1.0', 'margin_two_sided1.0']
+    names = ['ghm_cwap', 'ghm_cwap_margin']
     cells = plan_evidence(['base'], names, [0, 1], True)
     assert [c.setting for c in cells] == names[::-1] * 2
     with pytest.raises(ValueError, match='unknown regime nowhere; there are'):
         plan_evidence(['nowhere'], None, [0], True)
     with pytest.raises(ValueError, match='unknown setting nothing'):
         plan_evidence(None, ['nothing'], [0], True)
-    assert {*FINALISTS} <= set(SETTINGS)
+    assert {*FINALISTS} <= set(SETTINGS) == set(NAMES)
+
+
+def test_names_of_older_results():
+    """A name of today only for what computes the same today."""
+    for older, today in (
+        ('late_previous_two_sided', 'ghm_cwap_balanced'),
+        ('r_w_previous', 'ghm_cwap'),
+        ('margin_two_sided1.0', 'balanced_margin'),
+        ('ghm_cwap_margin', 'ghm_cwap_margin'),
+        ('softmax', 'softmax'),
+    ):
+        cell = dict(setting=older, method='-', regime='paper_if100')
+        assert name_of(cell, 2) == today
+        assert regime_of(cell) == 'cifar10_if100'
+    running = 'W from 80 % by the running histogram'
+    for older, words in (
+        ('r_w', f"eq. (2)'s margin, {running}"),
+        ('r_w_ura', f"eq. (2)'s margin, {running}, equal regions"),
+        (
+            'late_mean_two_sided',
+            f"balanced margin, {running}, normalize='mean'",
+        ),
+        (
+            'late_g1.2',
+            f"eq. (2)'s margin from class counts, gamma 1.2, {running}",
+        ),
+        (
+            'late_previous',
+            "eq. (2)'s margin from class counts, W from 80 % by the finished "
+            "epoch's histogram",
+        ),
+        (
+            'begin0.3_two_sided',
+            'balanced margin, W from 30 % by the running histogram',
+        ),
+        ('margin_two_sided0.75', 'balanced margin, gamma 0.75'),
+    ):
+        name = name_of(dict(setting=older, method='-'), 1)
+        assert name not in SETTINGS and in_words(name) == words
+    # The same name, before and after.
+    cell = dict(method='ghm_cwap')
+    assert name_of(cell, 2) == 'late_two_sided1.0'
+    assert name_of(cell, 3) == 'ghm_cwap'
+    assert in_words('late_two_sided1.0').startswith('default of 0.1 and 0.2')
+    assert has_weights('r_w') and has_weights('ghm_cwap_printed')
+    assert not has_weights('margin_g0.8') and not has_weights('balanced_margin')
 
 
 def runs(**overall):
@@ -182,31 +245,32 @@ def test_differences_are_paired_and_judged_by_their_spread():
     assert difference(two, 'up', 'margin').verdict == 'unknown'
     del two['up'][0], two['up'][1]
     assert difference(two, 'up', 'margin') is None
-    assert own_margin('late_ura_two_sided') == 'margin_two_sided1.0'
-    assert own_margin('softmax') == MARGIN
-    # Of the study of version 0.1.
+    assert own_margin('ghm_cwap') == 'ghm_cwap_margin'
+    assert own_margin('ghm_cwap_balanced') == 'balanced_margin'
+    # Of versions 0.1 and 0.2.
+    assert own_margin('late_ura_two_sided') == 'balanced_margin'
+    assert own_margin('late_two_sided1.0') == 'balanced_margin'
     assert own_margin('late_g1.2') == 'margin_g1.2'
-    assert own_margin('late_max2') == MARGIN
-    named = {'margin_g0.8': found['margin'], 'late_g0.8': found['up']}
+    assert own_margin('late_max2') == own_margin('softmax') == OLD_MARGIN
+    assert own_margin('r_w_mean') == 'ghm_cwap_margin'
+    named = {'ghm_cwap_margin': found['margin'], 'ghm_cwap': found['up']}
     table = column_table(named)
-    assert '| margin_g0.8 | +1.17 ± 0.29 (3, gain) |' in table
-    assert table.index('| late_g0.8 |') < table.index('| margin_g0.8 | 3')
-    named['late_two_sided1.0'] = found['wild']
+    margin = "the paper's margin alone, eq. (2)"
+    assert f'| {margin} | +1.17 ± 0.29 (3, gain) |' in table
+    assert table.index('| `ghm_cwap`,') < table.index(f'| {margin} | 3')
+    named['softmax'] = found['wild']
     summary = summary_table({('base', False): named, ('base', True): named})
     assert summary.count('\n') == 2
     assert '| +1.17 ± 0.29 (3, gain) |' in summary
-    # The same at the paper's scale.
-    named['ghm_cwap_margin'] = named.pop('margin_g0.8')
-    named['r_w'] = named.pop('late_g0.8')
-    assert '| +1.17 ± 0.29 (3, gain) |' in summary_table(
-        {('base', False): named}
-    )
+    # A line for each margin with W, of today and of then.
+    named['r_w'] = found['up']
+    assert summary_table({('base', False): named}).count('\n') == 3
 
 
 def test_classes_are_paired_by_size(tmp_path):
     tops = {
-        'margin_two_sided1.0': [(50, 90), (52, 88), (54, 92)],
-        'late_two_sided1.0': [(57, 88), (59, 86), (61, 90)],
+        'balanced_margin': [(50, 90), (52, 88), (54, 92)],
+        'ghm_cwap_balanced': [(57, 88), (59, 86), (61, 90)],
     }
     for setting, seeds in tops.items():
         for seed, (rare, many) in enumerate(seeds):
@@ -232,7 +296,7 @@ def test_classes_are_paired_by_size(tmp_path):
     assert list(means) == [-2, 7]
 
     # Two pairs say nothing.
-    (tmp_path / 'late_two_sided1.02.json').unlink()
+    (tmp_path / 'ghm_cwap_balanced2.json').unlink()
     assert draw_classes(gather(tmp_path)) is None
 
 
@@ -240,8 +304,8 @@ def test_the_interval_of_a_class_is_students():
     margins = [{'class/0': v} for v in (50.0, 50.0, 50.0)]
     weighted = [{'class/0': v} for v in (51.0, 52.0, 53.0)]
     found = {
-        'margin_two_sided1.0': dict(enumerate(margins)),
-        'late_two_sided1.0': dict(enumerate(weighted)),
+        'balanced_margin': dict(enumerate(margins)),
+        'ghm_cwap_balanced': dict(enumerate(weighted)),
     }
     axes = draw_classes({('base', False): found}).axes[0]
     ((low, high),) = axes.collections[0].get_segments()

@@ -26,11 +26,11 @@ from ..conftest import load_tool
         [1, 2],
         dict(state_dict=5, meta={}),
         dict(state_dict={'head.loss.counts': torch.ones(3)}, meta={}),
-        dict(state_dict={'l.histogram.density_edges': torch.ones(3)}, meta={}),
+        dict(state_dict={'l.finished_edges': torch.ones(3)}, meta={}),
         dict(
             state_dict={
-                'l.histogram.density_edges': torch.ones(3),
-                'l.histogram.densities': torch.ones(2, 2),
+                'l.finished_edges': torch.ones(3),
+                'l.counts': torch.ones(2, 2),
             },
             meta={},
         ),

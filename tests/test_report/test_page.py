@@ -8,7 +8,7 @@ import pytest
 from mmghm.deploy.calibration import Scores, calibrate
 from mmghm.deploy.in_use import in_use, write_in_use
 from mmghm.evaluation.priors import log_softmax
-from mmghm.models.losses import LogitAdjustedLoss
+from mmghm.losses import LogitAdjustedLoss
 from mmghm.report.page import read_runs, render
 
 pytestmark = pytest.mark.slow

@@ -52,7 +52,6 @@ def test_every_benchmark_runs(folder):
         f'{name}_cpu'
         for name in (
             'losses',
-            'alternatives',
             'losses_by_batch',
             'losses_by_classes',
             'rebin',

@@ -112,8 +112,8 @@ def test_the_doctor_works_where_the_package_does_not(tmp_path):
     assert done.returncode == 1
     assert 'mmpretrain is missing' in done.stdout
     assert dependencies.REMEDIES['mmpretrain'] in done.stdout
-    failed = call(tmp_path, '-c', 'import mmghm')
-    assert dependencies.REMEDIES['mmpretrain'] in failed.stderr
+    assert 'Fix the problems above.' in done.stdout
+    assert 'All is well' not in done.stdout
 
 
 def test_the_doctor_names_a_package_that_cannot_be_imported(tmp_path):
@@ -122,6 +122,84 @@ def test_the_doctor_names_a_package_that_cannot_be_imported(tmp_path):
     done = call(tmp_path, '-m', 'mmghm', 'doctor')
     assert done.returncode == 1
     assert 'import mmcv fails: OSError: libcudart' in done.stdout
+
+
+PASSED = '  File "/env/lib/python3.11/site-packages/{}", line 1, in <module>\n'
+MMDET = (
+    PASSED.format('mmpretrain/models/utils/res_layer_extra_norm.py')
+    + PASSED.format('mmdet/__init__.py')
+    + 'AssertionError: MMCV==2.2.0 is used but incompatible.\n'
+)
+MULTIMODAL = (
+    PASSED.format('mmpretrain/models/multimodal/blip/language_model.py')
+    + 'TypeError: NoneType takes no arguments\n'
+)
+
+
+@pytest.mark.parametrize(
+    'stderr, versions, cause, remedy',
+    [
+        (
+            MMDET,
+            {'mmdet': '3.3.0', 'transformers': '5.24.0'},
+            'AssertionError: MMCV==2.2.0 is used but incompatible. '
+            '(raised by mmdet 3.3.0)',
+            "pip install 'mmcv-lite<2.2.0,>=2.0.0rc4'",
+        ),
+        (
+            MMDET.replace('mmdet', 'mmseg'),
+            {'mmsegmentation': '1.2.2'},
+            'AssertionError: MMCV==2.2.0 is used but incompatible. '
+            '(raised by mmsegmentation 1.2.2)',
+            "pip install 'mmcv-lite<2.2.0,>=2.0.0rc4'",
+        ),
+        (
+            MULTIMODAL,
+            {'mmpretrain': '1.2.0', 'transformers': '5.24.0'},
+            'TypeError: NoneType takes no arguments (with transformers 5.24.0)',
+            "pip install 'transformers<4.52'",
+        ),
+        (
+            MULTIMODAL,
+            {'mmpretrain': '1.2.0', 'transformers': '4.51.3'},
+            'TypeError: NoneType takes no arguments',
+            dependencies.REMEDIES['mmpretrain'],
+        ),
+    ],
+)
+def test_the_cause_of_a_failed_import(
+    monkeypatch, stderr, versions, cause, remedy
+):
+    wanted = ['numpy', 'mmcv<2.2.0,>=2.0.0rc4; extra == "mim"']
+    monkeypatch.setattr(doctor, 'installed_version', versions.get)
+    monkeypatch.setattr(doctor, 'requires', lambda name: wanted)
+    monkeypatch.setattr(doctor, 'owner_of', {'mmcv': 'mmcv-lite'}.get)
+    assert doctor._cause('mmpretrain', stderr) == (cause, remedy)
+
+
+def import_alone(monkeypatch, folder, name):
+    monkeypatch.setattr(doctor, 'IMPORTED', (name,))
+    monkeypatch.setenv('PYTHONPATH', str(folder))
+    return [finding for finding in doctor.examine() if finding.problem]
+
+
+def test_a_package_that_fails_beside_mmghm_is_a_problem(monkeypatch, tmp_path):
+    (tmp_path / 'mmpretrain').mkdir()
+    (tmp_path / 'mmpretrain/__init__.py').write_text(
+        "import sys\nassert 'mmghm' not in sys.modules, 'not beside it'\n"
+    )
+    (finding,) = import_alone(monkeypatch, tmp_path, 'mmghm')
+    assert 'import mmghm warns: what needs mmpretrain' in finding.what
+    assert 'AssertionError: not beside it' in finding.what
+
+
+def test_an_error_of_mmghm_is_a_problem(monkeypatch, tmp_path):
+    (tmp_path / 'sitecustomize.py').write_text(
+        "import sys\nsys.modules['mmghm.evaluation'] = None\n"
+    )
+    (finding,) = import_alone(monkeypatch, tmp_path, 'mmghm')
+    assert 'import mmghm fails: ModuleNotFoundError' in finding.what
+    assert 'mmghm.evaluation' in finding.what
 
 
 def test_an_unknown_tool_is_named():

@@ -49,9 +49,7 @@ import torch
 from mmengine.config import Config
 
 from mmghm.deploy.network import build_model, head_logits, run_dataset
-from mmghm.models.losses.functional.intra_weight import gradient_norm
-from mmghm.models.losses.functional.regions import find_region
-from mmghm.models.losses.ops import adjusted_cross_entropy
+from mmghm.losses.functional import gradient_norm
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.visualization.label_noise import (
     draw_label_noise,
@@ -88,12 +86,9 @@ def main(args: argparse.Namespace) -> None:
             f'the train set of {configs[0].name} has no label_noise; give it '
             'to the LongTailDataset'
         )
-    losses = adjusted_cross_entropy(logits, labels, *loss.margin_terms())
+    losses, weight = loss.eval().weighted_losses(logits.float(), labels)
+    assert weight is not None, 'the loss weights by W'
     norm = gradient_norm(losses)
-    histogram = loss.histogram
-    edges = histogram.density_edges[labels]
-    region = find_region(norm.unsqueeze(1), edges).squeeze(1)
-    weight = histogram.finished_weights[labels, region]
     groups = weights_of_wrong_labels(
         norm.numpy(),
         weight.numpy(),
@@ -106,8 +101,8 @@ def main(args: argparse.Namespace) -> None:
     if args.json:
         record = dict(
             label_noise=dataset.label_noise,
-            alpha=histogram.alpha,
-            normalize=histogram.normalize,
+            alpha=loss.alpha,
+            normalize=loss.normalize,
             epoch=args.epoch,
             groups=groups,
         )

@@ -48,33 +48,32 @@ import json
 from typing import Dict
 
 import matplotlib
-from torch import Tensor
 
+from mmghm.losses import GHMCWAPLoss
 from mmghm.utils.errors import UserError, one_line_errors
-from mmghm.visualization.saved import load_loss_state
+from mmghm.visualization.saved import load_loss
 from mmghm.visualization.weights import RANGES, draw_weights, weights_by_group
 
 
-def epoch_states(work_dir: Path, trust: bool) -> Dict[int, Dict[str, Tensor]]:
-    """State of the loss after each epoch that has a checkpoint."""
-    states = {}
+def epoch_losses(work_dir: Path, trust: bool) -> Dict[int, GHMCWAPLoss]:
+    """The loss after each epoch that has a checkpoint."""
+    losses = {}
     for path in work_dir.glob('epoch_*.pth'):
         try:
-            state, meta = load_loss_state(path, trust)
+            loss, meta = load_loss(path, trust)
         except ValueError as error:
             raise UserError(f'{error}') from error
-        states[meta['epoch']] = state
-    if not states:
+        losses[meta['epoch']] = loss
+    if not losses:
         raise UserError(f'no epoch_*.pth in {work_dir}')
-    return dict(sorted(states.items()))
+    return dict(sorted(losses.items()))
 
 
 def main(args: argparse.Namespace) -> None:
+    losses = epoch_losses(args.work_dir, args.trust_checkpoint)
     epochs = {
-        epoch: weights_by_group(state, args.alpha, args.scales)
-        for epoch, state in epoch_states(
-            args.work_dir, args.trust_checkpoint
-        ).items()
+        epoch: weights_by_group(loss, args.alpha, args.scales)
+        for epoch, loss in losses.items()
     }
     with matplotlib.rc_context({'font.size': 9}):
         draw_weights(epochs).savefig(args.out, dpi=130)

@@ -12,7 +12,7 @@ from losses import CROSS_ENTROPY, GHM_CWAP
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from mmghm.models import GHMCWAPLoss
+from mmghm.losses import GHMCWAPLoss
 
 # iNaturalist 2018 has 8,142; no public long-tailed set has 100,000.
 INATURALIST, MANY = 8142, 100_000
@@ -107,9 +107,9 @@ def compare(
     counts = torch.poisson(torch.full((num_classes, 30), 3.0)).long().to(device)
 
     def end_epoch() -> None:
-        loss.histogram.counts.copy_(counts)
+        loss.counts.copy_(counts)
         loss.rebin()
-        loss.histogram.summary()
+        loss.summary()
 
     ends = interleave({'rebin() and summary()': end_epoch}, 15, device=device)
     rows += summarise(f"{case}, an epoch's end", ends, 'rebin() and summary()')

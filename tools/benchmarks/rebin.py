@@ -6,7 +6,7 @@ from typing import Dict, List
 import torch
 from harness import Row, interleave, progress, summarise
 
-from mmghm.models import GHMCWAPLoss
+from mmghm.losses import GHMCWAPLoss
 
 CLASSES = (10, 1000, 8142, 100_000)
 
@@ -20,18 +20,18 @@ def main(device: str, quick: bool) -> Dict[str, List[Row]]:
         loss.to(device)
         counts = torch.poisson(torch.full((num_classes, 30), 3.0))
         counts = counts.long().to(device)
-        loss.histogram.counts.copy_(counts)
+        loss.counts.copy_(counts)
         loss.rebin()
 
         def rebin(
             loss: GHMCWAPLoss = loss, counts: torch.Tensor = counts
         ) -> None:
             # Filling the table is part of the figure, and small in it.
-            loss.histogram.counts.copy_(counts)
+            loss.counts.copy_(counts)
             loss.rebin()
 
         samples = interleave(
-            {'rebin()': rebin, 'summary()': loss.histogram.summary},
+            {'rebin()': rebin, 'summary()': loss.summary},
             20,
             device=device,
         )

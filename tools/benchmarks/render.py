@@ -28,8 +28,8 @@ from losses import CROSS_ENTROPY, GHM_CWAP, MARGIN_ONLY
 from matplotlib.figure import Figure
 
 from mmghm.evaluation.priors import ShiftRow
-from mmghm.experiments.evidence import DEFAULT, METHOD_OF, NAMES
-from mmghm.experiments.render import GROUPS, published, spread
+from mmghm.experiments.evidence import METHOD_OF, OLD_DEFAULT, in_words
+from mmghm.experiments.render import GROUPS, published, setting_of, spread
 from mmghm.experiments.study import gather
 
 PAGES = (
@@ -46,14 +46,21 @@ CHOOSE = Path('results/choose')
 # What `test --prior` wrote, without and with a calibration.
 USE = Path('results/use')
 SHOWN_SHIFTS = ('forward 10', 'uniform', 'backward 10')
-SHOWN_MODELS = ('softmax', 'ghm_cwap_margin', 'balanced_softmax', 'ghm_cwap')
-# Runs at the paper's own scale: imbalance factor 100, 200 epochs.
+# The files of choose, use and posthoc call so what `ghm_cwap` was in 0.2.
+OLD_GHM_CWAP = "0.2's `ghm_cwap`, balanced margin"
+SHOWN_MODELS = {
+    'softmax': '`softmax`',
+    'ghm_cwap_margin': '`ghm_cwap_margin`',
+    'balanced_softmax': '`balanced_softmax`',
+    'ghm_cwap': OLD_GHM_CWAP,
+}
+# Runs of the paper's network on its data: imbalance factor 100, 200 epochs.
 FULL = Path('results/full')
-FULL_REGIME = 'paper_if100'
+FULL_REGIME = 'cifar10_if100'
 # What tools/analysis/after_training.py wrote for their checkpoints.
 AFTER = FULL / 'after_training'
 AFTER_KEYS = {'re-weighed': 'reweighed', 'nearest mean': 'nearest_mean'}
-BALANCED_SOFTMAX = 'margin_two_sided1.0'
+BALANCED_SOFTMAX = 'balanced_margin'
 # What is compared seed by seed: what, and what is taken off.
 PAIRS = (
     ((BALANCED_SOFTMAX, 'as trained'), ('softmax', 'as trained')),
@@ -62,10 +69,12 @@ PAIRS = (
     *(
         ((setting, what), (other, what))
         for setting, other in (
-            (DEFAULT, BALANCED_SOFTMAX),
+            ('ghm_cwap', 'ghm_cwap_margin'),
+            ('ghm_cwap_balanced', BALANCED_SOFTMAX),
+            (OLD_DEFAULT, BALANCED_SOFTMAX),
             ('r_w', 'ghm_cwap_margin'),
             ('r_w', 'seesaw'),
-            ('late_previous_two_sided', DEFAULT),
+            ('ghm_cwap_balanced', OLD_DEFAULT),
         )
         for what in ('as trained', 're-weighed')
     ),
@@ -80,11 +89,11 @@ REMADE_NAMES = {
     'lws': 'LWS',
     'ncm': 'nearest class mean',
     'balanced_softmax': 'a head trained with Balanced Softmax',
-    'ghm_cwap': 'a head trained with the default',
+    'ghm_cwap': f'a head trained with {OLD_GHM_CWAP}',
 }
 README_ROWS = (
-    *('softmax', 'seesaw', 'ldam_drw', 'ghm_cwap_margin'),
-    *(BALANCED_SOFTMAX, DEFAULT),
+    *('softmax', 'seesaw', 'ldam_drw', 'ghm_cwap_margin', 'ghm_cwap'),
+    *(BALANCED_SOFTMAX, 'ghm_cwap_balanced'),
 )
 # Points of accuracy that make no difference to a user.
 CLOSE = 0.5
@@ -218,7 +227,7 @@ def accuracy() -> str:
     names = {'base': 'stock', 'base_decoded': 'decoded batches'}
     body = [
         [
-            setting,
+            in_words(setting),
             names[regime],
             str(len(values)),
             f'{mean(values):.2f} ± {stdev(values):.2f}',
@@ -291,6 +300,7 @@ def choose() -> str:
     body = []
     for one in found:
         row, best = one['chosen_row'], one['best_on_test']
+        best = OLD_GHM_CWAP if best == 'ghm_cwap' else best
         held = row['held_out']
         lacks = one['lacks']['value']
         body.append(
@@ -321,7 +331,7 @@ def choose() -> str:
 
 
 def full_rows() -> Dict[str, List[str]]:
-    """Cells of the runs at the paper's scale by setting, best first."""
+    """Cells of the runs of 200 epochs by setting, best first."""
     runs = gather(FULL)[FULL_REGIME, False]
     ranked = sorted(
         runs, key=lambda s: -mean(r['overall'] for r in runs[s].values())
@@ -334,7 +344,7 @@ def full_rows() -> Dict[str, List[str]]:
             for group in GROUPS
         ]
         overall = spread([r['overall'] for r in results])
-        name = NAMES[setting]
+        name = in_words(setting)
         rows[setting] = [name, str(len(results)), overall, *groups]
     return rows
 
@@ -348,9 +358,11 @@ def measured(setting: str, what: str) -> Dict[int, float]:
         runs = gather(FULL)[FULL_REGIME, False][setting]
         return {seed: run['overall'] for seed, run in runs.items()}
     found = {}
-    for path in AFTER.glob(f'{setting}__{FULL_REGIME}_test__s*.json'):
-        seed = int(path.name.rpartition('__s')[2].partition('__')[0])
-        found[seed] = json.loads(path.read_text())[AFTER_KEYS[what]]['overall']
+    for path in FULL.glob('*.json'):
+        result, after = json.loads(path.read_text()), AFTER / path.name
+        if setting_of(result) == setting and after.exists():
+            figures = json.loads(after.read_text())[AFTER_KEYS[what]]
+            found[result['cell']['seed']] = figures['overall']
     return found
 
 
@@ -360,14 +372,14 @@ def after_training(setting: str, what: str) -> str:
 
 
 def pairs() -> str:
-    """Differences of the runs at the paper's scale, seed by seed."""
+    """Differences of the runs of 200 epochs, seed by seed."""
     body = []
     for compared in PAIRS:
         more, less = (measured(*runs) for runs in compared)
         found = [more[seed] - less[seed] for seed in sorted(more.keys() & less)]
         body.append(
             [
-                *(f'{NAMES[setting]}, {what}' for setting, what in compared),
+                *(f'{in_words(setting)}, {what}' for setting, what in compared),
                 ', '.join(f'{value:+.2f}' for value in found),
                 spread(found, '+.2f'),
             ]
@@ -376,7 +388,7 @@ def pairs() -> str:
 
 
 def classifiers() -> str:
-    """Softmax at the paper's scale, seed 0, with its classifier made anew."""
+    """Softmax after 200 epochs, seed 0, with its classifier made again."""
     body = []
     found = json.loads((REMADE / 'softmax__s0.json').read_text())
     for name, made in found.items():
@@ -395,7 +407,7 @@ def classifiers() -> str:
 
 
 def full_runs() -> str:
-    """All runs at the paper's scale."""
+    """All runs of 200 epochs."""
     header = [
         *('loss', 'seeds', 'all classes', *GROUPS),
         *('re-weighed', 'nearest mean', 'paper'),
@@ -449,10 +461,18 @@ def priors() -> str:
             )
         error = f'{rows["uniform"].error[0]:.3f}'
         prior, temperature = found['prior_from'], f'{found["temperature"]:.2f}'
-        body.append([f'`{name}`', images, prior, temperature, *cells, error])
-    body.sort(key=lambda row: (row[0].strip('`'), int(row[1].replace(',', ''))))
+        body.append([name, images, prior, temperature, *cells, error])
+    body.sort(
+        key=lambda row: (list(SHOWN_MODELS).index(row[0]), _number(row[1]))
+    )
+    for line in body:
+        line[0] = SHOWN_MODELS[line[0]]
     header = ['model', 'left-out images', 'its prior', 'temperature']
     return markdown([*header, *SHOWN_SHIFTS, 'error, uniform'], body)
+
+
+def _number(text: str) -> int:
+    return int(text.replace(',', ''))
 
 
 def blocks() -> Dict[str, str]:
@@ -467,7 +487,6 @@ def blocks() -> Dict[str, str]:
     made['annotations cpu'] = block('annotations', 'cpu', listed)
     made['start cpu'] = block('start', 'cpu', listed)
     made['use cpu'] = block('use', 'cpu', listed)
-    made['alternatives cpu'] = block('alternatives', 'cpu', listed)
     made['accuracy'] = accuracy()
     made['choose'] = choose()
     made['full runs'] = full_runs()

@@ -15,7 +15,6 @@ from pathlib import Path
 
 BENCHMARKS = (
     'losses',
-    'alternatives',
     'rebin',
     'start',
     'large_images',
@@ -26,7 +25,7 @@ BENCHMARKS = (
     'use',
 )
 # About the host, whatever the device.
-CPU_ONLY = ('alternatives', 'start', 'annotations', 'use')
+CPU_ONLY = ('start', 'annotations', 'use')
 
 
 def parse_args() -> argparse.Namespace:

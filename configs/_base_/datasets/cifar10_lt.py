@@ -29,7 +29,7 @@ else:
 train_dataloader = dict(
     batch_size=128,
     num_workers=2,
-    # Cheap to start here, and seeded anew for each epoch.
+    # Cheap to start here, and seeded again for each epoch.
     persistent_workers=False,
     worker_init_fn=dict(type='seed_worker'),
     dataset=dict(

@@ -1,9 +1,5 @@
-# Ablation "R + A^URA" of Table 3: the margin of eq. (2), weights from equal
-# regions.
-loss = dict(
-    type='GHMCWAPLoss',
-    adaptive=False,
-    margin='paper',
-    gamma=0.8,
-)
-loss_hooks = [dict(type='AURARebinHook', begin=0.8)]
+# Row "R + A^URA" of the paper's Table 3: the margin of eq. (2), and the weights
+# of eq. (1) from equal regions.
+# Ours, as in ghm_cwap: the scale of the weights, and the epoch in which they begin.
+loss = dict(type='GHMCWAPLoss', adaptive=False)
+loss_hooks = [dict(type='AURARebinHook')]

@@ -1,4 +1,10 @@
-from .class_sampler import ClassBalancedSampler, sample_probabilities
-from .shard_sampler import ShardSampler
+from mmghm.utils.dependencies import can_import
 
-__all__ = ['ClassBalancedSampler', 'ShardSampler', 'sample_probabilities']
+from .class_sampler import ClassBalancedSampler, sample_probabilities
+
+__all__ = ['ClassBalancedSampler', 'sample_probabilities']
+
+if can_import('mmpretrain'):
+    from .shard_sampler import ShardSampler
+
+    __all__ += ['ShardSampler']

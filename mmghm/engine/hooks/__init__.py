@@ -1,5 +1,5 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
-from .aura_rebin_hook import AURARebinHook, HistogramLoss
+from .aura_rebin_hook import AURARebinHook
 from .class_counts_hook import ClassCountsHook
 from .deferred_reweighting_hook import DeferredReweightingHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
@@ -17,7 +17,6 @@ __all__ = [
     'DeferredRuntimeInfoHook',
     'EpochSeedHook',
     'GroupTableHook',
-    'HistogramLoss',
     'HistogramPictureHook',
     'LongTailVisualizationHook',
     'RunRecordHook',

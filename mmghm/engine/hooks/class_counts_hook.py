@@ -1,83 +1,71 @@
 """Train class counts for whoever needs them: losses and metrics."""
 
-from typing import Any, List, Optional
+from typing import Any, Iterable, Optional
 
 import numpy as np
-from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.registry import DATASETS, HOOKS
-from torch import nn
 
-from mmghm.datasets import dataset_class_counts
-from mmghm.datasets.class_counts import imbalance_factor
+from mmghm.datasets.class_counts import dataset_class_counts, imbalance_factor
+from mmghm.losses import LongTailLoss
+
+from .loss_hook import LossHook
 
 CLASS_COUNTS_KEY = 'class_counts'
 
 
-def counting_losses(model: nn.Module) -> List[Any]:
-    """Find the losses in a model that want class counts.
-
-    Args:
-        model (nn.Module): A model, wrapped or compiled or not.
-
-    Returns:
-        List[Any]: Modules with ``set_class_counts`` that have no counts yet.
-    """
-    # modules() walks through DDP, FSDP and torch.compile wrappers.
-    return [
-        module
-        for module in model.modules()
-        if hasattr(module, 'set_class_counts')
-        and not getattr(module, 'has_class_counts', False)
-    ]
-
-
-def give_class_counts(runner: Any, dataset: Any) -> Optional[np.ndarray]:
-    """Give a dataset's class counts to the losses that have none.
+def give_class_counts(runner: Any, losses: Iterable[Any]) -> None:
+    """Give the train dataset's class counts to the losses that have none.
 
     A dataset that does not tell its labels is no error: a loss that cannot do
     without counts says so itself.
 
     Args:
-        runner (Any): The runner with the training model.
-        dataset (Any): The train dataset.
-
-    Returns:
-        Optional[np.ndarray]: The counts, int64 (C,), None if unknown.
+        runner (Any): The runner with the train dataset.
+        losses (Iterable[Any]): Losses with ``set_class_counts``.
     """
+    for loss in losses:
+        if not getattr(loss, 'has_class_counts', False):
+            counts = _train_counts(runner, getattr(loss, 'num_classes', 0))
+            if counts is not None:
+                loss.set_class_counts(counts.tolist())
+
+
+def _train_counts(runner: Any, num_classes: int = 0) -> Optional[np.ndarray]:
+    dataset = runner.train_dataloader.dataset
     try:
-        counts = dataset_class_counts(dataset)
+        return dataset_class_counts(dataset, num_classes)
     except TypeError as error:
         runner.logger.warning(f'No class counts: {error}')
         return None
-    for loss in counting_losses(runner.model):
-        num_classes = getattr(loss, 'num_classes', len(counts))
-        loss.set_class_counts(dataset_class_counts(dataset, num_classes))
-    return counts
 
 
 @HOOKS.register_module()
-class ClassCountsHook(Hook):
+class ClassCountsHook(LossHook):
     """Publish the train dataset's class counts.
 
-    Losses without counts get them before training; the message hub keeps them
-    as ``class_counts`` for metrics such as ``GroupAccuracy``. Where nothing is
-    trained (``tools/test.py``), they come from the checkpoint's metainfo, else
-    from the train dataset of the config.
-
-    It runs at ABOVE_NORMAL, before hooks that log or save.
+    Losses to which the config gives none get them, also losses that are
+    switched in later; the message hub keeps them as ``class_counts`` for
+    metrics such as ``GroupAccuracy``. Where nothing is trained
+    (``tools/test.py``), they come from the checkpoint's metainfo, else from
+    the train dataset of the config.
     """
 
-    priority = 'ABOVE_NORMAL'
+    def serves(self, module: Any) -> bool:
+        """Losses that want class counts, and this package's others."""
+        return isinstance(module, LongTailLoss) or hasattr(
+            module, 'set_class_counts'
+        )
+
+    def welcome(self, runner: Any, loss: Any) -> None:
+        """Give class counts."""
+        if hasattr(loss, 'set_class_counts'):
+            give_class_counts(runner, [loss])
 
     def before_train(self, runner: Any) -> None:
-        """Count the train dataset and give its counts.
-
-        Args:
-            runner (Any): The runner.
-        """
-        dataset = runner.train_dataloader.dataset
-        counts = give_class_counts(runner, dataset)
+        """Count the train dataset and give its counts."""
+        super().before_train(runner)
+        counts = _train_counts(runner)
         if counts is None:
             return
         self._share(runner, counts)
@@ -88,23 +76,14 @@ class ClassCountsHook(Hook):
         )
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Save the counts: a wrapper's metainfo is that of its first part.
-
-        Args:
-            runner (Any): The runner.
-            checkpoint (dict): Changed in place.
-        """
+        """Save the counts: a wrapper's metainfo is that of its first part."""
         counts = runner.message_hub.get_info(CLASS_COUNTS_KEY)
         if counts is not None:
             checkpoint.setdefault('meta', {})[CLASS_COUNTS_KEY] = counts
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Take the counts of the train set that a checkpoint was made on.
-
-        Args:
-            runner (Any): The runner.
-            checkpoint (dict): The loaded checkpoint.
-        """
+        """Take the counts of the train set that a checkpoint was made on."""
+        super().after_load_checkpoint(runner, checkpoint)
         meta = checkpoint.get('meta') or {}
         # Before version 0.2 only the dataset's metainfo had them.
         for part in (meta, meta.get('dataset_meta') or {}):
@@ -113,19 +92,11 @@ class ClassCountsHook(Hook):
                 return
 
     def before_val(self, runner: Any) -> None:
-        """Make sure that metrics find counts.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Make sure that metrics find counts."""
         self._ensure(runner)
 
     def before_test(self, runner: Any) -> None:
-        """Make sure that metrics find counts.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Make sure that metrics find counts."""
         self._ensure(runner)
 
     def _ensure(self, runner: Any) -> None:

@@ -7,7 +7,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mmghm.models.losses import histogram_losses
+from mmghm.losses import histogram_losses
 
 
 @HOOKS.register_module()

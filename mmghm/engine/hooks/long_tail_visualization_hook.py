@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
-from mmghm.models.losses import histogram_losses
+from mmghm.losses import histogram_losses
 
 from .class_counts_hook import CLASS_COUNTS_KEY
 

@@ -18,7 +18,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mmghm.evaluation import GroupAccuracy
 from mmghm.fileio.work_dir import RECORD, RUN_FILE
-from mmghm.models.losses import histogram_losses
+from mmghm.losses import histogram_losses
 from mmghm.utils.dependencies import version_of
 
 from .class_counts_hook import CLASS_COUNTS_KEY
@@ -122,9 +122,9 @@ class RunRecordHook(Hook):
     def _write_histograms(self, runner: Any, step: int) -> None:
         for number, loss in enumerate(histogram_losses(runner.model)):
             arrays = dict(
-                examples=loss.histogram.finished_examples,
-                edges=loss.histogram.density_edges,
-                weights=loss.histogram.finished_weights,
+                examples=loss.finished_examples,
+                edges=loss.finished_edges,
+                weights=loss.weights,
             )
             self._save(
                 runner,

@@ -1,1 +1,0 @@
-"""The paper as pure functions that need nothing but torch."""

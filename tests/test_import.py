@@ -1,0 +1,198 @@
+"""What `import mmghm` brings, by what is installed beside it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import ROOT
+
+OPENMMLAB = ('mmengine', 'mmcv', 'mmpretrain')
+# What OpenMMLab brings along.
+BESIDE = ('cv2', 'matplotlib', 'rich', 'scipy', 'sklearn')
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Run Python where some modules are missing, and some are broken."""
+
+    def run(*args, missing=(), broken=None):
+        (tmp_path / 'sitecustomize.py').write_text(
+            f'import sys\nsys.modules.update(dict.fromkeys({missing!r}))\n'
+        )
+        for name, code in (broken or {}).items():
+            (tmp_path / name).mkdir()
+            (tmp_path / name / '__init__.py').write_text(code)
+        return subprocess.run(
+            [sys.executable, *args],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                'PYTHONPATH': os.pathsep.join([str(tmp_path), str(ROOT)]),
+                'COLUMNS': '200',
+            },
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def words(done):
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+LOADED = """
+import sys
+print(*sorted({n.partition('.')[0] for n, m in sys.modules.items() if m}))
+"""
+
+
+def test_with_torch_alone(python):
+    program = """
+import torch
+from mmghm import GHMCWAPLoss
+from mmghm.losses import LogitAdjustedLoss
+assert GHMCWAPLoss(num_classes=3).num_classes == 3
+scores = torch.randn(4, 3, requires_grad=True)
+loss = LogitAdjustedLoss(num_classes=3, class_counts=[5, 2, 1])
+loss(scores, torch.tensor([0, 1, 2, 0])).backward()
+assert scores.grad.abs().sum() > 0
+"""
+    done = python('-c', program + LOADED, missing=OPENMMLAB + BESIDE)
+    assert not {*words(done)} & {*OPENMMLAB, *BESIDE}
+    assert done.stderr == ''
+
+
+def test_the_losses_import_as_fast_as_torch(python):
+    seconds = {'torch': [], 'mmghm.losses': []}
+    for _ in range(3):
+        for name, found in seconds.items():
+            program = (
+                'from time import perf_counter\nstart = perf_counter()\n'
+                f'import {name}\nprint(perf_counter() - start)'
+            )
+            done = python('-c', program, missing=OPENMMLAB)
+            found.append(float(*words(done)))
+    ratio = min(seconds['mmghm.losses']) / min(seconds['torch'])
+    assert ratio <= 1.3, seconds
+
+
+REGISTERED = """
+from mmengine import registry
+from mmghm import losses
+names = ['AURARebinHook', 'ClassCountsHook', 'EpochSeedHook', 'RunRecordHook']
+assert all(registry.HOOKS.get(name) for name in names)
+assert registry.METRICS.get('GroupAccuracy')
+assert registry.METRICS.get('ClassScores')
+assert registry.DATASETS.get('LongTailDataset')
+assert registry.DATASETS.get('InMemoryDataset')
+assert registry.PARAM_SCHEDULERS.get('WarmupCosineLR')
+assert registry.OPTIM_WRAPPERS.get('BFloat16OptimWrapper')
+from mmghm import AURARebinHook, ClassCountsHook, GroupAccuracy, LongTailDataset
+# Bases have subclasses.
+public = [getattr(losses, name) for name in losses.__all__]
+classes = [c for c in public if isinstance(c, type) and not c.__subclasses__()]
+root = list(registry.MODELS.module_dict.values())
+assert len(classes) == 8 and all(root.count(c) == 1 for c in classes), root
+registry.MODELS.build(dict(type='GHMCWAPLoss', num_classes=2))
+"""
+
+
+def test_with_mmengine(python):
+    missing = ('mmcv', 'mmpretrain')
+    done = python('-c', REGISTERED + LOADED, missing=missing)
+    assert not {*words(done)} & {*missing}
+    assert done.stderr == ''
+
+
+def test_with_mmpretrain(python):
+    program = """
+from mmghm import CIFARResNet
+from mmghm import datasets, models
+from mmghm import registry as ours
+from mmpretrain.registry import DATASETS, MODELS
+assert MODELS.get('CIFARResNet') is ours.MODELS.get('CIFARResNet') is CIFARResNet
+assert MODELS.get('GHMCWAPLoss') is ours.MODELS.get('GHMCWAPLoss')
+assert ours.MODELS.scope == ours.HOOKS.scope == 'mmghm'
+assert DATASETS.get('Digits') is datasets.Digits
+assert models.NormedLinearClsHead and models.BatchDataPreprocessor
+"""
+    done = python('-c', REGISTERED + program)
+    assert words(done) == []
+    assert done.stderr == ''
+
+
+@pytest.mark.parametrize(
+    'raised, told',
+    [
+        (
+            "AssertionError('MMCV==2.2.0 is used but incompatible.')",
+            'AssertionError: MMCV==2.2.0 is used but incompatible.',
+        ),
+        ("RuntimeError('see above:\\nno symbol')", 'RuntimeError: no symbol'),
+    ],
+)
+def test_with_an_mmpretrain_that_cannot_be_imported(python, raised, told):
+    broken = {'mmpretrain': f'raise {raised}'}
+    done = python('-c', REGISTERED, broken=broken)
+    assert words(done) == []
+    (line,) = done.stderr.splitlines()
+    assert told in line and '`python -m mmghm doctor`' in line
+
+
+def test_with_an_mmengine_that_cannot_be_imported(python):
+    program = 'from mmghm import GHMCWAPLoss'
+    done = python('-c', program, broken={'mmengine': 'import pkg_resourcez'})
+    assert words(done) == []
+    (line,) = done.stderr.splitlines()
+    assert "No module named 'pkg_resourcez'" in line
+    assert '`python -m mmghm doctor`' in line
+
+
+@pytest.mark.parametrize(
+    'module',
+    [
+        'mmghm.losses.base',
+        'mmghm.evaluation.groups',
+        'mmghm.models.heads.normed_linear_head',
+    ],
+)
+def test_errors_of_its_own_modules_are_raised(python, module):
+    done = python('-c', 'import mmghm', missing=(module,))
+    assert done.returncode == 1
+    assert f'ModuleNotFoundError: import of {module} halted' in done.stderr
+
+
+TRAIN = ('ghm_cwap/resnet8_digits_lt',)
+
+
+def refusal(done):
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_tool_names_the_package_that_is_missing(python):
+    tool = str(ROOT / 'tools/train.py')
+    for command in (('-m', 'mmghm', 'train'), (tool,)):
+        line = refusal(python(*command, *TRAIN, missing=('mmpretrain',)))
+        assert line.startswith('train.py: ')
+        assert 'mmpretrain' in line and "pip install 'mmghm[lite]'" in line
+    line = refusal(python('-m', 'mmghm', 'train', *TRAIN, missing=OPENMMLAB))
+    assert 'mmengine' in line and "pip install 'mmghm[lite]'" in line
+
+
+def test_a_tool_names_the_package_that_cannot_be_imported(python):
+    broken = {'mmpretrain': "raise AssertionError('MMCV==2.2.0')"}
+    line = refusal(python('-m', 'mmghm', 'train', *TRAIN, broken=broken))
+    assert 'AssertionError: MMCV==2.2.0' in line
+    assert '`python -m mmghm doctor`' in line
+
+
+def test_help_needs_nothing(python):
+    for command in (('--help',), ('train', '--help')):
+        done = python('-m', 'mmghm', *command, missing=('torch', *OPENMMLAB))
+        assert 'usage: ' in done.stdout and done.returncode == 0
