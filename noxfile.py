@@ -10,19 +10,17 @@ nox.options.sessions = ['oldest', 'newest']
 
 SHORT = ('pytest', '-n', '2', '--dist', 'loadfile', '-m', 'not slow')
 OLDEST = [
-    'torch==2.1.0',
-    'torchvision==0.16.0',
+    'torch==2.4.0',
+    'torchvision==0.19.0',
     'numpy==1.26.0',
-    'mmengine==0.8.3',
-    # mmengine 0.8 calls it as later ones do not allow.
-    'yapf==0.40.1',
+    'mmengine==0.10.1',
     'mmpretrain==1.0.0',
     'mmcv-lite==2.0.1',
     'setuptools<82',
 ]
 
 
-@nox.session(python='3.9')
+@nox.session(python='3.10')
 def oldest(session: nox.Session) -> None:
     """Short tests on the oldest releases that the metadata allows."""
     session.install(*OLDEST, '-e', '.[tests]')

@@ -87,7 +87,7 @@ setup(
     packages=find_packages(include=['mmghm', 'mmghm.*']),
     include_package_data=True,
     cmdclass={'build_py': BuildWithConfigs},
-    python_requires='>=3.9',
+    python_requires='>=3.10',
     install_requires=requirements('runtime'),
     extras_require={
         'lite': requirements('lite'),

@@ -1,5 +1,6 @@
 """Groups of classes by the number of their training images."""
 
+import itertools
 from typing import Dict, List, Sequence, Tuple, Union
 
 import numpy as np
@@ -57,7 +58,7 @@ def group_classes(
     # digitize counts the boundaries at or below each count.
     place = len(bounds) - np.digitize(class_counts, bounds[::-1])
     names = [f'>={bounds[0]}']
-    names += [f'{low}..{high - 1}' for high, low in zip(bounds, bounds[1:])]
+    names += [f'{low}..{high - 1}' for high, low in itertools.pairwise(bounds)]
     names += [f'<{bounds[-1]}']
     return (
         'bounds_' + '_'.join(map(str, bounds)),

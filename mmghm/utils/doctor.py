@@ -26,7 +26,7 @@ from .dependencies import (
     owner_of,
 )
 
-PYTHON_RANGE = ((3, 9), (3, 13))
+PYTHON_RANGE = ((3, 10), (3, 13))
 SHOWN = (
     'mmghm',
     'torch',

@@ -1,5 +1,6 @@
 """What eq. (1) does to whom: examples and weights by group, g and epoch."""
 
+import itertools
 from typing import Dict, Mapping, Sequence
 
 import matplotlib
@@ -96,7 +97,7 @@ def draw_weights(
     first = next(iter(epochs.values()))
     groups = list(first)
     scales = list(first[groups[0]]['weight'])
-    names = [f'{a:g} to {b:g}' for a, b in zip(ranges, ranges[1:])]
+    names = [f'{a:g} to {b:g}' for a, b in itertools.pairwise(ranges)]
     colors = matplotlib.colormaps['viridis_r'](
         [0.05 + 0.9 * i / (len(names) - 1) for i in range(len(names))]
     )

@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
     set_model_state_dict,
 )
-from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
@@ -227,6 +227,8 @@ def whole_state(model):
 
 def fully_sharded(rank, world_size, port, path):
     """FSDP2: train, save and load sharded, and restore from rank 0."""
+    from torch.distributed.fsdp import fully_shard
+
     connect(rank, world_size, port)
     inner = model_of()
     fully_shard(inner)
@@ -271,6 +273,9 @@ def fully_sharded(rank, world_size, port, path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    torch.__version__ < (2, 6), reason='fully_shard is public since torch 2.6'
+)
 def test_fsdp2_equals_one_process_and_restores(tmp_path):
     expected = one_process()
     for states in spawn(fully_sharded, tmp_path, 2):

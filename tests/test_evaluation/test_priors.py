@@ -118,7 +118,10 @@ def test_temperature_and_prior_are_found_again():
         (ReweightedCrossEntropyLoss(4, 'effective_number', beta=0.99), None),
         (LogitAdjustedLoss(4), 0.0),
         (LogitAdjustedLoss(4, tau=0.3), 0.7),
-        (GHMCWAPLoss(4, intra_balance=False), 0.0),
+        (
+            GHMCWAPLoss(4, gamma=1.0, margin='balanced', intra_balance=False),
+            0.0,
+        ),
         (GHMCWAPLoss(4, intra_balance=False, margin='none'), 1.0),
     ],
     ids=lambda value: type(value).__name__,

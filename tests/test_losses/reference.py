@@ -4,6 +4,7 @@ Written from the paper and the contract alone: no tensor operations beyond
 single scalars, no code of mmghm.
 """
 
+import itertools
 import math
 
 import torch
@@ -44,7 +45,7 @@ class ReferenceGHMCWAP:
         """S of the margin."""
         values, edges = self.values[c], self.finished_edges[c]
         if self.kind == 'balanced':
-            widths = [hi - lo for lo, hi in zip(edges, edges[1:])]
+            widths = [hi - lo for lo, hi in itertools.pairwise(edges)]
             counted = sum(v * self.N * d for v, d in zip(values, widths))
             return self.class_counts[c] or counted
         if not any(values):
@@ -75,7 +76,7 @@ class ReferenceGHMCWAP:
         if not self.intra or not any(v):
             return 1.0
         size = self.size(v, self.alpha)
-        widths = [hi - lo for lo, hi in zip(edges, edges[1:])]
+        widths = [hi - lo for lo, hi in itertools.pairwise(edges)]
         occupied = [i for i in range(self.N) if v[i] > 0]
         r = {i: size / v[i] ** self.alpha for i in occupied}
         k = {i: v[i] * self.N * widths[i] for i in occupied}
