@@ -3,8 +3,7 @@ custom_imports = dict(imports=['mmghm'], allow_failed_imports=False)
 default_scope = 'mmpretrain'
 
 default_hooks = dict(
-    # Losses are read when they are logged, so that no step waits for the device.
-    runtime_info=dict(type='DeferredRuntimeInfoHook'),
+    runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),

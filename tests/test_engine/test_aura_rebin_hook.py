@@ -297,7 +297,7 @@ def test_order_of_hooks(digits_cfg):
     ]
     names = [type(h).__name__ for h in Runner.from_cfg(cfg).hooks]
     ours = names.index('AURARebinHook')
-    assert names.index('DeferredRuntimeInfoHook') < ours
+    assert names.index('RuntimeInfoHook') < ours
     for later in (
         'EMAHook',
         'SyncBuffersHook',

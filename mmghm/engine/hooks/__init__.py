@@ -2,7 +2,6 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .aura_rebin_hook import AURARebinHook
 from .class_counts_hook import ClassCountsHook
 from .deferred_reweighting_hook import DeferredReweightingHook
-from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .group_table_hook import GroupTableHook
 from .histogram_picture_hook import HistogramPictureHook
@@ -14,7 +13,6 @@ __all__ = [
     'AtomicCheckpointHook',
     'ClassCountsHook',
     'DeferredReweightingHook',
-    'DeferredRuntimeInfoHook',
     'EpochSeedHook',
     'GroupTableHook',
     'HistogramPictureHook',
