@@ -167,12 +167,5 @@ class FeaturesAsTheyAre(BaseModule):
     """A backbone for inputs that are features already."""
 
     def forward(self, features: Tensor) -> Tuple[Tensor]:
-        """Hand the features on.
-
-        Args:
-            features (Tensor): Shape (B, D).
-
-        Returns:
-            Tuple[Tensor]: The same, as heads take them.
-        """
+        """Hand the features on."""
         return (features,)

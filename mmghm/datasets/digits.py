@@ -34,11 +34,7 @@ class Digits(BaseDataset):
         super().__init__(ann_file='', **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """Read the images.
-
-        Returns:
-            List[dict]: ``img`` and ``gt_label`` of each image.
-        """
+        """Read the images."""
         # Scikit-learn is slow to import, and only this dataset needs it.
         from sklearn.datasets import load_digits
 

@@ -40,11 +40,7 @@ class InMemoryImageFolder(CustomDataset):
         super().__init__(data_root=data_root, extensions=extensions, **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """Read and decode the images.
-
-        Returns:
-            List[dict]: ``img``, ``img_path`` and ``gt_label`` of each image.
-        """
+        """Read and decode the images."""
         samples = super().load_data_list()
         load = LoadCheckedImage().transform
         for sample in samples:

@@ -206,11 +206,7 @@ class ListedImages(BaseDataset):
 
     @force_full_init
     def get_gt_labels(self) -> np.ndarray:
-        """Label of every image.
-
-        Returns:
-            np.ndarray: int64 (n,).
-        """
+        """Label of every image."""
         return self.data_list.records.labels.astype(np.int64)
 
     def _get_unserialized_subset(

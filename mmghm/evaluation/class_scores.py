@@ -23,13 +23,7 @@ class ClassScores(BaseMetric):
         self.labels = np.zeros(0, np.int64)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Note label and scores of a batch.
-
-        Args:
-            data_batch (Any): Not used.
-            data_samples (Sequence[dict]): Predictions with ``pred_score`` and
-                ``gt_label``.
-        """
+        """Note label and scores of a batch."""
         for sample in data_samples:
             score = sample['pred_score'].double().clamp(min=1e-300).log()
             self.results.append(
@@ -37,14 +31,7 @@ class ClassScores(BaseMetric):
             )
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
-        """Put the scores together.
-
-        Args:
-            results (list): Label and scores of every image.
-
-        Returns:
-            Dict[str, float]: Nothing.
-        """
+        """Put the scores together."""
         self.labels = np.array([label for label, _ in results])
         self.log_shares = np.stack([scores for _, scores in results])
         return {}

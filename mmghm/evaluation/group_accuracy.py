@@ -77,13 +77,7 @@ class GroupAccuracy(BaseMetric):
         self.predictions: Dict[str, np.ndarray] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Note label and hits of a batch.
-
-        Args:
-            data_batch (Any): Not used.
-            data_samples (Sequence[dict]): Predictions with ``pred_score``
-                (or ``pred_label``, for top-1 only) and ``gt_label``.
-        """
+        """Note label and hits of a batch."""
         for sample in data_samples:
             label = int(sample['gt_label'])
             confidence = float('nan')
@@ -102,15 +96,7 @@ class GroupAccuracy(BaseMetric):
             self.results.append((label, int(best[0]), confidence, *hits))
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
-        """Sum up the noted samples.
-
-        Args:
-            results (list): (label, prediction, confidence, hits...) of every
-                sample.
-
-        Returns:
-            Dict[str, float]: See the class.
-        """
+        """Sum up the noted samples."""
         label, prediction, confidence, *all_hits = map(
             np.asarray, zip(*results)
         )

@@ -35,9 +35,5 @@ class SeededSampler(Sampler):
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, as ``DistSamplerSeedHook`` does.
-
-        Args:
-            epoch (int): Epoch, counted from 0.
-        """
+        """Choose the epoch, as ``DistSamplerSeedHook`` does."""
         self.epoch = epoch

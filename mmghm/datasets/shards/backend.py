@@ -176,15 +176,7 @@ class ShardBackend(BaseStorageBackend):
         return content
 
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
-        """Read a text file.
-
-        Args:
-            filepath (str): Its address.
-            encoding (str): Its encoding.
-
-        Returns:
-            str: Its content.
-        """
+        """Read a text file."""
         return self.get(filepath).decode(encoding)
 
     def _read_cached(

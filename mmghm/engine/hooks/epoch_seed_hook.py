@@ -46,9 +46,6 @@ class EpochSeedHook(Hook):
 
         A resumed loop loads and drops the batches trained before, without
         the training between them, which may draw numbers too.
-
-        Args:
-            runner (Any): The runner.
         """
         loop = runner.train_loop
         if isinstance(loop, IterBasedTrainLoop):
@@ -56,23 +53,13 @@ class EpochSeedHook(Hook):
             loop.dataloader_iterator = _seed_each(batches, runner.seed)
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Seed the epoch.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Seed the epoch."""
         _seed_everything(runner.seed, runner.epoch)
 
     def before_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
-        """Seed the iteration under an iteration-based loop.
-
-        Args:
-            runner (Any): The runner.
-            batch_idx (int): Iteration in the loop.
-            data_batch (Any): The batch, not used.
-        """
+        """Seed the iteration under an iteration-based loop."""
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             _seed_everything(runner.seed, _TRAINING, runner.iter)
 

@@ -22,20 +22,12 @@ class GroupTableHook(Hook):
     priority = 'VERY_LOW'
 
     def after_train(self, runner: Any) -> None:
-        """Log the table of the last validation.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Log the table of the last validation."""
         if runner.val_loop is not None:
             self._log(runner, runner.val_evaluator)
 
     def after_test(self, runner: Any) -> None:
-        """Log the table of the test.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Log the table of the test."""
         self._log(runner, runner.test_evaluator)
 
     @staticmethod

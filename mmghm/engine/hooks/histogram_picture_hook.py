@@ -25,11 +25,7 @@ class HistogramPictureHook(Hook):
 
     @master_only
     def after_train(self, runner: Any) -> None:
-        """Draw the histograms of the last finished epoch.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Draw the histograms of the last finished epoch."""
         # Matplotlib is slow to import; training should not wait for it.
         from mmghm.visualization.histograms import save_histograms
 

@@ -61,11 +61,7 @@ class LongTailVisualizationHook(Hook):
 
     @master_only
     def before_train(self, runner: Any) -> None:
-        """Show the train set.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Show the train set."""
         from mmghm.visualization.distribution import draw_class_distribution
 
         self._trains_by_epoch = isinstance(
@@ -83,11 +79,7 @@ class LongTailVisualizationHook(Hook):
 
     @master_only
     def after_train_epoch(self, runner: Any) -> None:
-        """Show the finished epoch's histograms, if it is its turn.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Show the finished epoch's histograms, if it is its turn."""
         if not self._is_due(runner, runner.epoch + 1):
             return
         # Matplotlib is slow to import; training should not wait for it.
@@ -118,13 +110,7 @@ class LongTailVisualizationHook(Hook):
     def after_val_epoch(
         self, runner: Any, metrics: Optional[Dict[str, float]] = None
     ) -> None:
-        """Show the accuracy of groups so far.
-
-        Args:
-            runner (Any): The runner.
-            metrics (Optional[Dict[str, float]]): Not used: the message hub
-                has those of earlier validations too, also after a resume.
-        """
+        """Show the accuracy of groups so far."""
         # A validation comes after its epoch.
         if not self._is_due(runner, runner.epoch):
             return

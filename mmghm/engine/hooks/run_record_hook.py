@@ -59,11 +59,7 @@ class RunRecordHook(Hook):
 
     @master_only
     def before_train(self, runner: Any) -> None:
-        """Write what is known from the start.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Write what is known from the start."""
         meta = getattr(runner.train_dataloader.dataset, 'metainfo', {})
         classes = meta.get('classes') or ()
         device = next(runner.model.parameters()).device
@@ -88,11 +84,7 @@ class RunRecordHook(Hook):
 
     @master_only
     def after_train_epoch(self, runner: Any) -> None:
-        """Keep the finished epoch's histograms, if it is its turn.
-
-        Args:
-            runner (Any): The runner.
-        """
+        """Keep the finished epoch's histograms, if it is its turn."""
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             return
         epoch = runner.epoch + 1
@@ -104,12 +96,7 @@ class RunRecordHook(Hook):
     def after_val_epoch(
         self, runner: Any, metrics: Optional[Dict[str, float]] = None
     ) -> None:
-        """Keep the predictions of the validation.
-
-        Args:
-            runner (Any): The runner.
-            metrics (Optional[Dict[str, float]]): Not used.
-        """
+        """Keep the predictions of the validation."""
         evaluator: Evaluator = runner.val_evaluator
         for metric in evaluator.metrics:
             if isinstance(metric, GroupAccuracy) and metric.predictions:

@@ -21,13 +21,6 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Run the forward pass in bfloat16.
-
-        Args:
-            model (nn.Module): The training model.
-
-        Yields:
-            None: The context.
-        """
+        """Run the forward pass in bfloat16."""
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield

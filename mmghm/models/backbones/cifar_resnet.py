@@ -34,14 +34,7 @@ class CIFARBlock(BaseModule):
         self.bn2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block.
-
-        Args:
-            x (Tensor): Shape (B, in_channels, H, W).
-
-        Returns:
-            Tensor: Shape (B, out_channels, H / stride, W / stride).
-        """
+        """Compute the block."""
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
         if self.new_channels or self.stride > 1:
@@ -108,14 +101,7 @@ class CIFARResNet(BaseModule):
         self.out_channels = channels
 
     def forward(self, x: Tensor) -> Tuple[Tensor]:
-        """Extract the feature map of the last stage.
-
-        Args:
-            x (Tensor): Images, shape (B, in_channels, H, W).
-
-        Returns:
-            Tuple[Tensor]: One map, shape (B, 4 * base_channels, H/4, W/4).
-        """
+        """Extract the feature map of the last stage."""
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)

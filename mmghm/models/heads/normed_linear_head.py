@@ -48,14 +48,7 @@ class NormedLinearClsHead(ClsHead):
         self.weight = nn.Parameter(F.normalize(start))
 
     def forward(self, feats: Tuple[Tensor]) -> Tensor:
-        """Compute the cosines between the last features and the classes.
-
-        Args:
-            feats (Tuple[Tensor]): Features, the last of shape (B, channels).
-
-        Returns:
-            Tensor: Shape (B, C).
-        """
+        """Compute the cosines between the last features and the classes."""
         features = F.normalize(self.pre_logits(feats))
         return F.linear(features, F.normalize(self.weight))
 
