@@ -25,6 +25,7 @@ if not runs_as_module():
         from .datasets import LongTailDataset
         from .engine import AURARebinHook, ClassCountsHook
         from .evaluation import GroupAccuracy
+        from .fileio import safe_loading
 
         __all__ += ['AURARebinHook', 'ClassCountsHook']
         __all__ += ['GroupAccuracy', 'LongTailDataset']

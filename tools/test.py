@@ -68,7 +68,6 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
-from mmengine.runner import CheckpointLoader
 from rich.console import Console
 from rich.table import Table
 
@@ -87,7 +86,7 @@ from mmghm.experiments.launch import (
     prepare_cpu,
     set_dataloader_defaults,
 )
-from mmghm.fileio.checkpoints import safe_checkpoints
+from mmghm.fileio.safe_loading import read_checkpoint, trust_checkpoint
 from mmghm.fileio.work_dir import RECORD, RUN_FILE
 from mmghm.utils.errors import one_line_errors
 from mmghm.visualization.tables import group_table
@@ -137,11 +136,7 @@ def show_priors(
     counts = np.array(runner.message_hub.get_info('class_counts'))
     if args.calibration is None:
         loss = getattr(runner.model, 'module', runner.model).head.loss_module
-        trusted = [args.checkpoint] if args.trust_checkpoint else []
-        with safe_checkpoints(trusted):
-            checkpoint = CheckpointLoader.load_checkpoint(
-                args.checkpoint, map_location='cpu'
-            )
+        checkpoint = read_checkpoint(args.checkpoint, args.trust_checkpoint)
         if REMADE in checkpoint.get('meta', {}):
             loss = None
         calibration = calibrate(loss, counts, None)
@@ -194,8 +189,8 @@ def show_priors(
 def main(args: argparse.Namespace) -> None:
     cfg = merge_args(load_config(args.config), args)
     prepare_cpu(cfg)
-    trusted = [args.checkpoint] if args.trust_checkpoint else []
-    with safe_checkpoints(trusted), named_downloads(cfg):
+    trusted = args.checkpoint if args.trust_checkpoint else None
+    with trust_checkpoint(trusted), named_downloads(cfg):
         runner = build_runner(cfg)
         if args.out and args.out_item != 'metrics':
             runner.test_evaluator.metrics.append(

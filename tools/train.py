@@ -55,7 +55,7 @@ from mmghm.experiments.launch import (
     resume_from_complete_checkpoint,
     set_dataloader_defaults,
 )
-from mmghm.fileio.checkpoints import safe_checkpoints
+from mmghm.fileio.safe_loading import trust_checkpoint
 from mmghm.fileio.work_dir import own_work_dir
 from mmghm.utils.errors import UserError, one_line_errors
 
@@ -91,14 +91,13 @@ def main(args: argparse.Namespace) -> None:
     with own_work_dir(cfg.work_dir, resume, is_rank_zero()):
         prepare_cpu(cfg)
         resume_from_complete_checkpoint(cfg)
-        trusted = [cfg.load_from] if cfg.load_from else []
-        if args.trust_checkpoint and not trusted and args.resume is None:
+        if args.trust_checkpoint and not cfg.load_from and args.resume is None:
             raise UserError(
                 '--trust-checkpoint trusts the one that --resume FILE or '
                 'load_from names, and there is none'
             )
-        trusted = trusted if args.trust_checkpoint else []
-        with safe_checkpoints(trusted), named_downloads(cfg):
+        trusted = cfg.load_from if args.trust_checkpoint else None
+        with trust_checkpoint(trusted), named_downloads(cfg):
             runner = build_runner(cfg)
             runner.logger.info(
                 f'Work dir: {cfg.work_dir}; the whole log: {runner._log_dir}'

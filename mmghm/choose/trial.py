@@ -16,7 +16,7 @@ from mmpretrain.registry import MODELS
 from mmghm.deploy.network import build_model, dataset_features
 from mmghm.experiments.grid import sole_worker
 from mmghm.experiments.launch import build_runner
-from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
+from mmghm.fileio.checkpoints import complete_checkpoints
 from mmghm.models.posthoc import LinearClassifier
 from mmghm.utils.errors import UserError
 
@@ -95,10 +95,8 @@ def run_trial(
         if saved is not None:
             cfg.resume, cfg.load_from = True, saved
         start = time.time()
-        # Written by this tool into its own folder.
-        with safe_checkpoints([saved] if saved else []):
-            runner = build_runner(cfg)
-            runner.train()
+        runner = build_runner(cfg)
+        runner.train()
         spent = time.time() - start
         (scores,) = runner.val_evaluator.metrics
         if not len(scores.labels):

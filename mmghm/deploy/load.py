@@ -16,7 +16,7 @@ from torch import Tensor
 from mmghm.evaluation.calibration import RiskCoverage
 from mmghm.evaluation.groups import group_names
 from mmghm.experiments.cells import load_config
-from mmghm.fileio.checkpoints import read_safetensors
+from mmghm.fileio.safe_loading import read_safetensors
 from mmghm.utils.errors import UserError
 from mmghm.utils.literals import read_plain_settings
 

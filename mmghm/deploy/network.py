@@ -8,13 +8,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader
 from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from mmghm.fileio.checkpoints import safe_checkpoints
+from mmghm.fileio.safe_loading import read_checkpoint
 from mmghm.utils.errors import UserError
 from mmghm.utils.progress import tracked
 
@@ -156,10 +155,7 @@ def build_model(
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
         model = MODELS.build(cfg.model)
-        with safe_checkpoints([checkpoint] if trust else []):
-            loaded = CheckpointLoader.load_checkpoint(
-                checkpoint, map_location='cpu'
-            )
+        loaded = read_checkpoint(checkpoint, trust)
     weights = {
         name.removeprefix('module.'): value
         for name, value in loaded.get('state_dict', loaded).items()

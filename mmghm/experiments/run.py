@@ -12,7 +12,7 @@ from typing import Optional
 import torch
 
 from mmghm.evaluation import reliability
-from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
+from mmghm.fileio.checkpoints import complete_checkpoints
 from mmghm.fileio.work_dir import RECORD
 from mmghm.report.run import read_arrays
 from mmghm.utils.dependencies import version_of
@@ -78,9 +78,8 @@ def _train(cell: Cell, work_dir: Path) -> dict:
     resume_from_complete_checkpoint(cfg)
     resumed_at = int(re.findall(r'epoch_(\d+)', cfg.load_from or 'epoch_0')[-1])
     start = time.time()
-    with safe_checkpoints([cfg.load_from] if cfg.load_from else []):
-        runner = build_runner(cfg)
-        runner.train()
+    runner = build_runner(cfg)
+    runner.train()
     seconds = time.time() - start
 
     metric = runner.val_evaluator.metrics[0]

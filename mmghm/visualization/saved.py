@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from mmengine.config import ConfigDict
-from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmghm.fileio.checkpoints import safe_checkpoints
+from mmghm.fileio.safe_loading import read_checkpoint
 from mmghm.losses import GHMCWAPLoss
 from mmghm.utils.literals import read_settings
 
@@ -31,10 +30,7 @@ def load_loss(
     Raises:
         ValueError: If it was trained with another loss.
     """
-    with safe_checkpoints([str(path)] if trust else []):
-        checkpoint = CheckpointLoader.load_checkpoint(
-            str(path), map_location='cpu'
-        )
+    checkpoint = read_checkpoint(path, trust)
     try:
         weights, meta = dict(checkpoint['state_dict']), checkpoint['meta']
         # A name or two of the meta are looked up.
