@@ -23,11 +23,6 @@ CONFIGS = ROOT / 'configs'
 # Real CIFAR-10 images, long-tailed at imbalance factor 10, as class folders.
 CIFAR10_ARCHIVE = ROOT.parent / 'shared' / 'data' / 'cifar10_lt10.tar.xz'
 
-needs_safe_loading = pytest.mark.skipif(
-    torch.__version__ < (2, 6),
-    reason="torch before 2.6 does not read MMEngine's checkpoints safely",
-)
-
 
 def load_tool(path):
     """Import a program of tools/."""

@@ -177,10 +177,9 @@ def load_from_file(
 
 
 def _refuse_other_formats(filename: str) -> None:
-    """Refuse what torch before 2.6 reads without its safe loader.
+    """Refuse what torch before 2.6 takes in spite of ``weights_only``.
 
-    These are tar archives (torch before 0.1.10) and TorchScript programs,
-    whatever ``weights_only`` says.
+    It unpacks tar archives (of torch before 0.1.10) and runs TorchScript.
     """
     with open(filename, 'rb') as file:
         is_zip = file.read(4) == b'PK\x03\x04'

@@ -19,13 +19,10 @@ from mmghm.datasets import (
 )
 from mmghm.experiments.cells import compose, task_names
 from mmghm.experiments.launch import set_dataloader_defaults
-from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.models import BatchDataPreprocessor
 from mmghm.models.data_preprocessors.batch_data_preprocessor import (
     random_crop_flip,
 )
-
-from ..conftest import needs_safe_loading
 
 
 def test_batches_hold_the_images_of_the_subset():
@@ -139,7 +136,6 @@ def weights(runner):
     return copy.deepcopy(runner.model.state_dict())
 
 
-@needs_safe_loading
 @pytest.mark.parametrize('augments', [None, dict(type='Mixup', alpha=0.8)])
 def test_trains_and_resumes(tmp_path, augments):
     mixed = {'model.train_cfg': dict(augments=augments)} if augments else {}
@@ -150,8 +146,7 @@ def test_trains_and_resumes(tmp_path, augments):
     cfg = decoded_cfg(tmp_path / 'part', 4, resume=True, **mixed)
     cfg.load_from = str(tmp_path / 'whole/epoch_2.pth')
     resumed = Runner.from_cfg(cfg)
-    with safe_checkpoints():
-        resumed.train()
+    resumed.train()
     ours, theirs = weights(resumed), weights(whole)
     for key, value in theirs.items():
         assert torch.equal(ours[key], value), key

@@ -1,6 +1,5 @@
 import cv2
 import pytest
-import torch
 from mmengine.config import Config
 
 from mmghm.datasets import Digits
@@ -16,7 +15,7 @@ from mmghm.deploy.publish import (
 )
 from mmghm.experiments.launch import build_runner
 
-from ..conftest import CONFIGS, needs_safe_loading
+from ..conftest import CONFIGS
 
 CARD = dict(
     name='digits',
@@ -34,8 +33,6 @@ CARD = dict(
 @pytest.fixture(scope='session')
 def trained(tmp_path_factory):
     """Config and checkpoint of a short training on digits, some held out."""
-    if torch.__version__ < (2, 6):
-        pytest.skip(needs_safe_loading.kwargs['reason'])
     folder = tmp_path_factory.mktemp('trained')
     cfg = Config.fromfile(str(CONFIGS / 'ghm_cwap/resnet8_digits_lt.py'))
     cfg.work_dir = str(folder)

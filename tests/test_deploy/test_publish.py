@@ -28,7 +28,7 @@ from mmghm.experiments.cells import load_config
 from mmghm.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
 
-from ..conftest import ROOT, needs_safe_loading
+from ..conftest import ROOT
 from .conftest import publish
 
 
@@ -118,7 +118,6 @@ def test_a_folder_is_not_overwritten_nor_half_written(trained, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ['there']
 
 
-@needs_safe_loading
 def test_averaged_weights_are_taken(digits_cfg, tmp_path):
     from mmghm.experiments.launch import build_runner
 

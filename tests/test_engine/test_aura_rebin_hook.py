@@ -6,10 +6,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from mmghm.engine import AURARebinHook
-from mmghm.fileio.checkpoints import safe_checkpoints
 from mmghm.losses import GHMCWAPLoss
-
-from ..conftest import needs_safe_loading
 
 
 def loss_of(runner):
@@ -51,7 +48,6 @@ def test_rebins_each_epoch_and_trains(digits_cfg):
     assert runner.message_hub.get_scalar('train/ghm/weight_max').current() > 1
 
 
-@needs_safe_loading
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path, num_workers):
     cfg = digits_cfg(max_epochs=4)
@@ -68,8 +64,7 @@ def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path, num_workers):
     resumed_cfg.work_dir = str(tmp_path / 'resumed')
     resumed_cfg.experiment_name += '_resumed'
     resumed = Runner.from_cfg(resumed_cfg)
-    with safe_checkpoints():
-        resumed.train()
+    resumed.train()
     ours, theirs = resumed.model.state_dict(), whole.model.state_dict()
     assert set(ours) == set(theirs)
     for key, value in theirs.items():
@@ -116,7 +111,6 @@ def test_begin(digits_cfg, begin, active):
     assert loss_of(runner).finished_examples.sum() == 482
 
 
-@needs_safe_loading
 @pytest.mark.parametrize('resume_at, active', [(1, False), (3, True)])
 def test_begin_right_after_a_resume(digits_cfg, resume_at, active):
     cfg = with_hooks(digits_cfg(max_epochs=4), begin=2)
@@ -133,8 +127,7 @@ def test_begin_right_after_a_resume(digits_cfg, resume_at, active):
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
-    with safe_checkpoints():
-        runner.train()
+    runner.train()
     assert seen[0] is active and seen[-1] is True
 
 
@@ -167,7 +160,6 @@ def test_iteration_based_loop(digits_cfg):
     assert [a for _, a in seen] == [i >= 10 for i in range(20)]
 
 
-@needs_safe_loading
 def test_resumed_inside_an_interval(digits_cfg, tmp_path):
     """The counts of the interval under way go on."""
     cfg = by_iteration(digits_cfg(), interval=13, max_keep_ckpts=-1)
@@ -185,8 +177,7 @@ def test_resumed_inside_an_interval(digits_cfg, tmp_path):
         return step(*args, **kwargs)
 
     resumed.model.train_step = spy
-    with safe_checkpoints():
-        resumed.train()
+    resumed.train()
     batch = resumed.train_dataloader.batch_size
     assert counted == [i % 5 * batch for i in range(13, 20)]
 
@@ -203,7 +194,6 @@ def test_interval_defaults_to_one_pass(digits_cfg):
     assert loss_of(runner).counts.sum() == 64 * 2**20
 
 
-@needs_safe_loading
 @pytest.mark.parametrize('given', [False, True])
 def test_load_from_takes_no_state_of_the_loss(digits_cfg, tmp_path, given):
     """What was counted on other data would be wrong here."""
@@ -228,12 +218,10 @@ def test_load_from_takes_no_state_of_the_loss(digits_cfg, tmp_path, given):
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
-    with safe_checkpoints():
-        runner.train()
+    runner.train()
     assert seen[0] == (counts, 0)
 
 
-@needs_safe_loading
 def test_a_loss_that_is_switched_in(digits_cfg, tmp_path):
     """MMPretrain's hook replaces the loss in its second epoch."""
     switched = dict(type='GHMCWAPLoss', num_classes=10, margin='balanced')
@@ -257,14 +245,12 @@ def test_a_loss_that_is_switched_in(digits_cfg, tmp_path):
     cfg.work_dir = str(tmp_path / 'resumed')
     cfg.experiment_name += '_resumed'
     resumed = Runner.from_cfg(cfg)
-    with safe_checkpoints():
-        resumed.train()
+    resumed.train()
     ours, theirs = resumed.model.state_dict(), whole.model.state_dict()
     for key, value in theirs.items():
         assert torch.equal(ours[key], value), key
 
 
-@needs_safe_loading
 def test_a_checkpoint_that_does_not_fit_is_refused(digits_cfg):
     cfg = digits_cfg(max_epochs=2)
     cfg.default_hooks.checkpoint.max_keep_ckpts = -1
@@ -272,7 +258,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(digits_cfg):
     cfg.update(resume=True, load_from=f'{cfg.work_dir}/epoch_1.pth')
     cfg.experiment_name += '_resumed'
     cfg.model.head.loss.num_regions = 7
-    with safe_checkpoints(), pytest.raises(ValueError, match='cannot resume'):
+    with pytest.raises(ValueError, match='cannot resume'):
         Runner.from_cfg(cfg).train()
 
 
@@ -280,8 +266,7 @@ def test_checkpoint_holds_the_rebinned_state(digits_cfg):
     cfg = digits_cfg(max_epochs=2)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    with safe_checkpoints():
-        state = torch.load(f'{cfg.work_dir}/epoch_2.pth')['state_dict']
+    state = torch.load(f'{cfg.work_dir}/epoch_2.pth')['state_dict']
     prefix = 'head.loss_module.'
     assert not state[prefix + 'counts'].any()
     assert state[prefix + 'finished_counts'].sum() == 482 * 2**20

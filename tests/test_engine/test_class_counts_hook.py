@@ -6,10 +6,6 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmghm.fileio.checkpoints import safe_checkpoints
-
-from ..conftest import needs_safe_loading
-
 
 def balanced(dataset):
     return dict(
@@ -35,14 +31,12 @@ def concatenated(dataset):
     )
 
 
-@needs_safe_loading
 @pytest.mark.parametrize('wrap', [balanced, repeated, concatenated])
 def test_groups_by_the_images_that_there_are(digits_cfg, wrap):
     cfg = digits_cfg(max_epochs=2)
     cfg.train_dataloader.dataset = wrap(cfg.train_dataloader.dataset.to_dict())
     runner = Runner.from_cfg(Config(cfg.to_dict()))
-    with safe_checkpoints():
-        runner.train()
+    runner.train()
     trained = {
         key: runner.message_hub.get_scalar(f'val/{key}').current()
         for key in ('group/quartile/rare/top1', 'group/kang/few/top1')
@@ -60,8 +54,7 @@ def test_groups_by_the_images_that_there_are(digits_cfg, wrap):
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = None
     cfg.param_scheduler = None
     tester = Runner.from_cfg(cfg)
-    with safe_checkpoints():
-        tested = tester.test()
+    tested = tester.test()
     assert tester.message_hub.get_info('class_counts') == counts
     assert trained and os.path.exists(cfg.load_from)
     assert {key: tested[key] for key in trained} == pytest.approx(trained)

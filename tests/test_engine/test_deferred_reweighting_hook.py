@@ -5,9 +5,6 @@ from mmengine.runner import Runner
 
 from mmghm.engine import DeferredReweightingHook
 from mmghm.experiments.cells import compose
-from mmghm.fileio.checkpoints import safe_checkpoints
-
-from ..conftest import needs_safe_loading
 
 
 def run(cfg):
@@ -22,12 +19,10 @@ def run(cfg):
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
-    with safe_checkpoints():
-        runner.train()
+    runner.train()
     return seen
 
 
-@needs_safe_loading
 @pytest.mark.parametrize('method', ['ldam_drw', 'effective_number_drw'])
 def test_weights_act_from_begin_on_also_after_a_resume(
     digits_cfg, tmp_path, method
@@ -82,8 +77,7 @@ def test_weights_act_under_an_iteration_based_loop(digits_cfg, hook, first):
         return step(*args, **kwargs)
 
     runner.model.train_step = spy
-    with safe_checkpoints():
-        runner.train()
+    runner.train()
     assert active == [i >= first for i in range(50)]
 
 

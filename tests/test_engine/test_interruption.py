@@ -12,9 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 
 from mmghm.experiments.launch import resume_from_complete_checkpoint
-from mmghm.fileio.checkpoints import complete_checkpoints, safe_checkpoints
-
-from ..conftest import needs_safe_loading
+from mmghm.fileio.checkpoints import complete_checkpoints
 
 # Children start from a process that has imported what they need.
 FORKS = multiprocessing.get_context('forkserver')
@@ -32,10 +30,9 @@ def train(config, started, die_in_save):
     if die_in_save:
         # All is written but the file is not in its place yet.
         os.fsync = lambda _: os.kill(os.getpid(), die_in_save)
-    with safe_checkpoints():
-        runner = Runner.from_cfg(cfg)
-        started.set()
-        runner.train()
+    runner = Runner.from_cfg(cfg)
+    started.set()
+    runner.train()
 
 
 def launch(config, die_in_save=None):
@@ -56,10 +53,9 @@ def write(cfg, folder, **options):
 
 
 def last_checkpoint(folder):
-    with safe_checkpoints():
-        return CheckpointLoader.load_checkpoint(
-            next(complete_checkpoints(folder)), map_location='cpu'
-        )
+    return CheckpointLoader.load_checkpoint(
+        next(complete_checkpoints(folder)), map_location='cpu'
+    )
 
 
 def assert_same(ours, theirs, path=''):
@@ -98,7 +94,6 @@ def by_iteration(cfg):
     cfg.log_processor = dict(by_epoch=False)
 
 
-@needs_safe_loading
 @pytest.mark.slow
 @pytest.mark.parametrize('loop', [by_epoch, by_iteration])
 @pytest.mark.parametrize('killer', [signal.SIGKILL, signal.SIGTERM])
@@ -106,7 +101,6 @@ def test_ten_kills_change_nothing(digits_cfg, tmp_path, loop, killer):
     check_kills(digits_cfg, tmp_path, loop, killer, kills=10)
 
 
-@needs_safe_loading
 def test_a_kill_changes_nothing(digits_cfg, tmp_path):
     check_kills(digits_cfg, tmp_path, by_epoch, signal.SIGKILL, kills=1)
 
@@ -146,7 +140,6 @@ def check_kills(digits_cfg, tmp_path, loop, killer, kills):
     compare(tmp_path / 'killed', tmp_path / 'whole')
 
 
-@needs_safe_loading
 def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run(
     digits_cfg, tmp_path
 ):
@@ -162,7 +155,6 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run(
     compare(tmp_path / 'damaged', tmp_path / 'whole')
 
 
-@needs_safe_loading
 def test_a_full_disk_stops_the_run_and_keeps_its_checkpoints(
     digits_cfg, tmp_path
 ):

@@ -2,9 +2,13 @@
 
 import os
 import resource
+import tarfile
+import zipfile
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
 
+import numpy as np
 import pytest
 import torch
 from mmengine.fileio import get_file_backend
@@ -16,15 +20,12 @@ from mmghm.fileio.checkpoints import (
     check_complete,
     checkpoint_to_resume,
     complete_checkpoints,
-    safe_checkpoints,
 )
+from mmghm.fileio.safe_loading import read_checkpoint, trust_checkpoint
 
-from ..conftest import needs_safe_loading
 
-
-def load(path, trusted=()):
-    with safe_checkpoints(trusted):
-        return CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+def load(path):
+    return CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
 
 
 class Payload:
@@ -64,18 +65,23 @@ def test_code_in_a_checkpoint_is_refused(tmp_path, nested):
     if nested:
         content = dict(state_dict={}, message_hub=[content])
     path = save(tmp_path / 'evil.pth', content)
-    with pytest.raises(CheckpointError, match=r'evil.pth.*--trust-checkpoint'):
+    # In one line.
+    refused = r'[^\n]*evil.pth[^\n]*--trust-checkpoint$'
+    with pytest.raises(CheckpointError, match=refused):
         load(path)
     assert not marker.exists()
-    # Trust is given to a file and not to the process.
-    other = save(tmp_path / 'other.pth')
-    with pytest.raises(CheckpointError):
-        load(path, trusted=[str(other)])
-    load(path, trusted=[str(path)])
+    # Trust is given to a file and not to the process, and it ends.
+    with (
+        trust_checkpoint(save(tmp_path / 'other.pth')),
+        pytest.raises(CheckpointError),
+    ):
+        load(path)
+    read_checkpoint(path, trust=True)
     assert marker.exists()
+    with pytest.raises(CheckpointError):
+        load(path)
 
 
-@needs_safe_loading
 def test_getattr_in_a_checkpoint_reaches_statistics_only(tmp_path):
     path = save(tmp_path / 'evil.pth', Sneaky())
     with pytest.raises(CheckpointError, match='__init__'):
@@ -95,11 +101,64 @@ def test_code_behind_a_url_is_refused(tmp_path, monkeypatch, serve):
     assert not (tmp_path / 'ran').exists()
 
 
-def test_the_loaders_are_restored():
-    before = dict(CheckpointLoader._schemes)
-    with safe_checkpoints():
-        assert CheckpointLoader._schemes[''] is not before['']
-    assert dict(CheckpointLoader._schemes) == before
+@pytest.mark.parametrize('store', ['s3', 'petrel', 'cluster:s3'])
+def test_code_in_an_object_store_is_refused(tmp_path, monkeypatch, store):
+    class Store:
+        @contextmanager
+        def get_local_path(self, address):
+            yield tmp_path / address.rpartition('/')[2]
+
+    monkeypatch.setattr(
+        'mmghm.fileio.safe_loading.get_file_backend', lambda *_, **__: Store()
+    )
+    save(tmp_path / 'evil.pth', Payload(tmp_path / 'ran'))
+    save(tmp_path / 'good.pth')
+    assert 'w' in load(f'{store}://bucket/good.pth')['state_dict']
+    with pytest.raises(CheckpointError, match=r'evil.pth'):
+        load(f'{store}://bucket/evil.pth')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_formats_without_a_safe_loader_are_refused(tmp_path):
+    # torch before 2.6 unpacks the first and runs the second, whatever
+    # weights_only says.
+    tar = tmp_path / 'tar.pth'
+    with tarfile.open(tar, 'w', format=tarfile.GNU_FORMAT) as archive:
+        # It begins like a bare pickle.
+        archive.addfile(tarfile.TarInfo('\udc80\x02'))
+    assert tar.read_bytes().startswith(b'\x80\x02')
+    with pytest.raises(CheckpointError, match=r'run code.*tar archive'):
+        load(tar)
+    program = save(tmp_path / 'program.pth')
+    with zipfile.ZipFile(program, 'a') as archive:
+        archive.writestr('program/constants.pkl', b'')
+    with pytest.raises(CheckpointError, match=r'run code.*TorchScript'):
+        load(program)
+
+
+@pytest.mark.parametrize('trust', [False, True])
+def test_what_a_resumed_run_would_evaluate_is_left_out(tmp_path, trust):
+    meta = dict(epoch=1, config='import os', cfg='a = 1')
+    path = save(tmp_path / 'epoch_1.pth', dict(meta=meta))
+    read = read_checkpoint(path, trust)['meta']
+    assert read == dict(epoch=1, cfg='a = 1')
+
+
+@pytest.mark.parametrize('module', ['numpy.core', 'numpy._core'])
+def test_numpy_values_of_either_version_are_read(tmp_path, module):
+    history = HistoryBuffer([2], [1])
+    values = [np.float32(1.5), np.arange(3), np.bool_(True), history]
+    path = save(tmp_path / 'epoch_1.pth', dict(values=values))
+    written = np.array(0).__reduce__()[0].__module__.encode()
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, part in parts.items():
+            other = part.replace(written, f'{module}.multiarray'.encode())
+            archive.writestr(name, other)
+    scalar, array, flag, history = load(path)['values']
+    assert (scalar, array.tolist(), flag) == (1.5, [0, 1, 2], True)
+    assert history.statistics('mean', 1) == 2
 
 
 @pytest.mark.parametrize('size', [0, 1, 700, 4000])
@@ -197,7 +256,6 @@ def test_an_old_checkpoint_goes_after_the_next_is_saved(
     assert files == [f'epoch_{n}.pth' for n in range(5 - kept, 5)]
 
 
-@needs_safe_loading
 @pytest.mark.parametrize(
     'options, match',
     [
@@ -212,11 +270,10 @@ def test_a_resume_without_its_histograms_is_refused(digits_cfg, options, match):
     cfg = digits_cfg(max_epochs=2)
     cfg.model.head.loss.update(options or {})
     cfg.update(resume=True, load_from=f'{cfg.work_dir}/epoch_1.pth')
-    with safe_checkpoints(), pytest.raises(ValueError, match=match):
+    with pytest.raises(ValueError, match=match):
         Runner.from_cfg(cfg).train()
 
 
-@needs_safe_loading
 def test_published_averaged_weights_hold_the_running_histograms(digits_cfg):
     cfg = digits_cfg(max_epochs=2)
     cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.1))

@@ -12,12 +12,11 @@ from mmghm.experiments.launch import (
     build_runner,
     resume_from_complete_checkpoint,
 )
-from mmghm.fileio.checkpoints import safe_checkpoints
+from mmghm.fileio.safe_loading import read_checkpoint
 from mmghm.report.page import read_runs, render
 from mmghm.utils.literals import read_settings
 from mmghm.visualization.saved import load_loss
 
-from ..conftest import needs_safe_loading
 from .files import Files
 
 
@@ -33,13 +32,11 @@ def trained(digits_cfg):
     return cfg
 
 
-@needs_safe_loading
 @pytest.mark.parametrize('key', ['config', 'cfg'])
 def test_a_checkpoints_config_is_not_run(trained, tmp_path, key):
     trace = tmp_path / 'trace'
     path = f'{trained.work_dir}/epoch_1.pth'
-    with safe_checkpoints():
-        checkpoint = torch.load(path)
+    checkpoint = torch.load(path)
     checkpoint['meta'][key] = code(trace)
     torch.save(checkpoint, path)
     # As `train --resume` and `plot_histograms` read it.
@@ -47,8 +44,7 @@ def test_a_checkpoints_config_is_not_run(trained, tmp_path, key):
     again.update(resume=True, experiment_name=f'{trained.experiment_name}_2')
     again.train_cfg.max_epochs = 2
     resume_from_complete_checkpoint(again)
-    with safe_checkpoints():
-        build_runner(again).train()
+    build_runner(again).train()
     load_loss(Path(path))
     assert not trace.exists()
 
@@ -87,10 +83,9 @@ def test_trust_is_given_to_an_address(serve, tmp_path, monkeypatch):
     # More than tensors, and harmless.
     torch.save(dict(x=Path('a')), tmp_path / 'file')
     Files.content['/own.pth'] = (tmp_path / 'file').read_bytes()
-    with safe_checkpoints(), pytest.raises(ValueError, match='run code'):
+    with pytest.raises(ValueError, match='run code'):
         CheckpointLoader.load_checkpoint(address)
-    with safe_checkpoints([address]):
-        read = CheckpointLoader.load_checkpoint(address)
+    read = read_checkpoint(address, trust=True)
     assert read['x'] == Path('a')
 
 
@@ -100,23 +95,21 @@ def test_a_name_with_a_hash_is_held_to_it(serve, tmp_path, monkeypatch):
     torch.save(dict(x=torch.tensor(5)), tmp_path / 'file')
     # Elsewhere the digits may be a date.
     Files.content['/net-20230101.pth'] = (tmp_path / 'file').read_bytes()
-    with safe_checkpoints():
-        dated = CheckpointLoader.load_checkpoint(f'{address}/net-20230101.pth')
+    dated = CheckpointLoader.load_checkpoint(f'{address}/net-20230101.pth')
     assert int(dated['x']) == 5
     monkeypatch.setattr(
-        'mmghm.fileio.checkpoints._HASHED_HOSTS', ('127.0.0.1',)
+        'mmghm.fileio.safe_loading._HASHED_HOSTS', ('127.0.0.1',)
     )
     content = (tmp_path / 'file').read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:8]
     Files.content[f'/net-{digest}.pth'] = content
     Files.content['/net-00000000.pth'] = content
-    with safe_checkpoints():
-        good = CheckpointLoader.load_checkpoint(f'{address}/net-{digest}.pth')
-        assert int(good['x']) == 5
-        # Where PyTorch itself keeps it.
-        assert (tmp_path / f'hub/checkpoints/net-{digest}.pth').exists()
-        with pytest.raises(ValueError, match='not what its name promises'):
-            CheckpointLoader.load_checkpoint(f'{address}/net-00000000.pth')
+    good = CheckpointLoader.load_checkpoint(f'{address}/net-{digest}.pth')
+    assert int(good['x']) == 5
+    # Where PyTorch itself keeps it.
+    assert (tmp_path / f'hub/checkpoints/net-{digest}.pth').exists()
+    with pytest.raises(ValueError, match='not what its name promises'):
+        CheckpointLoader.load_checkpoint(f'{address}/net-00000000.pth')
 
 
 def test_model_zoos_are_read_safely(serve, tmp_path, monkeypatch):
@@ -130,17 +123,14 @@ def test_model_zoos_are_read_safely(serve, tmp_path, monkeypatch):
 
     torch.save(dict(state_dict=Evil()), tmp_path / 'file')
     Files.content['/evil.pth'] = (tmp_path / 'file').read_bytes()
-    for place in (
-        'mmengine.runner.checkpoint.get_mmcls_models',
-        'mmghm.fileio.checkpoints.get_torchvision_models',
-    ):
-        monkeypatch.setattr(place, lambda: dict(net=f'{address}/evil.pth'))
-    for zoo in ('mmcls', 'torchvision', 'modelzoo'):
-        with safe_checkpoints(), pytest.raises(ValueError, match='run code'):
+    for models in ('mmcls', 'torchvision', 'external'):
+        monkeypatch.setattr(
+            f'mmengine.runner.checkpoint.get_{models}_models',
+            lambda: dict(net=f'{address}/evil.pth'),
+        )
+    for zoo in ('mmcls', 'torchvision', 'modelzoo', 'open-mmlab', 'openmmlab'):
+        with pytest.raises(ValueError, match='run code'):
             CheckpointLoader.load_checkpoint(f'{zoo}://net')
     assert not trace.exists()
-    with (
-        safe_checkpoints(),
-        pytest.raises(ValueError, match='did you mean net'),
-    ):
+    with pytest.raises(ValueError, match='did you mean net'):
         CheckpointLoader.load_checkpoint('torchvision://nett')

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmghm.fileio.checkpoints import safe_checkpoints
-
 from ..conftest import CONFIGS, ROOT
 
 pytestmark = pytest.mark.slow
@@ -44,8 +42,7 @@ def finish(process, work_dir):
 def assert_same(folder, other):
     states = []
     for path in (folder, other):
-        with safe_checkpoints():
-            states.append(torch.load(path / f'epoch_{EPOCHS}.pth'))
+        states.append(torch.load(path / f'epoch_{EPOCHS}.pth'))
     ours, theirs = (state['state_dict'] for state in states)
     assert set(ours) == set(theirs)
     for key, value in theirs.items():
@@ -133,8 +130,7 @@ def test_two_hosts_with_one_process_each(tmp_path, two_processes):
 def test_decoded_batches_are_shared_out_over_two_processes(tmp_path):
     config = 'ghm_cwap/resnet8_digits_lt_decoded_if20'
     finish(launch(tmp_path, 2, config=config), tmp_path)
-    with safe_checkpoints():
-        saved = torch.load(tmp_path / f'epoch_{EPOCHS}.pth')
+    saved = torch.load(tmp_path / f'epoch_{EPOCHS}.pth')
     # Each of the 482 images was counted by one of the processes.
     counted = saved['state_dict']['head.loss_module.finished_counts']
     sizes = [n * 2**20 for n in saved['meta']['class_counts']]

@@ -11,8 +11,6 @@ import time
 import pytest
 import torch
 
-from mmghm.fileio.checkpoints import safe_checkpoints
-
 from ..conftest import CONFIGS, ROOT
 
 pytestmark = pytest.mark.slow
@@ -38,8 +36,7 @@ def call(tool, *args, check=True, **env):
 
 
 def state(path):
-    with safe_checkpoints():
-        return torch.load(path)['state_dict']
+    return torch.load(path)['state_dict']
 
 
 def assert_same(path, other):
