@@ -4,6 +4,7 @@ import os.path as osp
 from typing import Any, Iterator, List, Sequence, Union
 
 import numpy as np
+import pyarrow as pa
 from mmengine.dataset import force_full_init
 from mmengine.fileio import get
 from mmpretrain.datasets import BaseDataset
@@ -135,6 +136,8 @@ class ListedImages(BaseDataset):
             raise ValueError(f'{self.ann_file} lists no image')
         if table.names:
             self._metainfo.setdefault('classes', tuple(table.names))
+        # Arrow keeps what it has used, some times the table's size.
+        pa.default_memory_pool().release_unused()
         return AnnotationList(table, self.folder(), self.ann_file)
 
     @force_full_init

@@ -12,6 +12,8 @@ from mmengine.fileio import get
 
 from mmghm.fileio.paths import leads_out
 
+# Bytes of a list that are read at a time; reading takes some times as many.
+_CHUNK = 1 << 22
 # What stands where a label is missing.
 _MISSING = ('nan', 'none', 'null', 'na', 'n/a')
 
@@ -137,12 +139,14 @@ class AnnotationTable(NamedTuple):
                 raise AnnotationError(
                     f'{path!r} leads out of the folder of the images', line
                 )
-        if len(self.paths.unique()) < len(self.paths):
-            # Codes are given in the order in which the paths appear.
-            codes = self.paths.dictionary_encode().indices.to_numpy()
-            new = np.diff(np.maximum.accumulate(codes), prepend=-1) > 0
-            record = int(np.argmin(new))
-            where = self.line(int(np.argmax(codes == codes[record])))
+        # Sorted, because a table of hashes takes five times the memory.
+        order = pc.array_sort_indices(self.paths)
+        ordered = self.paths.take(order)
+        equal = np.flatnonzero(pc.equal(ordered[1:], ordered[:-1]))
+        if len(equal):
+            # The sort keeps the order of paths that are equal.
+            record = int(order.to_numpy()[equal + 1].min())
+            where = self.line(self.paths.index(self.paths[record]).as_py())
             raise AnnotationError(
                 f'{self.path(record)!r} is listed '
                 + (f'in line {where} too' if where else 'twice'),
@@ -210,19 +214,39 @@ def read_list(text: bytes, num_classes: int = 0) -> AnnotationTable:
     """
     # Some editors begin files with a byte order mark.
     text = text.removeprefix(b'\xef\xbb\xbf')
+    tables: List[AnnotationTable] = []
+    begin = lines_before = 0
+    while begin < len(text) or not tables:
+        end = text.find(b'\n', begin + _CHUNK) + 1 or len(text)
+        part = pa.py_buffer(text)[begin:end]
+        tables.append(_read_lines(part, num_classes, lines_before))
+        lines_before += text.count(b'\n', begin, end)
+        begin = end
+    paths, labels, lines, _ = zip(*tables)
+    return AnnotationTable(
+        _compact(pa.concat_arrays(paths)),
+        np.concatenate(labels),
+        np.concatenate(lines),
+    )
+
+
+def _read_lines(
+    text: pa.Buffer, num_classes: int, lines_before: int
+) -> AnnotationTable:
     # Not pyarrow.csv, for which a single CR ends a line too.
     breaks = np.flatnonzero(np.frombuffer(text, np.uint8) == ord('\n')) + 1
-    places = np.concatenate([[0], breaks, [len(text)]])
+    places = np.concatenate([[0], breaks, [text.size]])
     # Arrow's kernels for ASCII take strings only; they leave other bytes be.
     every = pa.LargeStringArray.from_buffers(
-        len(places) - 1, pa.py_buffer(places), pa.py_buffer(text)
+        len(places) - 1, pa.py_buffer(places), text
     )
     lines = pc.ascii_trim_whitespace(every)
     filled = np.flatnonzero(pc.binary_length(lines))
     lines = lines.take(pa.array(filled))
+    numbers = (filled + 1 + lines_before).astype(np.int32)
     words = pc.ascii_split_whitespace(lines, max_splits=1, reverse=True)
     begins = words.offsets.to_numpy()
-    paths = _compact(words.values.take(pa.array(begins[:-1])))
+    paths = words.values.take(pa.array(begins[:-1]))
     digits = words.values.take(pa.array(begins[1:] - 1))
     good = pc.and_(
         pc.ascii_is_decimal(digits), pc.less_equal(pc.binary_length(digits), 9)
@@ -238,9 +262,9 @@ def read_list(text: bytes, num_classes: int = 0) -> AnnotationTable:
             f'expected "path label", got {line!r}'
             if malformed[record]
             else f'label {labels[record]} is not below {num_classes} classes',
-            int(filled[record]) + 1,
+            int(numbers[record]),
         )
-    return AnnotationTable(paths, labels, (filled + 1).astype(np.int32))
+    return AnnotationTable(paths, labels, numbers)
 
 
 def read_table(
@@ -295,15 +319,10 @@ def _read_csv(
     pyarrow's, which takes a quote that nothing closes for a field as long as
     the rest of the file, and does not number lines.
     """
-    # Excel begins its files with a byte order mark.
-    try:
-        text = content.decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f'save it as UTF-8: {error}') from error
-    # Names may hold what str.splitlines() takes for an end of line.
-    reader = csv.reader(
-        io.StringIO(text, newline=''), delimiter=delimiter, strict=True
-    )
+    # Excel begins its files with a byte order mark. Names may hold what
+    # str.splitlines() takes for an end of line.
+    text = io.TextIOWrapper(io.BytesIO(content), 'utf-8-sig', newline='')
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     paths, labels, lines = [], [], []
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -322,6 +341,8 @@ def _read_csv(
             lines.append(reader.line_num)
     except csv.Error as error:
         raise AnnotationError(f'no CSV: {error}', reader.line_num) from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f'save it as UTF-8: {error}') from error
     return (
         pack_paths(paths),
         pa.array(labels, pa.large_string()),

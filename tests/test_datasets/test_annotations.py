@@ -137,6 +137,10 @@ def test_a_long_list_takes_little_more_than_its_paths(large):
     data = ImageList('train.txt', str(large), pipeline=[])
     paths = 200_000 * len('images/of/one/class/00000000.jpg')
     assert size(data) <= 1.5 * paths
+    assert data.get_gt_labels().tolist() == [i % 7 for i in range(200_000)]
+    for i in range(0, 200_000, 999):
+        assert data[i]['img_path'].endswith(f'/{i:08d}.jpg')
+        assert data[i]['source'].endswith(f'train.txt, line {i + 1}')
     # MMEngine copies a dataset's list where it takes subsets.
     assert copy.deepcopy(data).data_list is data.data_list
     part = data.get_subset([3, 1])
