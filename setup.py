@@ -93,7 +93,6 @@ setup(
         'lite': requirements('lite'),
         'onedl': requirements('onedl'),
         'deploy': requirements('deploy'),
-        'parquet': ['pyarrow'],
         'slurm': ['submitit'],
         'docs': requirements('docs'),
         'tests': requirements('tests'),

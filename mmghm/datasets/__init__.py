@@ -1,6 +1,5 @@
 from mmghm.utils.dependencies import can_import
 
-from .annotations.table_reader import table_classes
 from .class_counts import dataset_class_counts, dataset_labels
 from .in_memory import InMemoryDataset, keep_batch
 from .label_noise import flip_labels
@@ -9,6 +8,7 @@ from .profiles import profile_counts
 from .samplers import ClassBalancedSampler
 from .shards.backend import ShardBackend
 from .subsets import choose_long_tail, split_held_out
+from .tables import table_classes
 
 __all__ = [
     'ClassBalancedSampler',

@@ -1,12 +1,11 @@
 """Images and labels from a list, a line each."""
 
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any
 
 from mmpretrain.registry import DATASETS
 
-from .annotations.annotation_table import AnnotationTable
-from .annotations.text_reader import parse_lines
 from .listed_images import ListedImages
+from .tables import AnnotationTable, read_list
 
 
 @DATASETS.register_module()
@@ -35,28 +34,19 @@ class ImageList(ListedImages):
         self.num_classes = num_classes
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
-    def settings(self) -> Dict[str, Any]:
-        """What else decides how the list is read.
-
-        Returns:
-            Dict[str, Any]: ``num_classes``, 0 if unknown.
-        """
-        return dict(num_classes=len(self.CLASSES or ()) or self.num_classes)
-
-    def read(self, *contents: bytes) -> Tuple[AnnotationTable, Sequence[str]]:
+    def read(self, *contents: bytes) -> AnnotationTable:
         """Read the list.
 
         Args:
             *contents (bytes): Its content.
 
         Returns:
-            Tuple[AnnotationTable, Sequence[str]]: The images, and nothing.
+            AnnotationTable: The images.
 
         Raises:
             AnnotationError: If a line has no label or one out of range, or a path
                 leads out of the folder or comes twice.
         """
         (content,) = contents
-        # Some editors begin files with a byte order mark.
-        content = content[3:] if content[:3] == b'\xef\xbb\xbf' else content
-        return parse_lines(content, **self.settings()).check(), ()
+        num_classes = len(self.CLASSES or ()) or self.num_classes
+        return read_list(content, num_classes).check()

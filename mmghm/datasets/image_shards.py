@@ -1,15 +1,16 @@
 """Images in tar archives, WebDataset's layout."""
 
-from typing import Any, Sequence, Tuple
+from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from mmengine.dataset import force_full_init
 from mmpretrain.registry import DATASETS
 
-from .annotations.annotation_table import AnnotationError, AnnotationTable
 from .image_list import ImageList
 from .long_tail import LongTailDataset
 from .shards.backend import shard_address
+from .tables import AnnotationError, AnnotationTable
 
 
 @DATASETS.register_module()
@@ -45,30 +46,30 @@ class ImageShards(ImageList):
         """
         return self.shards
 
-    def read(self, *contents: bytes) -> Tuple[AnnotationTable, Sequence[str]]:
+    def read(self, *contents: bytes) -> AnnotationTable:
         """Read the list.
 
         Args:
             *contents (bytes): Its content.
 
         Returns:
-            Tuple[AnnotationTable, Sequence[str]]: The images, and nothing.
+            AnnotationTable: The images.
 
         Raises:
             AnnotationError: If a line is malformed, see :class:`ImageList`, or
                 names no place in an archive.
         """
-        records, classes = super().read(*contents)
-        wrong = _marks(records) < records.starts
-        if wrong.any():
-            record = int(np.argmax(wrong))
+        table = super().read(*contents)
+        placed = np.asarray(pc.match_substring(table.paths, '#'))
+        if not placed.all():
+            record = int(np.argmin(placed))
             raise AnnotationError(
                 f'expected "SHARD#OFFSET+SIZE-CRC label", got '
-                f'{records.path(record)!r}; '
+                f'{table.path(record)!r}; '
                 'tools/dataset_converters/shards.py makes such lists',
-                records.line(record),
+                table.line(record),
             )
-        return records, classes
+        return table
 
     @force_full_init
     def shard_numbers(self) -> np.ndarray:
@@ -78,7 +79,12 @@ class ImageShards(ImageList):
             np.ndarray: int64 (n,), in [0, number of archives), in the order of
             the list.
         """
-        return _number_shards(self.data_list.records)
+        # A name may hold the character too.
+        split = pc.extract_regex(
+            self.data_list.table.paths, '(?s)(?P<shard>.*)#'
+        )
+        codes = split.field('shard').dictionary_encode().indices
+        return codes.to_numpy().astype(np.int64)
 
 
 def shard_numbers(dataset: Any) -> np.ndarray:
@@ -101,20 +107,3 @@ def shard_numbers(dataset: Any) -> np.ndarray:
         'ShardSampler needs ImageShards, or LongTailDataset around it, got '
         f'{type(dataset).__name__}'
     )
-
-
-def _number_shards(records: AnnotationTable) -> np.ndarray:
-    _, first, inverse = np.unique(
-        records._replace(ends=_marks(records)).hashes(),
-        return_index=True,
-        return_inverse=True,
-    )
-    order = np.argsort(np.argsort(first))
-    return order[inverse].astype(np.int64)
-
-
-def _marks(records: AnnotationTable) -> np.ndarray:
-    """Where the last ``#`` of each path is; before its start if it has none."""
-    marks = np.flatnonzero(records.text == ord('#'))
-    # Names may hold the character too.
-    return np.append(-1, marks)[np.searchsorted(marks, records.ends)]

@@ -1,29 +1,27 @@
 """A CSV or Parquet file as a dataset."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 
 from mmghm.fileio.paths import join_inside
 
-from .annotations.annotation_table import AnnotationError, AnnotationTable
-from .annotations.table_reader import read_table
 from .listed_images import ListedImages
+from .tables import AnnotationError, AnnotationTable, read_table
 
 
 @DATASETS.register_module()
 class ImageTable(ListedImages):
     """A CSV or Parquet file with a column of paths and one of labels.
 
-    Labels are names of classes or integers from 0, see :class:`Table`. Paths
-    are relative to ``data_prefix`` in ``data_root``, must not lead out of it
+    Labels are names of classes or integers from 0, see
+    :meth:`AnnotationTable.classes`. Paths are relative to ``data_prefix`` in ``data_root``, must not lead out of it
     and come once.
 
     Args:
         ann_file (str): The file, relative to ``data_root``: Parquet if it ends
-            in ``.parquet`` or ``.pq`` (this needs pyarrow), else CSV with a
-            header.
+            in ``.parquet`` or ``.pq``, else CSV with a header.
         data_root (str): Folder.
         path_column (str): Name of the column of paths.
         label_column (str): Name of the column of labels.
@@ -62,24 +60,14 @@ class ImageTable(ListedImages):
             return [self.ann_file]
         return [self.ann_file, join_inside(self.data_root, self.classes_from)]
 
-    def settings(self) -> Dict[str, Any]:
-        """What else decides how the files are read.
-
-        Returns:
-            Dict[str, Any]: The columns and the classes, if they were given.
-        """
-        return dict(
-            files=self.ann_files(), classes=self.CLASSES, **self.columns
-        )
-
-    def read(self, *contents: bytes) -> Tuple[AnnotationTable, Sequence[str]]:
+    def read(self, *contents: bytes) -> AnnotationTable:
         """Read the files.
 
         Args:
             *contents (bytes): Their content.
 
         Returns:
-            Tuple[AnnotationTable, Sequence[str]]: The images and the classes.
+            AnnotationTable: The images and the classes.
 
         Raises:
             AnnotationError: If a file is malformed, a label is none of the
@@ -97,17 +85,14 @@ class ImageTable(ListedImages):
                     raise error.inside(files[1]) from error
             classes = source.classes()
         number_of = {name: i for i, name in enumerate(classes)}
-        numbers = np.array(
-            [number_of.get(name, -1) for name in table.names], dtype=np.int32
-        )
-        records = table.records.check()
-        labels = numbers[records.labels]
+        numbers = [number_of.get(name, -1) for name in table.names]
+        labels = np.array(numbers, dtype=np.int32)[table.check().labels]
         if (labels < 0).any():
             record = int(np.argmax(labels < 0))
             raise AnnotationError(
-                f'{table.names[records.labels[record]]!r}, the label of '
-                f'{records.path(record)!r}, is none of the {len(classes)} '
+                f'{table.names[table.labels[record]]!r}, the label of '
+                f'{table.path(record)!r}, is none of the {len(classes)} '
                 f'classes of {files[-1]}',
-                records.line(record),
+                table.line(record),
             )
-        return records._replace(labels=labels), classes
+        return table._replace(labels=labels, names=classes)

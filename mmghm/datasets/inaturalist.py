@@ -2,17 +2,15 @@
 
 import json
 from operator import itemgetter
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from mmpretrain.registry import DATASETS
 
-from .annotations.annotation_table import (
-    AnnotationError,
-    AnnotationTable,
-    is_text,
-)
 from .listed_images import ListedImages
+from .tables import AnnotationError, AnnotationTable, is_text, pack_paths
 
 
 @DATASETS.register_module()
@@ -38,22 +36,14 @@ class INaturalist(ListedImages):
         self.supercategories = supercategories
         super().__init__(ann_file=ann_file, **kwargs)
 
-    def settings(self) -> Dict[str, Any]:
-        """What else decides how the file is read.
-
-        Returns:
-            Dict[str, Any]: ``supercategories``.
-        """
-        return dict(supercategories=self.supercategories)
-
-    def read(self, *contents: bytes) -> Tuple[AnnotationTable, Sequence[str]]:
+    def read(self, *contents: bytes) -> AnnotationTable:
         """Read the annotations.
 
         Args:
             *contents (bytes): Content of the file.
 
         Returns:
-            Tuple[AnnotationTable, Sequence[str]]: The images and the classes.
+            AnnotationTable: The images and the classes.
 
         Raises:
             AnnotationError: If the file is no such annotation, an annotation
@@ -84,7 +74,8 @@ class INaturalist(ListedImages):
                 'expected JSON with images, annotations and categories as '
                 f'iNaturalist has them, got {type(error).__name__}: {error}'
             ) from error
-        records = AnnotationTable.from_paths(paths, np.zeros(len(ids))).check()
+        none = np.zeros(len(paths), dtype=np.int32)
+        table = AnnotationTable(pack_paths(paths), none).check()
         image = _find(image_ids, ids)
         category = _find(category_ids, known)
         wrong = (image < 0) | (category < 0)
@@ -101,12 +92,12 @@ class INaturalist(ListedImages):
                 f'image {ids[twice]} has {seen[twice]} annotations, of which '
                 'each would be an example'
             )
-        labels = np.array([label_of.get(c, -1) for c in known.tolist()])[
-            category
-        ]
+        label = [label_of.get(c, -1) for c in known.tolist()]
+        labels = np.array(label, dtype=np.int32)[category]
         kept = np.flatnonzero(labels >= 0)
-        records = records.take(image[kept])
-        return records._replace(labels=labels[kept].astype(np.int32)), names
+        return table.take(image[kept])._replace(
+            labels=labels[kept], names=names
+        )
 
     def _chosen(self, ordered: List[dict]) -> List[dict]:
         """Keep the categories that are asked for."""
@@ -141,20 +132,9 @@ def _column(entries: List[dict], key: str) -> np.ndarray:
 
 def _find(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Place of ids among known ones, -1 where they are not."""
-    if np.array_equal(wanted, known):
-        return np.arange(len(wanted))
-    order = np.argsort(known, kind='stable')
-    ordered = known[order]
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    if len(twice):
-        raise AnnotationError(f'the id {twice[0]} stands for several entries')
-    # Ids without gaps need no search.
-    if len(known) and ordered[-1] - ordered[0] == len(known) - 1:
-        places = wanted - ordered[0]
-    else:
-        places = np.searchsorted(ordered, wanted)
-    found = np.full(len(wanted), -1)
-    inside = (places >= 0) & (places < len(known))
-    inside[inside] = ordered[places[inside]] == wanted[inside]
-    found[inside] = order[places[inside]]
-    return found
+    found, counts = np.unique(known, return_counts=True)
+    if counts.max(initial=1) > 1:
+        twice = found[counts.argmax()]
+        raise AnnotationError(f'the id {twice} stands for several entries')
+    places = pc.index_in(pa.array(wanted), value_set=pa.array(known))
+    return places.fill_null(-1).to_numpy()

@@ -7,10 +7,8 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 import numpy as np
 from mmengine.fileio import get
 
-from .annotations.annotation_table import AnnotationError
-from .annotations.table_reader import check_numbers, table_classes
-from .annotations.text_reader import parse_lines
 from .image_folder import IMAGE_EXTENSIONS
+from .tables import AnnotationError, check_numbers, read_list, table_classes
 
 
 class OwnImages(NamedTuple):
@@ -80,18 +78,15 @@ def _table(root: Path, train: str, val: str) -> OwnImages:
 def _list(root: Path, train: str, val: str, shards: str) -> OwnImages:
     path = str(root / train)
     try:
-        records = parse_lines(get(path))
+        table = read_list(get(path))
+        number = int(table.labels.max(initial=-1)) + 1
+        check_numbers(number - 1, len(np.unique(table.labels)))
     except AnnotationError as error:
         raise error.inside(path) from error
-    number = int(records.labels.max(initial=-1)) + 1
     if not number:
         raise ValueError(f'{path} lists no image')
-    try:
-        check_numbers(number - 1, len(np.unique(records.labels)))
-    except AnnotationError as error:
-        raise error.inside(path) from error
     listed = dict(type='ImageList', data_root=str(root), num_classes=number)
-    if '.tar#' in records.path(0):
+    if '.tar#' in table.path(0):
         listed.update(type='ImageShards', shards=shards or str(root))
     return OwnImages(
         [str(label) for label in range(number)],

@@ -1,7 +1,5 @@
 """Parquet tables."""
 
-import sys
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -68,6 +66,7 @@ def test_integers_written_as_fractions_are_integers(tmp_path):
         (dict(path=['a', 'a'], label=[0, 1]), "'a' is listed twice"),
         (dict(path=['a', '../b'], label=[0, 1]), r"'\.\./b' leads out"),
         (dict(path=['', 'b'], label=[0, 1]), "'' leads out"),
+        (dict(path=['a\0b'], label=[0]), r"'a\\x00b' holds a NUL"),
         (dict(path=[], label=[]), 'lists no image'),
         (dict(path=['a', 'b'], label=['x', '']), 'a label is blank'),
         (dict(path=['a', 'b'], label=['1', 'nan']), "'nan' among labels"),
@@ -96,10 +95,3 @@ def test_no_parquet_file_is_named(tmp_path):
     (tmp_path / 'a.parquet').write_bytes(b'<html>404</html>')
     with pytest.raises(ValueError, match=r'a\.parquet: '):
         ImageTable('a.parquet', str(tmp_path), pipeline=[])
-
-
-def test_without_pyarrow(tmp_path, monkeypatch):
-    path = write(tmp_path, path=['a'], label=[0])
-    monkeypatch.setitem(sys.modules, 'pyarrow', None)
-    with pytest.raises(ImportError, match='pip install pyarrow'):
-        ImageTable(path.name, str(tmp_path), pipeline=[])

@@ -150,9 +150,10 @@ def compare(case: str, bare: dict, read: Callable, repeats: int) -> List[Row]:
 
 def memory(dataset: ListedImages) -> str:
     """What stays in memory, beside the paths' own bytes."""
-    records = dataset.data_list.records
-    arrays = sum(x.nbytes for x in records if isinstance(x, np.ndarray))
-    paths = int((records.ends - records.starts).sum())
+    table = dataset.data_list.table
+    columns = (table.paths, table.labels, table.lines)
+    arrays = sum(x.nbytes for x in columns if x is not None)
+    paths = sum(map(len, table.paths.to_pylist()))
     return (
         f'keeps {arrays / 2**20:.1f} MiB, {arrays / paths:.2f} x '
         f'the {paths / 2**20:.1f} MiB of paths'
@@ -227,24 +228,23 @@ def launch(folder: Path, ranks: int) -> List[dict]:
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as cache:
-        done = subprocess.run(
-            [
-                *(
-                    sys.executable,
-                    '-W',
-                    'ignore',
-                    '-m',
-                    'torch.distributed.run',
-                ),
-                *('--nproc_per_node', str(ranks), '--master_port', str(port)),
-                *(script, folder / '0.txt', str(time.time())),
-            ],
-            env={**os.environ, 'MMGHM_CACHE': cache, 'OMP_NUM_THREADS': '1'},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    done = subprocess.run(
+        [
+            *(
+                sys.executable,
+                '-W',
+                'ignore',
+                '-m',
+                'torch.distributed.run',
+            ),
+            *('--nproc_per_node', str(ranks), '--master_port', str(port)),
+            *(script, folder / '0.txt', str(time.time())),
+        ],
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError(f'the ranks failed:\n{done.stderr[-3000:]}')
     return json.loads(done.stdout.splitlines()[-1])

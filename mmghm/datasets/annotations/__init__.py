@@ -1,1 +1,0 @@
-"""Reading, checking and sharing lists, tables and JSON."""
