@@ -94,12 +94,8 @@ def _table(path: str, column: str) -> Iterator[str]:
                 yield from (row[column] for row in reader if row[column])
                 return
     else:
-        try:
-            from pyarrow import parquet
-        except ImportError as error:
-            raise UserError(
-                f"{path} needs pyarrow: pip install 'mmghm[parquet]'"
-            ) from error
+        from pyarrow import parquet
+
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             if column in names:

@@ -191,13 +191,9 @@ def _write_jsonl(
 def _write_parquet(
     path: Path, rows: Iterable[Dict[str, Any]], columns: Dict[str, type]
 ) -> None:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UserError(
-            f"{path} needs pyarrow: pip install 'mmghm[parquet]'"
-        ) from error
+    import pyarrow
+    from pyarrow import parquet
+
     kinds = {
         str: pyarrow.string(),
         float: pyarrow.float64(),

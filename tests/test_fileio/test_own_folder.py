@@ -29,3 +29,18 @@ def test_another_process_marks_it_meanwhile(
 
     monkeypatch.setattr(Path, step, interrupted)
     assert own_folder(tmp_path, 'cache') == folder
+
+
+def test_a_folder_that_others_could_write_is_not_used(tmp_path):
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'cache').symlink_to(tmp_path / 'elsewhere')
+    with pytest.raises(PermissionError, match='is a link'):
+        own_folder(tmp_path, 'cache')
+    (tmp_path / 'cache').unlink()
+    (tmp_path / 'cache').mkdir(mode=0o777)
+    (tmp_path / 'cache/mine.txt').write_text('')
+    with pytest.raises(FileExistsError, match='did not write'):
+        own_folder(tmp_path, 'cache')
+    (tmp_path / 'cache/mine.txt').unlink()
+    folder = own_folder(tmp_path, 'cache')
+    assert oct(folder.stat().st_mode)[-3:] == '700'
