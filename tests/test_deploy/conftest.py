@@ -14,7 +14,7 @@ from mmghm.deploy.publish import (
     inference_weights,
     write_folder,
 )
-from mmghm.experiments.launch import build_runner
+from mmghm.engine.launch import build_runner
 
 from ..conftest import CONFIGS, needs_safe_loading
 
