@@ -68,7 +68,7 @@ class BuildWithConfigs(build_py):
             # MMEngine makes import statements lazy, and this call must not be.
             (folder / name).write_text(
                 '# Written by setup.py.\n'
-                "globals().update(__import__('mmghm.experiments.cells', fromlist=['cells'])"
+                "globals().update(__import__('mmghm.engine.configs', fromlist=['configs'])"
                 f".config_variables('{name.as_posix()}'))\n"
             )
 

@@ -3,7 +3,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, HOOKS, DefaultScope
 from mmpretrain.registry import MODELS
 
-from mmghm.experiments.cells import compose
+from mmghm.engine.configs import compose
 
 from .conftest import CONFIGS
 

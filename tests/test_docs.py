@@ -26,6 +26,7 @@ PAGES = [
     ROOT / 'CONTRIBUTING.md',
     *sorted((ROOT / 'docs').glob('**/*.md')),
     *sorted((ROOT / 'configs').glob('*/README.md')),
+    ROOT / 'study/README.md',
 ]
 # What makes a training so short that it can be tried.
 SHORT = ['train_cfg.max_epochs=1']
@@ -91,9 +92,10 @@ def shortened(command):
     if '... ' in command:
         # A folder whose name only a long run tells.
         return None
-    if command.startswith('python tools/benchmarks/run.py'):
-        return command if torch.cuda.is_available() else None
-    if command.startswith('python tools/reproduce.py'):
+    if 'study/benchmarks/' in command or '--render-only' in command:
+        # They write into the results; test_study has them.
+        return None
+    if command.startswith('python study/reproduce.py'):
         command = command.replace('cifar10 cifar100', 'cifar10')
         wanted = ' --imbalance 100' if '--datasets' in command else ''
         return f'{command}{wanted} --dry-run'
@@ -143,7 +145,7 @@ def write_images(folder, classes, number, size):
 def scratch(tmp_path_factory, class_folders):
     """A folder like a clone, with a few images of each dataset."""
     folder = tmp_path_factory.mktemp('clone')
-    for name in ('configs', 'tools', 'examples', 'results', 'zoo'):
+    for name in ('configs', 'tools', 'examples', 'study', 'zoo'):
         (folder / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / '.pre-commit-config.yaml', folder)
     subprocess.run(['git', 'init', '-q'], cwd=folder, check=True)
@@ -259,10 +261,10 @@ def test_the_pages_downloads_are_known():
     assert len(found) >= 4 and set(found) <= set(tool.ARCHIVES)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='they are run')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='they would run')
 def test_the_pages_benchmarks_wait_for_a_gpu(scratch, environment):
     """Their names are right; test_benchmarks.py runs them on the CPU."""
-    found = [c.split() for c in COMMANDS if c.startswith('python tools/bench')]
+    found = [c.split() for c in COMMANDS if '--device cuda' in c]
     tool, names = found[0][1], [words[2] for words in found]
     wanted = ['python', tool, *names, '--device', 'cuda', '--out', str(scratch)]
     done = subprocess.run(
@@ -319,7 +321,8 @@ def test_the_documentation_builds_without_warnings(tmp_path):
 def test_every_help_has_an_example(environment):
     tools = sorted(
         path.relative_to(ROOT)
-        for path in (ROOT / 'tools').rglob('*.py')
+        for folder in ('tools', 'study')
+        for path in (ROOT / folder).rglob('*.py')
         if 'parse_args' in path.read_text()
     )
     calls = [f'python {tool} --help' for tool in tools]

@@ -43,6 +43,7 @@ def installed(tmp_path_factory):
 
 
 def test_a_wheel_holds_all_configs_and_tools(installed):
+    assert not (installed / 'study').exists()
     packed = installed / 'mmghm' / '.mim'
     for folder in (CONFIGS, ROOT / 'tools'):
         there = {

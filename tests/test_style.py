@@ -16,7 +16,7 @@ from .conftest import ROOT
         ['ruff', 'check', '.'],
         ['ruff', 'format', '--check', '.'],
         ['mypy'],
-        ['pydoclint', '-q', 'mmghm', 'tools'],
+        ['pydoclint', '-q', 'mmghm', 'tools', 'study'],
     ],
     ids=lambda command: ' '.join(command[:2]),
 )

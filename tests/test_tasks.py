@@ -15,7 +15,7 @@ import pytest
 from mmengine.config import Config
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
-from mmghm.experiments.cells import task_names
+from mmghm.engine.configs import task_names
 
 from .conftest import ROOT
 

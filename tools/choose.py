@@ -133,11 +133,10 @@ from mmghm.choose.plan import LOSSES, Plan, duration
 from mmghm.choose.remade import run_remade
 from mmghm.choose.settings import check_methods, run_length, with_method
 from mmghm.choose.trial import is_frozen, time_trial
-from mmghm.experiments.cells import load_config
-from mmghm.experiments.grid import Job, run_here, run_on_cluster
-from mmghm.experiments.launch import check_classes, named_downloads
-from mmghm.experiments.run import PACKAGES, hardware
-from mmghm.utils.dependencies import version_of
+from mmghm.engine.configs import load_config
+from mmghm.engine.grid import Job, run_here, run_on_cluster
+from mmghm.engine.launch import check_classes, named_downloads
+from mmghm.utils.environment import hardware, package_versions
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.utils.options import merge_options
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
@@ -305,7 +304,7 @@ def write(
         ),
     }
     held_out = int(comparison.held_out.sum())
-    versions = {name: version_of(name) for name in PACKAGES}
+    versions = package_versions()
     how = (
         f'{shlex.join(["python", "-m", "mmghm", "choose", *sys.argv[1:]])}. '
         'Every method had the same recipe, the same images and the same '

@@ -98,8 +98,8 @@ from mmghm.deploy.network import (
     head_logits,
     unaugmented_loader,
 )
+from mmghm.engine.configs import load_config
 from mmghm.evaluation import GroupAccuracy
-from mmghm.experiments.cells import load_config
 from mmghm.fileio.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.models.posthoc import (
     TAUS,

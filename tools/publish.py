@@ -70,8 +70,8 @@ from mmghm.deploy.publish import (
     sha256,
     write_folder,
 )
-from mmghm.experiments.cells import load_config
-from mmghm.experiments.launch import named_downloads
+from mmghm.engine.configs import load_config
+from mmghm.engine.launch import named_downloads
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.utils.options import merge_options
 

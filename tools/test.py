@@ -75,10 +75,8 @@ from mmghm.deploy.calibration import calibrate
 from mmghm.deploy.in_use import in_use, shift_lines, write_in_use
 from mmghm.deploy.load import REMADE, read_calibration
 from mmghm.deploy.predict import known_prior
-from mmghm.evaluation import ClassScores, GroupAccuracy
-from mmghm.evaluation.priors import estimate_prior, log_softmax, reweigh
-from mmghm.experiments.cells import load_config
-from mmghm.experiments.launch import (
+from mmghm.engine.configs import load_config
+from mmghm.engine.launch import (
     build_runner,
     leave_process_group,
     merge_common_arguments,
@@ -86,6 +84,8 @@ from mmghm.experiments.launch import (
     prepare_cpu,
     set_dataloader_defaults,
 )
+from mmghm.evaluation import ClassScores, GroupAccuracy
+from mmghm.evaluation.priors import estimate_prior, log_softmax, reweigh
 from mmghm.fileio.safe_loading import read_checkpoint, trust_checkpoint
 from mmghm.fileio.work_dir import RECORD, RUN_FILE
 from mmghm.utils.errors import one_line_errors

@@ -43,9 +43,9 @@ ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
 import torch
 from mmengine.config import Config
 
+from mmghm.engine.configs import load_config
 from mmghm.engine.console import progress_bar
-from mmghm.experiments.cells import load_config
-from mmghm.experiments.launch import (
+from mmghm.engine.launch import (
     build_runner,
     is_rank_zero,
     leave_process_group,

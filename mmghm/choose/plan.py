@@ -7,8 +7,7 @@ from typing import Any, Callable, List, Optional, Tuple
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmghm.experiments.grid import Job
-from mmghm.experiments.plan import EXTRA_METHODS, PAPER_METHODS
+from mmghm.engine.grid import Job
 from mmghm.utils.errors import UserError
 
 from .answer import CLASSIFIER, REFERENCE
@@ -17,11 +16,24 @@ from .remade import run_remade
 from .settings import fingerprint, held_out, run_length, trial_config
 from .trial import run_trial, write_frozen_features
 
-# Ablations are no methods of their own.
-_ABLATIONS = ('ghm_cwap_margin', 'ghm_cwap_printed', 'ghm_c_samples')
-LOSSES = [
-    name for name in (*PAPER_METHODS, *EXTRA_METHODS) if name not in _ABLATIONS
-]
+# Without ablations, which are no methods of their own.
+LOSSES = (
+    'softmax',
+    'class_balanced',
+    'focal',
+    'ghm_c',
+    'effective_number',
+    'equalization',
+    'seesaw',
+    'ghm_cwap',
+    'balanced_softmax',
+    'ldam',
+    'ldam_drw',
+    'effective_number_drw',
+    'class_balanced_focal',
+    'label_smoothing',
+    'ghm_cwap_balanced',
+)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmghm.datasets.subsets import split_held_out
-from mmghm.experiments.grid import sole_worker
+from mmghm.engine.grid import exclusive_lock
 from mmghm.models.posthoc import (
     POSTHOC_METHODS,
     TAUS,
@@ -45,7 +45,7 @@ def run_remade(
             :data:`TAUS`, (taus, images).
         work_dir (Path): Folder of its log.
     """
-    with sole_worker(work_dir):
+    with exclusive_lock(work_dir):
         if out.exists():
             return
         train, train_labels, holdout, labels = read_features(features)

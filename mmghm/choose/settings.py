@@ -6,8 +6,8 @@ from typing import Any, Iterator, List
 
 from mmengine.config import Config, ConfigDict
 
-from mmghm.experiments.cells import method_names, set_method
-from mmghm.experiments.launch import set_dataloader_defaults
+from mmghm.engine.configs import method_names, set_method
+from mmghm.engine.launch import set_dataloader_defaults
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
 

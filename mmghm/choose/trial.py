@@ -14,8 +14,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
 from mmghm.deploy.network import build_model, dataset_features
-from mmghm.experiments.grid import sole_worker
-from mmghm.experiments.launch import build_runner
+from mmghm.engine.grid import exclusive_lock
+from mmghm.engine.launch import build_runner
 from mmghm.fileio.checkpoints import complete_checkpoints
 from mmghm.models.posthoc import LinearClassifier
 from mmghm.utils.errors import UserError
@@ -86,7 +86,7 @@ def run_trial(
         keep_classifier (bool): Whether the result holds ``weight`` and
             ``bias`` of the classifier, too.
     """
-    with sole_worker(work_dir):
+    with exclusive_lock(work_dir):
         if out.exists():
             return
         cfg = Config(settings)
@@ -143,7 +143,7 @@ def write_frozen_features(settings: Dict[str, Any], folder: Path) -> None:
         settings (Dict[str, Any]): A trial.
         folder (Path): Where to write them.
     """
-    with sole_worker(folder), tempfile.TemporaryDirectory() as work_dir:
+    with exclusive_lock(folder), tempfile.TemporaryDirectory() as work_dir:
         if (folder / FEATURES).exists():
             return
         cfg = Config(settings)

@@ -13,9 +13,9 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor
 
+from mmghm.engine.configs import load_config
 from mmghm.evaluation.calibration import RiskCoverage
 from mmghm.evaluation.groups import group_names
-from mmghm.experiments.cells import load_config
 from mmghm.fileio.safe_loading import read_safetensors
 from mmghm.utils.errors import UserError
 from mmghm.utils.literals import read_plain_settings

@@ -22,7 +22,7 @@ def default_work_dir(config: str, file: str, configs: Path) -> str:
 
     Args:
         config (str): What the user called the config.
-        file (str): Its file; cells of the grid have one in name alone.
+        file (str): Its file; a composed config has one in name alone.
         configs (Path): The folder of the package's configs.
 
     Returns:

@@ -37,7 +37,7 @@ REMEDIES = {
 }
 # Module: what is not there without it, and how to get it.
 OPTIONAL: Dict[str, Tuple[str, str]] = {
-    'submitit': ('no `reproduce.py --cluster`', "pip install 'mmghm[slurm]'"),
+    'submitit': ('no `--cluster`', "pip install 'mmghm[slurm]'"),
 }
 
 

@@ -165,7 +165,7 @@ def test_a_failed_method_is_left_out(tmp_path):
     assert not (tmp_path / 'choice/results').exists()
     # A folder where the first checkpoint of seesaw is to be.
     from mmghm.choose.plan import Plan
-    from mmghm.experiments.cells import load_config
+    from mmghm.engine.configs import load_config
     from mmghm.utils.options import merge_options
 
     cfg = load_config(args[0])

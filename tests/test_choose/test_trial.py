@@ -25,7 +25,7 @@ from mmghm.choose.trial import (
     write_frozen_features,
 )
 from mmghm.deploy.network import innermost
-from mmghm.experiments.cells import load_config
+from mmghm.engine.configs import load_config
 from mmghm.utils.errors import UserError
 
 DIGITS = 'softmax/resnet8_digits_lt'

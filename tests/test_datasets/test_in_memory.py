@@ -17,8 +17,8 @@ from mmghm.datasets import (
     dataset_class_counts,
     keep_batch,
 )
-from mmghm.experiments.cells import compose, task_names
-from mmghm.experiments.launch import set_dataloader_defaults
+from mmghm.engine.configs import compose, task_names
+from mmghm.engine.launch import set_dataloader_defaults
 from mmghm.models import BatchDataPreprocessor
 from mmghm.models.data_preprocessors.batch_data_preprocessor import (
     random_crop_flip,

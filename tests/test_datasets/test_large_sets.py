@@ -9,7 +9,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 from mmghm.datasets import INaturalist, LongTailDataset, TinyImageNet
-from mmghm.experiments.cells import load_config
+from mmghm.engine.configs import load_config
 
 LOAD = [dict(type='mmpretrain.LoadImageFromFile')]
 

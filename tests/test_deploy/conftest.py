@@ -13,7 +13,7 @@ from mmghm.deploy.publish import (
     inference_weights,
     write_folder,
 )
-from mmghm.experiments.launch import build_runner
+from mmghm.engine.launch import build_runner
 
 from ..conftest import CONFIGS
 

@@ -24,7 +24,7 @@ from mmghm.deploy.network import (
     unaugmented_loader,
 )
 from mmghm.deploy.publish import calibration_loader
-from mmghm.experiments.cells import load_config
+from mmghm.engine.configs import load_config
 from mmghm.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
 
@@ -119,7 +119,7 @@ def test_a_folder_is_not_overwritten_nor_half_written(trained, tmp_path):
 
 
 def test_averaged_weights_are_taken(digits_cfg, tmp_path):
-    from mmghm.experiments.launch import build_runner
+    from mmghm.engine.launch import build_runner
 
     cfg = digits_cfg(max_epochs=2)
     cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.5))

@@ -4,7 +4,7 @@ import pytest
 from mmengine.runner import Runner
 
 from mmghm.engine import DeferredReweightingHook
-from mmghm.experiments.cells import compose
+from mmghm.engine.configs import compose
 
 
 def run(cfg):

@@ -19,7 +19,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from mmghm.experiments.launch import leave_process_group
+from mmghm.engine.launch import leave_process_group
 from mmghm.losses import GHMCWAPLoss
 
 CLASSES = 5

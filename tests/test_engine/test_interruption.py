@@ -11,12 +11,12 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 
-from mmghm.experiments.launch import resume_from_complete_checkpoint
+from mmghm.engine.launch import resume_from_complete_checkpoint
 from mmghm.fileio.checkpoints import complete_checkpoints
 
 # Children start from a process that has imported what they need.
 FORKS = multiprocessing.get_context('forkserver')
-FORKS.set_forkserver_preload(['mmpretrain.apis', 'mmghm.experiments.launch'])
+FORKS.set_forkserver_preload(['mmpretrain.apis', 'mmghm.engine.launch'])
 
 
 def train(config, started, die_in_save):

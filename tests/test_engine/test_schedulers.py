@@ -9,7 +9,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 from torch import nn
 
-from mmghm.experiments.cells import compose, task_names
+from mmghm.engine.configs import compose, task_names
 
 STEPS = 8
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmghm.experiments.cells import compose, configs_folder
+from mmghm.engine.configs import compose, configs_folder
 from mmghm.fileio.work_dir import default_work_dir, own_work_dir
 from mmghm.utils.errors import UserError
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 
-from mmghm.experiments.launch import (
+from mmghm.engine.launch import (
     build_runner,
     resume_from_complete_checkpoint,
 )

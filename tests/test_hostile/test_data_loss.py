@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmghm.experiments.launch import resume_from_complete_checkpoint
+from mmghm.engine.launch import resume_from_complete_checkpoint
 from mmghm.fileio.checkpoints import AtomicLocalBackend
 
 

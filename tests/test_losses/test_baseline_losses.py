@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmpretrain.models.losses import SeesawLoss
 from mmpretrain.registry import MODELS
 
-from mmghm.experiments.cells import compose
+from mmghm.engine.configs import compose
 from mmghm.losses import (
     GHMCrossEntropyLoss,
     GHMCWAPLoss,

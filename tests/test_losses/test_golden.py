@@ -1,7 +1,7 @@
-"""What is computed changes only together with the version of the mathematics.
+"""What is computed changes only together with the version of the results.
 
 ``python -m tests.test_losses.test_golden`` writes golden.json again, once a change has its
-entry in ``mmghm/experiments/mathematics.py``.
+entry in ``study/result_version.py``.
 """
 
 import json
@@ -14,8 +14,8 @@ from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from mmghm.experiments.cells import compose, method_names
-from mmghm.experiments.mathematics import CHANGES, VERSION, version_of
+from mmghm.engine.configs import compose, method_names
+from study.result_version import CHANGES, VERSION, version_since
 
 GOLDEN = Path(__file__).parent / 'golden.json'
 COUNTS = (143, 102, 73, 52, 37, 27, 19, 14, 10, 7)
@@ -97,15 +97,15 @@ def test_values_are_those_of_the_version():
         if found.get(name) != pytest.approx(golden['values'].get(name), 1e-4)
     ]
     assert not changed, (
-        f'{changed} changed: add a Change to mmghm/experiments/mathematics.py, '
+        f'{changed} changed: add a Change to study/result_version.py, '
         'raise VERSION and run python -m tests.test_losses.test_golden'
     )
 
 
 def test_a_change_touches_what_it_names():
-    assert version_of('softmax', 'resnet8_digits_lt') == 1
-    assert version_of('ldam_drw', 'resnet8_digits_lt') == 2
-    assert version_of('softmax', 'resnet32_cifar10_lt_decoded') == 2
+    assert version_since('softmax', 'resnet8_digits_lt') == 1
+    assert version_since('ldam_drw', 'resnet8_digits_lt') == 2
+    assert version_since('softmax', 'resnet32_cifar10_lt_decoded') == 2
 
 
 if __name__ == '__main__':

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
-from mmghm.experiments.cells import load_config, task_names
-from mmghm.experiments.launch import build_runner
+from mmghm.engine.configs import load_config, task_names
+from mmghm.engine.launch import build_runner
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
-from mmghm.experiments.cells import compose
+from mmghm.engine.configs import compose
 
 
 def built_head(method, task):

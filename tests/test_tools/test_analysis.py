@@ -13,10 +13,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmghm.datasets import Digits, LongTailDataset
 from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.report.run import Run
-from mmghm.utils.errors import UserError
 
 from ..conftest import ROOT
 
@@ -219,67 +217,3 @@ def test_weights_of_wrong_labels(tmp_path, trained):
         done = call('plot_label_noise', folder, '--epoch', epoch, *options)
         assert done.returncode == 2 and match in done.stderr
         assert 'Traceback' not in done.stderr
-
-
-def test_a_draw_leaves_out_what_it_would_take_next():
-    tool = runpy.run_path(str(ROOT / 'tools/analysis/after_training.py'))
-    digits = Digits(split='train')
-    tail = LongTailDataset(digits, imbalance_factor=20, seed=3)
-    left = np.array(tool['left_out'](tail, 20).indices)
-    assert not np.isin(left, tail.indices).any()
-    held = np.bincount(digits.get_gt_labels()[left], minlength=10)
-    rest = np.bincount(digits.get_gt_labels()) - tail.class_counts
-    np.testing.assert_array_equal(held, np.minimum(rest, 20))
-    larger = LongTailDataset(
-        digits, class_counts=(tail.class_counts + held).tolist(), seed=3
-    )
-    assert np.isin(left, larger.indices).all()
-    with pytest.raises(UserError, match='every image'):
-        tool['left_out'](LongTailDataset(digits, profile='none'), 20)
-
-
-@pytest.mark.slow
-def test_after_training(tmp_path, trained):
-    cell = dict(
-        method='softmax',
-        task='resnet8_digits_lt',
-        imbalance_factor=20,
-        seed=0,
-        epochs=2,
-    )
-    results, runs = tmp_path / 'results', tmp_path / 'runs'
-    results.mkdir()
-    done = call('after_training', results, runs)
-    assert done.returncode == 2 and 'holds no results' in done.stderr
-    for name in ('done', 'elsewhere'):
-        (results / f'{name}.json').write_text(json.dumps(dict(cell=cell)))
-    shutil.copytree(trained / 'plain', runs / 'done')
-    done = call('after_training', results, runs)
-    assert done.returncode == 0, done.stderr
-    assert 'elsewhere: skipped, there is no' in done.stdout
-    (path,) = (results / 'after_training').iterdir()
-    found = json.loads(path.read_text())
-    (history,) = (runs / 'done').rglob('scalars.json')
-    last = json.loads(history.read_text().splitlines()[-1])
-    assert found['as_trained']['overall'] == pytest.approx(
-        last['group/overall/top1'], abs=0.01
-    )
-    assert found['fitted_on'].endswith(' images')
-    # The rare classes gain most where the head is expected less.
-    gain = {
-        part: found['reweighed'][part] - found['as_trained'][part]
-        for part in ('many', 'rare')
-    }
-    assert gain['rare'] > gain['many']
-    posthoc = [sys.executable, ROOT / 'tools/posthoc.py']
-    posthoc += ['softmax/resnet8_digits_lt', runs / 'done/epoch_2.pth']
-    posthoc += ['--methods', 'ncm', '--out', tmp_path / 'ncm.json']
-    subprocess.run(list(map(str, posthoc)), check=True)
-    other = json.loads((tmp_path / 'ncm.json').read_text())['ncm']['accuracy']
-    assert found['nearest_mean']['overall'] == pytest.approx(
-        other['overall'], abs=0.01
-    )
-    # What is there is kept.
-    path.write_text('{}')
-    assert call('after_training', results, runs).returncode == 0
-    assert path.read_text() == '{}'

@@ -250,7 +250,7 @@ TOOLS = sorted(
     path.relative_to(ROOT / 'tools').as_posix()
     for folder in ('', 'analysis', 'dataset_converters')
     for path in (ROOT / 'tools' / folder).glob('[!_]*.py')
-) + ['benchmarks/render.py', 'benchmarks/run.py']
+)
 
 
 @pytest.mark.slow
@@ -285,6 +285,7 @@ def test_the_package_names_its_tools(tmp_path):
         r'doctor +Say what is wrong with an installation\.',
     ):
         assert re.search(line, shown)
+    assert 'reproduce' not in shown and 'check_choice' not in shown
     assert module('--version').stdout == f'mmghm {__version__}\n'
     assert '--resume' in module('train', '--help').stdout
     wrong = module('trian')

@@ -52,8 +52,8 @@ from rich.table import Table
 from mmghm.datasets import dataset_class_counts, dataset_labels
 from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.datasets.transforms import LoadCheckedImage
+from mmghm.engine.configs import load_config
 from mmghm.evaluation import group_classes
-from mmghm.experiments.cells import load_config
 from mmghm.utils.errors import UserError, one_line_errors
 from mmghm.utils.options import merge_options
 from mmghm.utils.progress import tracked

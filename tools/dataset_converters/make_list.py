@@ -47,7 +47,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.datasets import CustomDataset
 
 from mmghm.datasets import LongTailDataset
-from mmghm.experiments.cells import load_config
+from mmghm.engine.configs import load_config
 from mmghm.utils.errors import UserError, one_line_errors
 
 

@@ -1,0 +1,228 @@
+"""Many runs on one machine or on a cluster."""
+
+import fcntl
+import multiprocessing
+import os
+import re
+from contextlib import contextmanager
+from itertools import islice
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from mmghm.utils.dependencies import OPTIONAL
+from mmghm.utils.errors import UserError
+
+
+class Job(NamedTuple):
+    """One run of a grid.
+
+    Args:
+        name (str): What people call it.
+        run (Callable[..., None]): Does it, in a process of its own: a function
+            of a module. It goes on where a killed process was, and writes
+            ``out`` whole or not at all.
+        args (Tuple[Any, ...]): Its arguments.
+        work_dir (Path): Folder of its logs and checkpoints.
+        out (Path): The file that says that it is done.
+        length (int): Epochs of the run; iterations under an iteration-based
+            loop.
+    """
+
+    name: str
+    run: Callable[..., None]
+    args: Tuple[Any, ...]
+    work_dir: Path
+    out: Path
+    length: int
+
+
+@contextmanager
+def exclusive_lock(work_dir: Path) -> Iterator[None]:
+    """Wait until no other process works in a folder.
+
+    A killed grid may have left a run behind.
+
+    Args:
+        work_dir (Path): The run's folder, made if it is missing.
+
+    Yields:
+        None: The context.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with open(work_dir / 'lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def reached(work_dir: Path) -> int:
+    """How far a run has come.
+
+    Args:
+        work_dir (Path): Its folder.
+
+    Returns:
+        int: Epochs or iterations that the last checkpoint holds.
+    """
+    last = work_dir / 'last_checkpoint'
+    if not last.exists():
+        return 0
+    match = re.search(r'(?:epoch|iter)_(\d+)', last.read_text())
+    return int(match[1]) if match else 0
+
+
+def run_here(
+    jobs: Sequence[Job], console: Console, at_a_time: int = 1
+) -> List[Job]:
+    """Run jobs on this machine, some at a time, with a bar for each.
+
+    What they print goes to ``output.log`` in their folders.
+
+    Args:
+        jobs (Sequence[Job]): The jobs.
+        console (Console): Where to show progress.
+        at_a_time (int): How many run at once.
+
+    Returns:
+        List[Job]: Those that failed.
+    """
+    failed: List[Job] = []
+    if not jobs:
+        return failed
+    # Runs side by side share the cores; threads that outnumber them wait for
+    # each other.
+    threads = max((os.cpu_count() or 1) // at_a_time, 1)
+    os.environ.setdefault('OMP_NUM_THREADS', str(threads))
+    # Processes of their own, forked from one that has imported everything.
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(sorted({j.run.__module__ for j in jobs}))
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    running: Dict[int, Tuple[BaseProcess, TaskID]] = {}
+    waiting = iter(range(len(jobs)))
+    with Progress(*columns, console=console) as progress:
+        whole = progress.add_task(
+            f'all {len(jobs)} runs', total=sum(job.length for job in jobs)
+        )
+        finished = 0
+        try:
+            while True:
+                for number in islice(waiting, at_a_time - len(running)):
+                    job = jobs[number]
+                    job.work_dir.mkdir(parents=True, exist_ok=True)
+                    process: BaseProcess = context.Process(
+                        target=_run_logged, args=(job,)
+                    )
+                    process.start()
+                    bar = progress.add_task(
+                        f'{number + 1}/{len(jobs)} {job.name}', total=job.length
+                    )
+                    running[number] = process, bar
+                if not running:
+                    return failed
+                wait([process.sentinel for process, _ in running.values()], 0.5)
+                at = finished
+                for number, (process, bar) in list(running.items()):
+                    job = jobs[number]
+                    if process.is_alive():
+                        progress.update(bar, completed=reached(job.work_dir))
+                        at += reached(job.work_dir)
+                        continue
+                    del running[number]
+                    process.join()
+                    progress.remove_task(bar)
+                    finished += job.length
+                    at += job.length
+                    if process.exitcode:
+                        failed.append(job)
+                        console.print(
+                            f'[red]failed[/red] {job.name}: see '
+                            f'{job.work_dir / "output.log"}'
+                        )
+                progress.update(whole, completed=at)
+        finally:
+            for process, _ in running.values():
+                process.terminate()
+
+
+def run_on_cluster(
+    jobs: Sequence[Job],
+    console: Console,
+    folder: Path,
+    cluster: str,
+    partition: Optional[str],
+    timeout_hours: float,
+) -> List[Job]:
+    """Hand the jobs to submitit and wait.
+
+    Args:
+        jobs (Sequence[Job]): The jobs.
+        console (Console): Where to say what failed.
+        folder (Path): Where submitit writes.
+        cluster (str): ``'slurm'``, or ``'local'`` for processes here.
+        partition (Optional[str]): Of Slurm.
+        timeout_hours (float): Of a job.
+
+    Returns:
+        List[Job]: Those that failed.
+
+    Raises:
+        UserError: Without submitit.
+    """
+    try:
+        import submitit
+    except ImportError as error:
+        raise UserError(
+            f'--cluster needs: {OPTIONAL["submitit"][1]}'
+        ) from error
+    executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+    executor.update_parameters(
+        timeout_min=int(timeout_hours * 60), cpus_per_task=8
+    )
+    if cluster == 'slurm':
+        executor.update_parameters(gpus_per_node=1, slurm_partition=partition)
+    handles = [executor.submit(job.run, *job.args) for job in jobs]
+    failed: List[Job] = []
+    for job, handle in zip(jobs, handles):
+        error = handle.exception()
+        if error is not None:
+            failed.append(job)
+            console.print(f'[red]failed[/red] {job.name}: {error}')
+    return failed
+
+
+def _run_logged(job: Job) -> None:
+    """For a process of its own: its output goes to the run's folder."""
+    log = os.open(
+        job.work_dir / 'output.log', os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    )
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    job.run(*job.args)

@@ -1,1 +1,0 @@
-"""The paper's tables: which cells they have, run them, render them."""
