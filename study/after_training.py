@@ -35,7 +35,7 @@ from mmghm.deploy.network import (
 )
 from mmghm.deploy.predict import known_prior
 from mmghm.deploy.publish import group_accuracies
-from mmghm.evaluation.priors import log_softmax, reweigh
+from mmghm.evaluation.priors import correct_prior, log_softmax
 from mmghm.fileio.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.models.posthoc import LinearClassifier, nearest_class_mean
 from mmghm.utils.errors import UserError, one_line_errors
@@ -102,7 +102,7 @@ def measure(
         Scores(logits(left), left_labels.numpy(), 'left-out train images'),
     )
     shares = log_softmax(trained / calibration.temperature)
-    moved = reweigh(
+    moved = correct_prior(
         shares,
         np.array(calibration.trained_prior),
         known_prior(calibration, 'uniform'),

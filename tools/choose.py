@@ -127,10 +127,10 @@ from mmghm.choose.answer import (
     signed,
 )
 from mmghm.choose.features import feature_config
-from mmghm.choose.judged import Judged, gather
 from mmghm.choose.page import columns, render
 from mmghm.choose.plan import LOSSES, Plan, duration
-from mmghm.choose.remade import run_remade
+from mmghm.choose.posthoc_trials import run_posthoc_trials
+from mmghm.choose.results import Results, gather
 from mmghm.choose.settings import check_methods, run_length, with_method
 from mmghm.choose.trial import is_frozen, time_trial
 from mmghm.engine.configs import load_config
@@ -163,7 +163,7 @@ def timed(settings: Config) -> float:
     """Seconds of a trial, by some of its steps in a process of its own."""
     context = multiprocessing.get_context('forkserver')
     # The server is started here, for all runs: with all that they import.
-    context.set_forkserver_preload([run_remade.__module__])
+    context.set_forkserver_preload([run_posthoc_trials.__module__])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(time_trial, settings.to_dict()).result()
 
@@ -231,7 +231,7 @@ def budgeted(
 
 
 def commands_for(
-    plan: Plan, method: str, judged: Judged, args: argparse.Namespace
+    plan: Plan, method: str, judged: Results, args: argparse.Namespace
 ) -> List[str]:
     """What trains a method on all images."""
     chosen = args.out / 'chosen.py'
@@ -280,7 +280,7 @@ def show(found: Answer, console: Console) -> None:
 def write(
     plan: Plan,
     found: Answer,
-    judged: Judged,
+    judged: Results,
     class_counts: np.ndarray,
     notes: List[str],
     args: argparse.Namespace,

@@ -102,7 +102,6 @@ from rich.progress import (
 )
 
 from mmghm.deploy.images import Found, default_workers, find_images
-from mmghm.deploy.journal import Journal
 from mmghm.deploy.load import load_deployed
 from mmghm.deploy.page import Gallery, render
 from mmghm.deploy.predict import (
@@ -113,6 +112,7 @@ from mmghm.deploy.predict import (
     predict,
     row_columns,
 )
+from mmghm.deploy.prediction_writer import PredictionWriter
 from mmghm.utils.errors import UserError, one_line_errors
 
 
@@ -153,7 +153,7 @@ def main(args: argparse.Namespace) -> None:
     if total == 0:
         raise UserError(f'no image in {", ".join(args.images)}')
     estimates = args.prior == 'estimate'
-    journal = Journal(
+    journal = PredictionWriter(
         args.out,
         fingerprint(model, **options),
         len(model.classes) if estimates else 0,

@@ -72,9 +72,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mmghm.deploy.calibration import calibrate
-from mmghm.deploy.in_use import in_use, shift_lines, write_in_use
 from mmghm.deploy.load import REMADE, read_calibration
 from mmghm.deploy.predict import known_prior
+from mmghm.deploy.prior_shift import in_use, shift_lines, write_in_use
 from mmghm.engine.configs import load_config
 from mmghm.engine.launch import (
     build_runner,
@@ -85,7 +85,7 @@ from mmghm.engine.launch import (
     set_dataloader_defaults,
 )
 from mmghm.evaluation import ClassScores, GroupAccuracy
-from mmghm.evaluation.priors import estimate_prior, log_softmax, reweigh
+from mmghm.evaluation.priors import correct_prior, estimate_prior, log_softmax
 from mmghm.fileio.safe_loading import read_checkpoint, trust_checkpoint
 from mmghm.fileio.work_dir import RECORD, RUN_FILE
 from mmghm.utils.errors import one_line_errors
@@ -152,7 +152,7 @@ def show_priors(
     metric = GroupAccuracy(
         groups=['quartile', 'kang'], class_counts=counts.tolist()
     )
-    moved = torch.from_numpy(np.exp(reweigh(shares, trained, target)))
+    moved = torch.from_numpy(np.exp(correct_prior(shares, trained, target)))
     metric.process(
         None,
         [

@@ -68,7 +68,7 @@ def feature_config(trial: Config, path: Path) -> Config:
         kept['type'] = 'LinearClsHead'
     cfg.model = ConfigDict(
         type='ImageClassifier',
-        backbone=dict(type='FeaturesAsTheyAre'),
+        backbone=dict(type='IdentityBackbone'),
         head=dict(
             kept,
             num_classes=head.num_classes,
@@ -163,7 +163,7 @@ class CachedFeatures:
 
 
 @MODELS.register_module()
-class FeaturesAsTheyAre(BaseModule):
+class IdentityBackbone(BaseModule):
     """A backbone for inputs that are features already."""
 
     def forward(self, features: Tensor) -> Tuple[Tensor]:

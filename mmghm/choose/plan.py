@@ -12,7 +12,7 @@ from mmghm.utils.errors import UserError
 
 from .answer import CLASSIFIER, REFERENCE
 from .features import FEATURES, feature_config
-from .remade import run_remade
+from .posthoc_trials import run_posthoc_trials
 from .settings import fingerprint, held_out, run_length, trial_config
 from .trial import run_trial, write_frozen_features
 
@@ -163,7 +163,7 @@ class Plan:
         out = softmax.out.with_name(f'remade_{softmax.out.name}')
         return Job(
             f'classifiers re-made, seed {seed}',
-            run_remade,
+            run_posthoc_trials,
             (
                 *(self.features(seed), softmax.out, self.num_classes),
                 *(seed, out, work_dir),

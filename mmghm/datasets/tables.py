@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from mmengine.fileio import get
 
-from mmghm.fileio.paths import leads_out
+from mmghm.fileio.paths import escapes_root
 
 # Bytes of a list that are read at a time; reading takes some times as many.
 _CHUNK = 1 << 22
@@ -135,7 +135,7 @@ class AnnotationTable(NamedTuple):
             path, line = self.path(record), self.line(record)
             if '\0' in path:
                 raise AnnotationError(f'{path!r} holds a NUL', line)
-            if leads_out(path):
+            if escapes_root(path):
                 raise AnnotationError(
                     f'{path!r} leads out of the folder of the images', line
                 )

@@ -16,7 +16,7 @@ from mmghm.evaluation.calibration import (
     risk_coverage,
 )
 from mmghm.evaluation.groups import group_names
-from mmghm.evaluation.priors import log_softmax, normalize_counts, reweigh
+from mmghm.evaluation.priors import correct_prior, log_softmax, normalize_counts
 
 GROUP_RULE = 'quartile'
 # Gain of log-likelihood by one more parameter that is chance in 5 % of cases.
@@ -132,7 +132,7 @@ def calibrate(
     stages = {
         'as trained': before,
         'with temperature': after,
-        'with temperature, re-weighed': reweigh(after, prior, here),
+        'with temperature, re-weighed': correct_prior(after, prior, here),
     }
     groups = np.array(group_names(class_counts, GROUP_RULE))
     result = Calibration(

@@ -14,14 +14,13 @@ from mmghm.evaluation.priors import (
     estimate_prior,
     log_softmax,
     normalize_counts,
-    reweigh,
 )
 from mmghm.utils.errors import UserError
 
 from .calibration import Calibration
 from .images import Batch, Found, ImageReader, read_images
-from .journal import Journal, shown
 from .load import DeployedModel
+from .prediction_writer import PredictionWriter, shown
 
 PRIORS = ('uniform', 'train', 'estimate')
 
@@ -125,7 +124,7 @@ class RowMaker:
         """
         shares = log_softmax(logits.astype(np.float64) / self.temperature)
         if self.prior is not None:
-            shares = reweigh(shares, self.trained, self.prior)
+            shares = correct_prior(shares, self.trained, self.prior)
         best = np.argsort(-shares, axis=1, kind='stable')[:, : self.top]
         chances = np.exp(np.take_along_axis(shares, best, axis=1))
         rows: List[Dict[str, Any]] = []
@@ -204,7 +203,7 @@ def abstention(
 def predict(
     model: DeployedModel,
     images: Callable[[], Iterable[Found]],
-    journal: Journal,
+    journal: PredictionWriter,
     prior: Optional[str],
     top: int,
     thresholds: Dict[str, float],
@@ -218,7 +217,7 @@ def predict(
         model (DeployedModel): The model.
         images (Callable[[], Iterable[Found]]): Gives the images, the same at
             each call unless they come from standard input.
-        journal (Journal): Where rows go.
+        journal (PredictionWriter): Where rows go.
         prior (Optional[str]): Of :func:`known_prior`, ``'estimate'`` or None.
         top (int): Classes per image.
         thresholds (Dict[str, float]): Of :func:`abstention`.
@@ -254,7 +253,7 @@ def predict(
 
 def estimated_rows(
     model: DeployedModel,
-    journal: Journal,
+    journal: PredictionWriter,
     top: int,
     thresholds: Dict[str, float],
 ) -> Iterator[Any]:
@@ -262,7 +261,7 @@ def estimated_rows(
 
     Args:
         model (DeployedModel): The model.
-        journal (Journal): With the logits of all images.
+        journal (PredictionWriter): With the logits of all images.
         top (int): Classes per image.
         thresholds (Dict[str, float]): Of :func:`abstention`.
 

@@ -24,7 +24,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - total
 
 
-def reweigh(
+def correct_prior(
     log_shares: np.ndarray, trained: np.ndarray, target: np.ndarray
 ) -> np.ndarray:
     """Move predictions from one class prior to another by Bayes' rule.
@@ -78,7 +78,7 @@ def estimate_prior(
         total = np.zeros_like(prior)
         for start in range(0, len(log_shares), _ROWS):
             part = np.asarray(log_shares[start : start + _ROWS], np.float64)
-            total += np.exp(reweigh(part, trained, prior)).sum(axis=0)
+            total += np.exp(correct_prior(part, trained, prior)).sum(axis=0)
         before, prior = prior, total / total.sum()
         if np.abs(prior - before).max() <= tolerance:
             break
@@ -223,8 +223,8 @@ def shift_table(
             figures.append(
                 (
                     accuracy(shares),
-                    accuracy(reweigh(shares, trained, target)),
-                    accuracy(reweigh(shares, trained, prior)),
+                    accuracy(correct_prior(shares, trained, target)),
+                    accuracy(correct_prior(shares, trained, prior)),
                     float(np.abs(prior - target).sum() / 2),
                 )
             )

@@ -3,7 +3,7 @@
 import os.path as osp
 
 
-def leads_out(path: str) -> bool:
+def escapes_root(path: str) -> bool:
     """Say whether a relative path is none, leaves its folder or is an address.
 
     An address would be asked for in a folder that is not set.
@@ -32,6 +32,6 @@ def join_inside(folder: str, path: str) -> str:
     Raises:
         ValueError: If the path is empty or leads out of the folder.
     """
-    if leads_out(path):
+    if escapes_root(path):
         raise ValueError(f'{path!r} leads out of {folder!r}')
     return osp.join(folder, path)

@@ -24,10 +24,10 @@ from mmghm.deploy.images import (
     find_images,
     read_images,
 )
-from mmghm.deploy.journal import Journal
 from mmghm.deploy.load import DeployedModel
 from mmghm.deploy.network import Classifier
 from mmghm.deploy.predict import predict
+from mmghm.deploy.prediction_writer import PredictionWriter
 from study.benchmarks.harness import Row, progress, summarise
 from study.benchmarks.large_images import generate
 
@@ -99,7 +99,7 @@ def measure(
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
         path = Path(out) / 'predictions.csv'
-        journal = Journal(path, {})
+        journal = PredictionWriter(path, {})
         predict(
             *(model, images, journal, None, 3, {}, batch_size, workers),
             lambda number: None,
@@ -110,7 +110,7 @@ def measure(
     return seconds
 
 
-def _columns(journal: Journal) -> List[str]:
+def _columns(journal: PredictionWriter) -> List[str]:
     return list(next(journal.rows()))
 
 
@@ -119,7 +119,7 @@ def peak_memory(model: DeployedModel, folder: Path, number: int) -> float:
     process = psutil.Process()
     before, most = process.memory_info().rss, 0
     with tempfile.TemporaryDirectory() as out:
-        journal = Journal(Path(out) / 'predictions.csv', {})
+        journal = PredictionWriter(Path(out) / 'predictions.csv', {})
 
         def note(done: int) -> None:
             nonlocal most

@@ -8,7 +8,7 @@ import torch
 
 from mmghm.choose.answer import answer, describe, kind_of, signed
 from mmghm.choose.page import columns, render
-from mmghm.choose.remade import _cross_fitted
+from mmghm.choose.posthoc_trials import _cross_fitted
 from mmghm.datasets.subsets import split_held_out
 from mmghm.evaluation.comparison import Comparison
 from mmghm.visualization.comparison import draw_gains, draw_trade_off

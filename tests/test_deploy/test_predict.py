@@ -18,10 +18,10 @@ from PIL import Image
 from pyarrow import parquet
 
 from mmghm.deploy.images import Found, ImageReader, find_images, read_images
-from mmghm.deploy.journal import Journal
 from mmghm.deploy.load import load_deployed
 from mmghm.deploy.network import dataset_logits
 from mmghm.deploy.predict import RowMaker, abstention, known_prior
+from mmghm.deploy.prediction_writer import PredictionWriter
 from mmghm.evaluation.priors import log_softmax
 from mmghm.utils.errors import UserError
 
@@ -258,22 +258,22 @@ def test_a_killed_run_goes_on(published, photos, tmp_path):
 
 def test_another_run_is_not_continued(published, photos, tmp_path, monkeypatch):
     out = tmp_path / 'out.csv'
-    Journal(out, dict(model='other'))
+    PredictionWriter(out, dict(model='other'))
     with pytest.raises(UserError, match='another model'):
         call(tmp_path, monkeypatch, published, photos, '--out', out)
     (tmp_path / 'out.csv.partial').unlink()
     call(tmp_path, monkeypatch, published, photos / '3', '--out', out)
     with pytest.raises(UserError, match='exists'):
         call(tmp_path, monkeypatch, published, photos / '3', '--out', out)
-    journal = Journal(tmp_path / 'b.csv', dict(model='same'))
+    journal = PredictionWriter(tmp_path / 'b.csv', dict(model='same'))
     journal.append([dict(path='a'), dict(path='b')])
-    again = Journal(tmp_path / 'b.csv', dict(model='same'))
+    again = PredictionWriter(tmp_path / 'b.csv', dict(model='same'))
     assert again.num_done == 2
     again.check_order(iter(['a', 'b', 'c']))
     with pytest.raises(UserError, match='other images'):
         again.check_order(iter(['a', 'c']))
     with pytest.raises(UserError, match='must end in'):
-        Journal(tmp_path / 'b.xlsx', {})
+        PredictionWriter(tmp_path / 'b.xlsx', {})
 
 
 def test_standard_input(published, photos, tmp_path):

@@ -14,7 +14,6 @@ from mmghm.evaluation.priors import (
     draw_images,
     estimate_prior,
     log_softmax,
-    reweigh,
     shift_table,
     shifts,
 )
@@ -48,7 +47,9 @@ def draw(prior, number, seed=0):
 def test_reweighing_is_bayes_rule():
     x = np.linspace(-4, 4, 50)
     trained, target = COUNTS / COUNTS.sum(), np.array([0.1, 0.2, 0.0, 0.7])
-    moved = np.exp(reweigh(np.log(posterior(x, trained)), trained, target))
+    moved = np.exp(
+        correct_prior(np.log(posterior(x, trained)), trained, target)
+    )
     np.testing.assert_allclose(moved, posterior(x, target), atol=1e-12)
 
 

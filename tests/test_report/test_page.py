@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmghm.deploy.calibration import Scores, calibrate
-from mmghm.deploy.in_use import in_use, write_in_use
+from mmghm.deploy.prior_shift import in_use, write_in_use
 from mmghm.evaluation.priors import log_softmax
 from mmghm.losses import LogitAdjustedLoss
 from mmghm.report.page import read_runs, render

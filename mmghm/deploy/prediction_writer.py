@@ -28,7 +28,7 @@ def shown(path: str) -> str:
     return os.fsencode(path).decode('utf-8', 'backslashreplace')
 
 
-class Journal:
+class PredictionWriter:
     """Rows of predictions, written as they come, in ``OUT.partial``.
 
     The first line says which run they are of. A run that was killed goes on

@@ -13,7 +13,7 @@ from .answer import CLASSIFIER
 from .plan import Plan
 
 
-class Judged(NamedTuple):
+class Results(NamedTuple):
     """Results of a plan.
 
     Args:
@@ -32,7 +32,7 @@ class Judged(NamedTuple):
 
 def gather(
     plan: Plan, losses: Sequence[str], class_counts: np.ndarray
-) -> Judged:
+) -> Results:
     """Read the results of a plan.
 
     Args:
@@ -41,7 +41,7 @@ def gather(
         class_counts (np.ndarray): Train images per class, (C,).
 
     Returns:
-        Judged: The results; a method that lacks one is left out.
+        Results: The results; a method that lacks one is left out.
     """
     seeds = range(plan.seeds)
     jobs = {m: [plan.trial(m, s) for s in seeds] for m in plan.methods}
@@ -80,7 +80,7 @@ def gather(
             [one[f'{method}.curve'] == labels for one in remade], axis=0
         )
         curves[method] = comparison.at(right, ends(comparison))
-    return Judged(comparison, curves, taus, seconds)
+    return Results(comparison, curves, taus, seconds)
 
 
 def _read(path: Path) -> Dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from .features import read_features
 from .trial import write_arrays
 
 
-def run_remade(
+def run_posthoc_trials(
     features: Path,
     softmax: Path,
     num_classes: int,
