@@ -11,6 +11,7 @@ from mmengine.fileio import list_from_file
 
 from mmghm.evaluation.calibration import RiskCoverage
 from mmghm.evaluation.priors import (
+    correct_prior,
     estimate_prior,
     log_softmax,
     normalize_counts,

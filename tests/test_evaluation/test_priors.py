@@ -11,6 +11,7 @@ from mmghm.evaluation.calibration import (
     risk_coverage,
 )
 from mmghm.evaluation.priors import (
+    correct_prior,
     draw_images,
     estimate_prior,
     log_softmax,
