@@ -39,6 +39,16 @@ def python(tmp_path):
     return run
 
 
+def told(done):
+    """Lines of stderr, without what old releases say of each other."""
+    return [
+        line
+        for line in done.stderr.splitlines()
+        # A warning's second line is the source, indented.
+        if 'DeprecationWarning: ' not in line and not line.startswith(' ')
+    ]
+
+
 def words(done):
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
@@ -63,7 +73,7 @@ assert scores.grad.abs().sum() > 0
 """
     done = python('-c', program + LOADED, missing=OPENMMLAB + BESIDE)
     assert not {*words(done)} & {*OPENMMLAB, *BESIDE}
-    assert done.stderr == ''
+    assert told(done) == []
 
 
 def test_the_losses_import_as_fast_as_torch(python):
@@ -105,7 +115,7 @@ def test_with_mmengine(python):
     missing = ('mmcv', 'mmpretrain')
     done = python('-c', REGISTERED + LOADED, missing=missing)
     assert not {*words(done)} & {*missing}
-    assert done.stderr == ''
+    assert told(done) == []
 
 
 def test_with_mmpretrain(python):
@@ -122,11 +132,11 @@ assert models.NormedLinearClsHead and models.BatchDataPreprocessor
 """
     done = python('-c', REGISTERED + program)
     assert words(done) == []
-    assert done.stderr == ''
+    assert told(done) == []
 
 
 @pytest.mark.parametrize(
-    'raised, told',
+    'raised, reason',
     [
         (
             "AssertionError('MMCV==2.2.0 is used but incompatible.')",
@@ -135,19 +145,19 @@ assert models.NormedLinearClsHead and models.BatchDataPreprocessor
         ("RuntimeError('see above:\\nno symbol')", 'RuntimeError: no symbol'),
     ],
 )
-def test_with_an_mmpretrain_that_cannot_be_imported(python, raised, told):
+def test_with_an_mmpretrain_that_cannot_be_imported(python, raised, reason):
     broken = {'mmpretrain': f'raise {raised}'}
     done = python('-c', REGISTERED, broken=broken)
     assert words(done) == []
-    (line,) = done.stderr.splitlines()
-    assert told in line and '`python -m mmghm doctor`' in line
+    (line,) = told(done)
+    assert reason in line and '`python -m mmghm doctor`' in line
 
 
 def test_with_an_mmengine_that_cannot_be_imported(python):
     program = 'from mmghm import GHMCWAPLoss'
     done = python('-c', program, broken={'mmengine': 'import pkg_resourcez'})
     assert words(done) == []
-    (line,) = done.stderr.splitlines()
+    (line,) = told(done)
     assert "No module named 'pkg_resourcez'" in line
     assert '`python -m mmghm doctor`' in line
 
@@ -171,7 +181,7 @@ TRAIN = ('ghm_cwap/resnet8_digits_lt',)
 
 def refusal(done):
     assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    (line,) = told(done)
     return line
 
 
