@@ -86,6 +86,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mmghm', 'mmghm.*']),
     include_package_data=True,
+    entry_points=dict(console_scripts=['mmghm = mmghm.cli:main']),
     cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.10',
     install_requires=requirements('runtime'),

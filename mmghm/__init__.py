@@ -6,31 +6,19 @@ losses need torch alone, all else MMEngine, and models and most datasets
 MMPretrain. What is not installed, or cannot be imported, is left out.
 """
 
-from .utils.dependencies import can_import, check_tool, runs_as_module
+from typing import TYPE_CHECKING
+
+from .utils.dependencies import starts_command
 from .version import __version__
 
-__all__ = ['__version__']
+# The command line answers --help at once, and examines stacks that cannot be
+# imported; it registers the rest before it runs a command.
+if TYPE_CHECKING or not starts_command():
+    from .everything import *
 
-# `python -m mmghm` answers at once, and examines stacks that cannot be
-# imported; it imports the rest when a tool needs it.
-if not runs_as_module():
-    check_tool()
 
-    from .losses import GHMCWAPLoss
+def register() -> None:
+    """Register everything, if the import of the package did not."""
+    from . import everything
 
-    __all__ += ['GHMCWAPLoss']
-
-    if can_import('mmengine'):
-        from . import registry
-        from .datasets import LongTailDataset
-        from .engine import AURARebinHook, ClassCountsHook
-        from .evaluation import GroupAccuracy
-        from .fileio import safe_loading
-
-        __all__ += ['AURARebinHook', 'ClassCountsHook']
-        __all__ += ['GroupAccuracy', 'LongTailDataset']
-
-        if can_import('mmpretrain'):
-            from .models import CIFARResNet
-
-            __all__ += ['CIFARResNet']
+    globals().update({n: getattr(everything, n) for n in everything.__all__})

@@ -35,8 +35,8 @@ from mmghm.deploy.network import (
 )
 from mmghm.deploy.predict import known_prior
 from mmghm.deploy.publish import group_accuracies
+from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.evaluation.priors import correct_prior, log_softmax
-from mmghm.fileio.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.models.posthoc import LinearClassifier, nearest_class_mean
 from mmghm.utils.errors import UserError, one_line_errors
 from study.plan import Experiment, experiment_config

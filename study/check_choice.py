@@ -6,7 +6,7 @@ says how often the held-out interval of a gain over softmax held the test
 images' gain, and what the recommended method lacks to the best on test.
 
 Example:
-    python -m mmghm choose softmax/resnet8_digits_lt --out choice
+    mmghm choose softmax/resnet8_digits_lt --out choice
     python study/check_choice.py choice --name digits \
         --out study/results/choose/digits.json
 """
@@ -24,8 +24,8 @@ from torch import Tensor
 from mmghm.choose.answer import CLASSIFIER, REFERENCE, kind_of
 from mmghm.choose.features import FEATURES, read_features
 from mmghm.deploy.network import build_model, head_logits, run_dataset
+from mmghm.engine.checkpoints import complete_checkpoints
 from mmghm.evaluation.comparison import Comparison
-from mmghm.fileio.checkpoints import complete_checkpoints
 from mmghm.models.posthoc import (
     POSTHOC_METHODS,
     LinearClassifier,

@@ -9,15 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Optional
 
+from mmghm.engine.checkpoints import complete_checkpoints
 from mmghm.engine.grid import exclusive_lock
 from mmghm.engine.launch import (
     build_runner,
     prepare_cpu,
     resume_from_complete_checkpoint,
 )
+from mmghm.engine.work_dir import RECORD
 from mmghm.evaluation import reliability
-from mmghm.fileio.checkpoints import complete_checkpoints
-from mmghm.fileio.work_dir import RECORD
 from mmghm.report.run import read_arrays
 from mmghm.utils.environment import hardware, package_versions
 

@@ -1,7 +1,8 @@
 import importlib.util
+import io
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
+from mmengine.utils import ManagerMixin
 
-import mmghm  # noqa: F401
+from mmghm.cli import main
 
 if 'PYTEST_XDIST_WORKER' in os.environ:
     # Workers stand beside each other: a core for each, and what it starts.
@@ -30,6 +32,28 @@ def load_tool(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def forget_runs(kind=ManagerMixin):
+    """Forget the loggers, visualizers and scopes of other runs."""
+    kind._instance_dict.clear()
+    for part in kind.__subclasses__():
+        forget_runs(part)
+
+
+def run_command(*arguments, cwd):
+    """Run a command of mmghm here; gives its exit status and what it printed."""
+    forget_runs()
+    printed, before = io.StringIO(), os.getcwd()
+    os.chdir(cwd)
+    try:
+        with redirect_stdout(printed), redirect_stderr(printed):
+            status = main(list(map(str, arguments)))
+    except SystemExit as end:
+        status = end.code
+    finally:
+        os.chdir(before)
+    return status or 0, printed.getvalue()
 
 
 @pytest.fixture

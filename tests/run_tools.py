@@ -1,7 +1,7 @@
 """Run commands one after the other in one process, which imports torch once.
 
 Reads a JSON list of commands such as ``A=b python tools/train.py CONFIG`` or
-``python -m mmghm doctor`` from the standard input.
+``mmghm doctor`` from the standard input.
 """
 
 import json
@@ -21,6 +21,8 @@ def run(command):
     while '=' in words[0]:
         name, _, value = words.pop(0).partition('=')
         os.environ[name] = value
+    if words[0] == 'mmghm':
+        words[:1] = ['python', '-m', 'mmghm']
     assert words.pop(0) == 'python', command
     for cls in (MessageHub, MMLogger, Visualizer):
         cls._instance_dict.clear()

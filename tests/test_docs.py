@@ -99,6 +99,9 @@ def shortened(command):
         command = command.replace('cifar10 cifar100', 'cifar10')
         wanted = ' --imbalance 100' if '--datasets' in command else ''
         return f'{command}{wanted} --dry-run'
+    if 'own_data' in command:
+        # Weights would be downloaded.
+        command = f'PRETRAINED=none {command}'
     if 'mmghm choose' in command:
         return with_options(f'{command} --dry-run', SMALL_RESNET)
     if 'own_data' in command and 'browse' not in command:
@@ -129,7 +132,7 @@ def shortened(command):
 
 
 def is_python(command):
-    return re.match(r'(\w+=\S+ )*python (?!-m mmghm doctor)', command)
+    return re.match(r'(\w+=\S+ )*(python |mmghm (?!doctor|--help))', command)
 
 
 def write_images(folder, classes, number, size):

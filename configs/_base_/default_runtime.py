@@ -16,7 +16,7 @@ custom_hooks = [
     dict(type='EpochSeedHook'),
     # Train class counts for losses and metrics.
     dict(type='ClassCountsHook'),
-    # What `python -m mmghm report` shows.
+    # What `mmghm report` shows.
     dict(type='RunRecordHook'),
     # The group table at the end.
     dict(type='GroupTableHook'),

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmghm.engine.grid import Job
-from mmghm.utils.errors import UserError
+from mmghm.utils.errors import UserError, settings_errors
 
 from .answer import CLASSIFIER, REFERENCE
 from .features import FEATURES, feature_config
@@ -206,7 +206,10 @@ class Plan:
         settings = held_out(
             self.cfg.train_dataloader.dataset, self.holdout, judged.dataset
         )
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
+        with (
+            DefaultScope.overwrite_default_scope('mmpretrain'),
+            settings_errors(),
+        ):
             inner = DATASETS.build(settings.pop('dataset'))
             train, holdout = (
                 DATASETS.build(dict(settings, part=part, dataset=inner))

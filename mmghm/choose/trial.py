@@ -14,11 +14,11 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
 from mmghm.deploy.network import build_model, dataset_features
+from mmghm.engine.checkpoints import complete_checkpoints
 from mmghm.engine.grid import exclusive_lock
 from mmghm.engine.launch import build_runner
-from mmghm.fileio.checkpoints import complete_checkpoints
 from mmghm.models.posthoc import LinearClassifier
-from mmghm.utils.errors import UserError
+from mmghm.utils.errors import UserError, settings_errors
 
 from .features import FEATURES, Features
 
@@ -218,7 +218,7 @@ def is_frozen(cfg: Config) -> bool:
         bool: True if neither backbone nor neck learn, batch statistics
         included, and the head has no hidden layer.
     """
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
+    with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
         model = MODELS.build(cfg.model).train()
     for name in ('backbone', 'neck'):
         part = getattr(model, name, None)

@@ -28,7 +28,7 @@ __all__ = [
 # The rest needs MMPretrain.
 if can_import('mmpretrain'):
     from .digits import Digits
-    from .image_folder import InMemoryImageFolder
+    from .image_folder import ImageFolder, InMemoryImageFolder
     from .image_list import ImageList
     from .image_shards import ImageShards
     from .image_table import ImageTable
@@ -41,6 +41,7 @@ if can_import('mmpretrain'):
     __all__ += [
         'Digits',
         'INaturalist',
+        'ImageFolder',
         'ImageList',
         'ImageShards',
         'ImageTable',

@@ -1,24 +1,25 @@
 """Labels and class counts of any MMEngine dataset."""
 
-from typing import Any
+from typing import Any, List
 
 import numpy as np
-from mmengine.dataset import (
-    ClassBalancedDataset,
-    ConcatDataset,
-    RepeatDataset,
-)
+from mmengine.dataset import ClassBalancedDataset, RepeatDataset
+from torch.utils.data import ConcatDataset, Subset, TensorDataset
+
+from mmghm.utils.errors import UserError
 
 
 def dataset_labels(dataset: Any) -> np.ndarray:
     """Read the label of every sample of a dataset, without loading images.
 
-    MMEngine's wrappers are looked through, torchvision's datasets are read by
-    their ``targets``.
+    MMEngine's wrappers, ``Subset`` and ``ConcatDataset`` of torch are looked
+    through. Read are ``get_gt_labels()`` and ``gt_label`` of MMPretrain and
+    MMEngine, ``targets`` of torchvision, the last tensor of a
+    ``TensorDataset``, the one ``ClassLabel`` column of Hugging Face datasets,
+    and ``get_cat_ids()``.
 
     Args:
-        dataset (Any): A dataset with ``get_gt_labels``, ``targets``,
-            ``get_cat_ids`` or ``get_data_info``.
+        dataset (Any): A dataset.
 
     Returns:
         np.ndarray: int64 (number of samples,).
@@ -29,22 +30,33 @@ def dataset_labels(dataset: Any) -> np.ndarray:
     """
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
-    try:
-        labels = np.asarray(_read_labels(dataset))
-    except ValueError as error:
-        # What NumPy says of lists of unequal length.
-        if 'inhomogeneous' not in str(error):
-            raise
-        labels = np.empty((0, 0))
+    labels = _read_labels(dataset)
+    if not isinstance(labels, np.ndarray):
+        # Lists of one label are one label; lists of several are refused.
+        labels = [_only(label) for label in labels]
+        if any(label is None for label in labels):
+            raise _not_one_label(dataset)
+        labels = np.array(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise TypeError(
-            f'{type(dataset).__name__} does not have exactly one label for '
-            'each sample; multi-label data and detection are not supported, '
-            'for other data give the loss class_counts=[...]'
-        )
+    whole = labels.dtype.kind in 'iub' or not labels.size
+    if labels.ndim != 1 or not whole:
+        raise _not_one_label(dataset)
     return labels.astype(np.int64)
+
+
+def _only(label: Any) -> Any:
+    """The label in it if there is exactly one, else None."""
+    values = np.asarray(label)
+    return values.reshape(-1)[0] if values.size == 1 else None
+
+
+def _not_one_label(dataset: Any) -> TypeError:
+    return TypeError(
+        f'{type(dataset).__name__} does not have exactly one label, a whole '
+        'number, for each sample; multi-label data and detection are not '
+        'supported, for other data give the loss class_counts=[...]'
+    )
 
 
 def _read_labels(dataset: Any) -> Any:
@@ -54,19 +66,45 @@ def _read_labels(dataset: Any) -> Any:
         return np.concatenate([dataset_labels(d) for d in dataset.datasets])
     if isinstance(dataset, RepeatDataset):
         return np.tile(dataset_labels(dataset.dataset), dataset.times)
+    if isinstance(dataset, ClassBalancedDataset):
+        return dataset_labels(dataset.dataset)[dataset.repeat_indices]
+    if isinstance(dataset, Subset):
+        return dataset_labels(dataset.dataset)[list(dataset.indices)]
+    if isinstance(dataset, TensorDataset):
+        return dataset.tensors[-1].numpy()
+    columns = _label_columns(dataset)
+    if len(columns) == 1:
+        return dataset[columns[0]]
     if hasattr(dataset, 'targets'):
         return dataset.targets
+    if hasattr(dataset, 'get_data_info') and len(dataset):
+        infos = (dataset.get_data_info(i) for i in range(len(dataset)))
+        labels = [info.get('gt_label') for info in infos]
+        if labels[0] is not None:
+            return labels
     if hasattr(dataset, 'get_cat_ids'):
-        return [dataset.get_cat_ids(i) for i in range(len(dataset))]
-    if hasattr(dataset, 'get_data_info'):
-        return [
-            dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))
-        ]
+        try:
+            return [dataset.get_cat_ids(i) for i in range(len(dataset))]
+        # BaseDataset has the method, for others to implement.
+        except NotImplementedError:
+            pass
     raise TypeError(
-        f'{type(dataset).__name__} has none of get_gt_labels(), targets, '
-        'get_cat_ids(idx) and get_data_info(idx), so that its labels are '
-        'unknown; give the loss class_counts=[...]'
+        f'{type(dataset).__name__} has none of get_gt_labels(), gt_label in '
+        'get_data_info(idx), targets and get_cat_ids(idx), so that its labels '
+        'are unknown; give the loss class_counts=[...]'
     )
+
+
+def _label_columns(dataset: Any) -> List[str]:
+    """Columns of a Hugging Face dataset that hold classes."""
+    features = getattr(dataset, 'features', None)
+    if not isinstance(features, dict):
+        return []
+    return [
+        name
+        for name, feature in features.items()
+        if type(feature).__name__ == 'ClassLabel'
+    ]
 
 
 def num_dataset_classes(dataset: Any, labels: np.ndarray) -> int:
@@ -80,6 +118,13 @@ def num_dataset_classes(dataset: Any, labels: np.ndarray) -> int:
         int: C.
     """
     classes = getattr(dataset, 'metainfo', {}).get('classes')
+    # torchvision's.
+    classes = classes or getattr(dataset, 'classes', None)
+    columns = _label_columns(dataset)
+    if len(columns) == 1:
+        classes = dataset.features[columns[0]].names
+    if not classes and isinstance(dataset, Subset):
+        return num_dataset_classes(dataset.dataset, labels)
     return len(classes) if classes else int(labels.max(initial=-1)) + 1
 
 
@@ -113,7 +158,7 @@ def dataset_class_counts(dataset: Any, num_classes: int = 0) -> np.ndarray:
         counts = np.bincount(labels, minlength=num_classes)
     counts = np.asarray(counts)
     if num_classes and len(counts) > num_classes:
-        raise ValueError(
+        raise UserError(
             f'{type(dataset).__name__} has labels up to {len(counts) - 1}, '
             f'but num_classes is {num_classes}'
         )

@@ -6,6 +6,8 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mmghm.utils.errors import UserError
+
 TRAIN_IMAGES_PER_CLASS = 143
 
 
@@ -29,7 +31,7 @@ class Digits(BaseDataset):
 
     def __init__(self, split: str = 'train', **kwargs: Any) -> None:
         if split not in ('train', 'test'):
-            raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+            raise UserError(f"split must be 'train' or 'test', got {split!r}")
         self.split = split
         super().__init__(ann_file='', **kwargs)
 

@@ -1,34 +1,153 @@
-"""Small images in class folders, held in memory."""
+"""A folder of images for each class."""
 
-from typing import Any, List, Sequence
+import logging
+import os
+from collections import Counter
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from mmpretrain.datasets import CustomDataset
+from mmengine.logging import print_log
+from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
+
+from mmghm.utils.errors import UserError
 
 from .transforms import LoadCheckedImage
 
-# What OpenCV reads; mmpretrain's CustomDataset leaves .webp out.
+# What OpenCV reads, whatever its version; .jfif is another ending of JPEG.
 IMAGE_EXTENSIONS = (
-    *('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff'),
-    '.webp',
+    *('.bmp', '.jfif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif'),
+    *('.tiff', '.webp'),
 )
 
 
-@DATASETS.register_module()
-class InMemoryImageFolder(CustomDataset):
-    """Class folders of small images, decoded once.
-
-    Yields what mmpretrain's CIFAR datasets yield (``img``, uint8 RGB, without
-    ``LoadImageFromFile``), so that one pipeline serves both.
+class ClassFolders(NamedTuple):
+    """What lies in the folders of classes.
 
     Args:
-        data_root (str): Folder with one sub-folder of images per class.
-        extensions (Sequence[str]): Accepted file name endings.
-        **kwargs (Any): Arguments of mmpretrain's ``CustomDataset``.
+        classes (List[str]): Names of the C classes.
+        paths (List[str]): Files of the n images, class by class.
+        labels (List[int]): Their classes, (n,).
+        left_out (Counter): How many files were left out, by ending or by what
+            else is the reason.
+    """
+
+    classes: List[str]
+    paths: List[str]
+    labels: List[int]
+    left_out: Counter
+
+
+def class_names(root: str) -> List[str]:
+    """Find the classes of a folder: its folders, but for hidden ones.
+
+    Args:
+        root (str): The folder.
+
+    Returns:
+        List[str]: Their names, sorted.
+    """
+    with os.scandir(root) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.is_dir() and not entry.name.startswith('.')
+        )
+
+
+def read_class_folders(
+    root: str,
+    classes: Optional[Sequence[str]] = None,
+    extensions: Sequence[str] = IMAGE_EXTENSIONS,
+) -> ClassFolders:
+    """Find the images of each class, by the names of the folders.
+
+    Files at any depth below a class's folder belong to the class. Links to
+    files are followed, links to folders only where they are a class.
+
+    Args:
+        root (str): Folder with a folder for each class.
+        classes (Optional[Sequence[str]]): Names of the classes in the order of
+            their labels; a class may have no folder here. By default those of
+            :func:`class_names`.
+        extensions (Sequence[str]): Endings of images, in lower case.
+
+    Returns:
+        ClassFolders: The images.
 
     Raises:
-        ValueError: If a file cannot be read.
+        UserError: If there is no such folder, no image in it, or a folder that
+            is none of the classes.
+    """
+    if not os.path.isdir(root):
+        raise UserError(f'there is no folder {root}')
+    found = class_names(root)
+    classes = found if classes is None else list(classes)
+    unknown = sorted(set(found) - set(classes))
+    if unknown:
+        raise UserError(
+            f'{root} has folders that are none of the {len(classes)} classes: '
+            f'{", ".join(unknown[:5])}; the classes are '
+            f'{", ".join(classes[:5])}{" …" if len(classes) > 5 else ""}'
+        )
+    images = ClassFolders(classes, [], [], Counter())
+    for label, name in enumerate(classes):
+        for path, reason in _files(os.path.join(root, name), extensions):
+            if reason:
+                images.left_out[reason] += 1
+            else:
+                images.paths.append(path)
+                images.labels.append(label)
+    if not images.paths:
+        raise UserError(
+            f'{root} holds no image: expected {root}/<class>/*, with the '
+            f'endings {", ".join(extensions)}{_in_words(images.left_out)}'
+        )
+    return images
+
+
+def _files(folder: str, extensions: Sequence[str]) -> List[Tuple[str, str]]:
+    """Files below a folder, each with the reason to leave it out, if any."""
+    files = []
+    for parent, folders, names in os.walk(folder):
+        for name in sorted(folders):
+            if os.path.islink(os.path.join(parent, name)):
+                files.append((os.path.join(parent, name), 'links to folders'))
+        folders[:] = sorted(n for n in folders if not n.startswith('.'))
+        for name in sorted(names):
+            ending = os.path.splitext(name)[1].lower()
+            reason = ''
+            if name.startswith('.'):
+                reason = 'hidden files'
+            elif ending not in extensions:
+                reason = ending or 'files without an ending'
+            files.append((os.path.join(parent, name), reason))
+    return files
+
+
+def _in_words(left_out: Counter) -> str:
+    if not left_out:
+        return ''
+    kinds = [f'{count:,} {kind}' for kind, count in left_out.most_common()]
+    return f'; left out: {", ".join(kinds)}'
+
+
+@DATASETS.register_module()
+class ImageFolder(BaseDataset):
+    """A folder of images for each class; names of folders decide.
+
+    Unlike mmpretrain's ``CustomDataset`` it gives a label by the class's name
+    and not by the place of its folder, leaves hidden folders out, takes
+    classes without an image, and says which files it left out.
+
+    Args:
+        data_root (str): Folder with a folder for each class. The classes are
+            ``metainfo['classes']``, by default its folders.
+        extensions (Sequence[str]): Endings of images, in lower case.
+        **kwargs (Any): Arguments of mmpretrain's ``BaseDataset``.
+
+    Raises:
+        UserError: See :func:`read_class_folders`.
     """
 
     def __init__(
@@ -37,7 +156,45 @@ class InMemoryImageFolder(CustomDataset):
         extensions: Sequence[str] = IMAGE_EXTENSIONS,
         **kwargs: Any,
     ) -> None:
-        super().__init__(data_root=data_root, extensions=extensions, **kwargs)
+        self.extensions = tuple(extensions)
+        super().__init__(ann_file='', data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Find the images."""
+        found = read_class_folders(
+            self.data_root, self.CLASSES, self.extensions
+        )
+        self._metainfo['classes'] = tuple(found.classes)
+        empty = sorted(set(range(len(found.classes))) - set(found.labels))
+        if empty or found.left_out:
+            message = (
+                f'{self.data_root}: {len(found.paths):,} images of '
+                f'{len(found.classes):,} classes{_in_words(found.left_out)}'
+            )
+            if empty:
+                names = ', '.join(found.classes[label] for label in empty[:5])
+                message += (
+                    f'; {len(empty):,} classes have no image here: {names}'
+                    + (' …' if len(empty) > 5 else '')
+                )
+            print_log(message, 'current', logging.WARNING)
+        return [
+            dict(img_path=path, gt_label=label)
+            for path, label in zip(found.paths, found.labels)
+        ]
+
+
+@DATASETS.register_module()
+class InMemoryImageFolder(ImageFolder):
+    """Class folders of small images, decoded once.
+
+    Yields what mmpretrain's CIFAR datasets yield (``img``, uint8 RGB, without
+    ``LoadImageFromFile``), so that one pipeline serves both. Arguments are
+    those of :class:`ImageFolder`.
+
+    Raises:
+        UserError: If a file cannot be read.
+    """
 
     def load_data_list(self) -> List[dict]:
         """Read and decode the images."""

@@ -5,7 +5,7 @@ from typing import Any, List, Optional
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from mmghm.fileio.paths import join_inside
+from mmghm.utils.paths import join_inside
 
 from .listed_images import ListedImages
 from .tables import AnnotationError, AnnotationTable, read_table
@@ -92,7 +92,7 @@ class ImageTable(ListedImages):
             raise AnnotationError(
                 f'{table.names[table.labels[record]]!r}, the label of '
                 f'{table.path(record)!r}, is none of the {len(classes)} '
-                f'classes of {files[-1]}',
+                + ('classes' if len(files) == 1 else f'classes of {files[1]}'),
                 table.line(record),
             )
         return table._replace(labels=labels, names=classes)

@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS, FUNCTIONS
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from mmghm.utils.errors import UserError
 from mmghm.utils.progress import tracked
 
 from .class_counts import dataset_labels
@@ -85,7 +86,7 @@ class InMemoryDataset:
         """Decode into (n, H, W, channels), the order of channels-last."""
         number = len(self.dataset)
         if number == 0:
-            raise ValueError(
+            raise UserError(
                 f'{type(self.dataset).__name__} has no images to decode'
             )
         first = self._image(0)
@@ -94,7 +95,7 @@ class InMemoryDataset:
         def decode(idx: int) -> None:
             image = self._image(idx)
             if image.shape != first.shape:
-                raise ValueError(
+                raise UserError(
                     f'InMemoryDataset needs images of one size: image {idx} has '
                     f'shape {image.shape}, image 0 {first.shape}; add a '
                     'transform that resizes to the pipeline of the wrapped '

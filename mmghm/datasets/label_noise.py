@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from mmghm.evaluation.priors import draw_images
+from mmghm.utils.errors import UserError
 
 KINDS = ('symmetric', 'pairs')
 
@@ -38,13 +39,13 @@ def flip_labels(
         ValueError: If an argument is out of range, or there is no other class.
     """
     if not 0 <= rate < 1:
-        raise ValueError(f'rate of label noise must be in [0, 1), got {rate}')
+        raise UserError(f'rate of label noise must be in [0, 1), got {rate}')
     if kind not in KINDS:
-        raise ValueError(
+        raise UserError(
             f'kind of label noise must be one of {KINDS}, got {kind!r}'
         )
     if num_classes < 2:
-        raise ValueError(
+        raise UserError(
             f'label noise needs at least 2 classes, got {num_classes}'
         )
     counts = np.bincount(labels, minlength=num_classes)

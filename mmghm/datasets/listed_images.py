@@ -9,6 +9,8 @@ from mmengine.dataset import force_full_init
 from mmengine.fileio import get
 from mmpretrain.datasets import BaseDataset
 
+from mmghm.utils.errors import UserError
+
 from .tables import AnnotationError, AnnotationTable
 
 
@@ -133,7 +135,7 @@ class ListedImages(BaseDataset):
         except AnnotationError as error:
             raise error.inside(self.ann_file) from error
         if not len(table.labels):
-            raise ValueError(f'{self.ann_file} lists no image')
+            raise UserError(f'{self.ann_file} lists no image')
         if table.names:
             self._metainfo.setdefault('classes', tuple(table.names))
         # Arrow keeps what it has used, some times the table's size.

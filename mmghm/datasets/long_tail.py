@@ -9,6 +9,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.registry import DATASETS
 
+from mmghm.utils.errors import UserError
+
 from .class_counts import dataset_labels, num_dataset_classes
 from .label_noise import flip_labels, replace_label
 from .profiles import profile_counts
@@ -76,7 +78,7 @@ class LongTailDataset:
                 f'{type(dataset).__name__}'
             )
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ValueError(f'seed must be an integer >= 0, got {seed!r}')
+            raise UserError(f'seed must be an integer >= 0, got {seed!r}')
         # Refuse bad arguments at once, also under lazy_init.
         profile_counts(np.ones(1, dtype=np.int64), profile, imbalance_factor)
         self.dataset: Any = dataset
@@ -85,14 +87,14 @@ class LongTailDataset:
         self.seed = seed
         self.cap = cap
         if holdout < 0 or (holdout >= 1 and not isinstance(holdout, int)):
-            raise ValueError(
+            raise UserError(
                 'holdout must be a share in [0, 1) or an integer number of '
                 f'images of each class, got {holdout!r}'
             )
         if part not in ('train', 'holdout'):
-            raise ValueError(f"part must be 'train' or 'holdout', got {part!r}")
+            raise UserError(f"part must be 'train' or 'holdout', got {part!r}")
         if part == 'holdout' and not holdout:
-            raise ValueError("part='holdout' needs holdout above 0, got 0")
+            raise UserError("part='holdout' needs holdout above 0, got 0")
         if label_noise is not None:
             flip_labels(np.zeros(0, dtype=np.int64), 2, **label_noise)
         self.holdout = holdout
@@ -117,7 +119,7 @@ class LongTailDataset:
         if self.cap:
             counts = np.minimum(counts, available)
         for label in np.flatnonzero(counts > available):
-            raise ValueError(
+            raise UserError(
                 f'class {self._class_name(int(label))} has {available[label]} '
                 f'images, but {counts[label]} are asked for (profile='
                 f'{self.profile!r}, imbalance_factor={self.imbalance_factor}); '
@@ -273,7 +275,7 @@ class LongTailDataset:
             data = self.prepare_data(int(other))
             if data is not None:
                 return data
-        raise ValueError(
+        raise UserError(
             f'no image of class {self._class_name(int(self._labels[idx]))} can '
             'be read'
         )
@@ -310,12 +312,12 @@ class LongTailDataset:
             names = list(self._metainfo.get('classes', ()))
             for name, count in requested.items():
                 if name not in names:
-                    raise ValueError(
+                    raise UserError(
                         f'class_counts names an unknown class {name!r}; the '
                         f'dataset has {", ".join(map(str, names)) or "none"}'
                     )
                 if not isinstance(count, (int, np.integer)):
-                    raise ValueError(
+                    raise UserError(
                         'class_counts must be integers of at least 0, '
                         f'got {count!r} for {name!r}'
                     )
@@ -323,12 +325,12 @@ class LongTailDataset:
         else:
             counts = np.asarray(requested)
             if counts.shape != available.shape:
-                raise ValueError(
+                raise UserError(
                     f'class_counts must have one entry for each of the '
                     f'{len(available)} classes, got shape {counts.shape}'
                 )
         if not np.issubdtype(counts.dtype, np.integer) or counts.min() < 0:
-            raise ValueError(
+            raise UserError(
                 'class_counts must be integers of at least 0, '
                 f'got {list(requested)}'
             )

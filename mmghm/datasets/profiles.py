@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mmghm.utils.errors import UserError
+
 # Exponent of the Pareto profile (Liu et al. 2019 report alpha = 6).
 PARETO_ALPHA = 6.0
 PROFILES = ('exp', 'step', 'pareto', 'none')
@@ -39,11 +41,11 @@ def profile_counts(
         [5000, 3237, 2096, 1357, 878, 568, 368, 238, 154, 100]
     """
     if profile not in PROFILES:
-        raise ValueError(
+        raise UserError(
             f'profile must be one of {", ".join(PROFILES)}, got {profile!r}'
         )
     if not 1 <= imbalance_factor < float('inf'):
-        raise ValueError(
+        raise UserError(
             'imbalance_factor is head over tail and must be at '
             f'least 1, got {imbalance_factor}'
         )

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from mmengine.fileio import get
 
-from mmghm.fileio.paths import escapes_root
+from mmghm.utils.errors import UserError
+from mmghm.utils.paths import escapes_root
 
 # Bytes of a list that are read at a time; reading takes some times as many.
 _CHUNK = 1 << 22
@@ -18,7 +19,7 @@ _CHUNK = 1 << 22
 _MISSING = ('nan', 'none', 'null', 'na', 'n/a')
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError):
     """A record that is not what it should be.
 
     Args:
@@ -30,17 +31,17 @@ class AnnotationError(ValueError):
         super().__init__(what)
         self.line = line
 
-    def inside(self, ann_file: str) -> ValueError:
+    def inside(self, ann_file: str) -> UserError:
         """Name the file.
 
         Args:
             ann_file (str): The file.
 
         Returns:
-            ValueError: With file, line and what is wrong.
+            UserError: With file, line and what is wrong.
         """
         where = f'{ann_file}, line {self.line}' if self.line else ann_file
-        return ValueError(f'{where}: {self}')
+        return UserError(f'{where}: {self}')
 
 
 class AnnotationTable(NamedTuple):
@@ -112,9 +113,10 @@ class AnnotationTable(NamedTuple):
         Returns:
             List[str]: The names in alphabetical order, the place of each
             being its number. If all are integers they are the numbers
-            themselves, and the names go from 0 to the largest.
+            themselves, and the names go from 0 to the largest; integers with
+            leading zeros (``'001'``) are names.
         """
-        if all(name.isascii() and name.isdigit() for name in self.names):
+        if all(re.fullmatch('0|[1-9][0-9]*', name) for name in self.names):
             largest = max(map(int, self.names), default=-1)
             check_numbers(largest, len(self.names))
             return [str(i) for i in range(largest + 1)]
@@ -468,4 +470,4 @@ def table_classes(path: str, **kwargs: str) -> List[str]:
             return table.classes()
     except AnnotationError as error:
         raise error.inside(path) from error
-    raise ValueError(f'{path} lists no image')
+    raise UserError(f'{path} lists no image')

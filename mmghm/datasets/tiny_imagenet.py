@@ -7,7 +7,8 @@ from mmengine.fileio import list_dir_or_file, list_from_file
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from mmghm.fileio.paths import join_inside
+from mmghm.utils.errors import UserError
+from mmghm.utils.paths import join_inside
 
 
 @DATASETS.register_module()
@@ -31,7 +32,7 @@ class TinyImageNet(BaseDataset):
         self, data_root: str, split: str = 'train', **kwargs: Any
     ) -> None:
         if split not in ('train', 'val'):
-            raise ValueError(f"split must be 'train' or 'val', got {split!r}")
+            raise UserError(f"split must be 'train' or 'val', got {split!r}")
         self.split = split
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
@@ -75,13 +76,13 @@ class TinyImageNet(BaseDataset):
             name, _, rest = line.partition('\t')
             wnid = rest.split('\t')[0].strip()
             if wnid not in label_of:
-                raise ValueError(
+                raise UserError(
                     f'{annotations}, line {number}: unknown class {wnid!r}'
                 )
             try:
                 path = join_inside(images, name)
             except ValueError as error:
-                raise ValueError(
+                raise UserError(
                     f'{annotations}, line {number}: {error}'
                 ) from error
             samples.append(dict(img_path=path, gt_label=label_of[wnid]))

@@ -19,6 +19,8 @@ from mmghm.datasets.image_folder import IMAGE_EXTENSIONS
 from mmghm.datasets.transforms import LoadCheckedImage
 from mmghm.utils.errors import UserError
 
+# Arguments of LoadCheckedImage.
+LOADING = ('color_type', 'imdecode_backend', 'value_range')
 _LISTS = ('.txt', '.csv', '.parquet', '.pq')
 
 
@@ -141,17 +143,48 @@ class Batch(NamedTuple):
     places: Dict[tuple, List[int]]
 
 
+def is_loader(step: dict) -> bool:
+    """Whether a transform loads an image from a file.
+
+    Args:
+        step (dict): Its config.
+
+    Returns:
+        bool: True for ``LoadImageFromFile`` and :class:`LoadCheckedImage`.
+    """
+    kind = step['type']
+    name = kind if isinstance(kind, str) else kind.__name__
+    return name.rpartition('.')[2] in ('LoadImageFromFile', 'LoadCheckedImage')
+
+
+def loading_settings(steps: Sequence[dict]) -> Dict[str, Any]:
+    """Settings of the loader among transforms that decide about pixels.
+
+    Args:
+        steps (Sequence[dict]): Configs of the transforms.
+
+    Returns:
+        Dict[str, Any]: Those of :data:`LOADING` that it has.
+    """
+    loader = next((step for step in steps if is_loader(step)), {})
+    return {name: loader[name] for name in LOADING if name in loader}
+
+
 class ImageReader(Dataset):
     """Reads, decodes and prepares an image, as the model was tested.
 
     Args:
-        steps (Sequence[dict]): Configs of the transforms after loading.
+        steps (Sequence[dict]): Configs of the transforms. The first may be
+            that which loads images; its settings that decide about pixels
+            (:data:`LOADING`) are kept.
     """
 
     def __init__(self, steps: Sequence[dict]) -> None:
-        self.load = LoadCheckedImage()
+        settings = loading_settings(steps)
+        self.load = LoadCheckedImage(**settings)
+        rest = [step for step in steps if not is_loader(step)]
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            self.prepare = Compose([TRANSFORMS.build(step) for step in steps])
+            self.prepare = Compose([TRANSFORMS.build(step) for step in rest])
 
     def __getitem__(self, found: Found) -> Any:
         if found.error:

@@ -8,9 +8,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 
 from mmghm.datasets.class_counts import dataset_labels
+from mmghm.datasets.image_folder import read_class_folders
 from mmghm.utils.errors import UserError
-
-from .images import find_images
 
 
 def labelled_images(
@@ -35,7 +34,8 @@ def labelled_images(
     if not place.exists():
         raise UserError(f'no folder, table or list {path}')
     if place.is_dir():
-        return _class_folders(place, classes)
+        found = read_class_folders(path, classes)
+        return found.paths, np.array(found.labels)
     settings: Dict[str, Any] = dict(
         ann_file=place.name,
         data_root=str(place.parent),
@@ -53,27 +53,3 @@ def labelled_images(
         raise UserError(f'{path} holds no image')
     paths = [dataset.get_data_info(i)['img_path'] for i in range(len(labels))]
     return paths, labels
-
-
-def _class_folders(
-    folder: Path, classes: Sequence[str]
-) -> Tuple[List[str], np.ndarray]:
-    """Images of a folder for each class, of which some may be missing."""
-    others = {p.name for p in folder.iterdir() if p.is_dir()} - set(classes)
-    if others:
-        raise UserError(
-            f'{folder} has folders that are no class of the model: '
-            f'{", ".join(sorted(others)[:5])}'
-        )
-    paths: List[str] = []
-    labels: List[int] = []
-    for number, name in enumerate(classes):
-        if (folder / name).is_dir():
-            found = [f.path for f in find_images([str(folder / name)])]
-            paths += found
-            labels += [number] * len(found)
-    if not paths:
-        raise UserError(
-            f'{folder} holds no image of {", ".join(classes[:3])} …'
-        )
-    return paths, np.array(labels)

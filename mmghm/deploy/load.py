@@ -14,10 +14,10 @@ from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor
 
 from mmghm.engine.configs import load_config
+from mmghm.engine.safe_loading import read_safetensors
 from mmghm.evaluation.calibration import RiskCoverage
 from mmghm.evaluation.groups import group_names
-from mmghm.fileio.safe_loading import read_safetensors
-from mmghm.utils.errors import UserError
+from mmghm.utils.errors import UserError, settings_errors
 from mmghm.utils.literals import read_plain_settings
 
 from .calibration import GROUP_RULE, Calibration, calibrate
@@ -130,7 +130,7 @@ def load_deployed(
 
 
 def pipeline_steps(settings: Any) -> List[dict]:
-    """Transforms of an inference config, without loading and packing.
+    """Transforms of an inference config, without packing.
 
     Args:
         settings (Any): The config.
@@ -139,8 +139,7 @@ def pipeline_steps(settings: Any) -> List[dict]:
         List[dict]: Their configs.
     """
     pipeline = settings['test_dataloader']['dataset']['pipeline']
-    left_out = ('LoadImageFromFile', 'PackInputs')
-    return [dict(step) for step in pipeline if step['type'] not in left_out]
+    return [dict(step) for step in pipeline if step['type'] != 'PackInputs']
 
 
 def _load_folder(
@@ -168,7 +167,7 @@ def _load_folder(
                 f'{folder / CONFIG}: {error}. A config is Python and could run '
                 'anything; if you trust whoever made it, add --trust-config'
             ) from error
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
+    with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
         model = MODELS.build(settings.model)
     wrong = load_weights(model, read_safetensors(folder / WEIGHTS))
     if wrong:
@@ -194,7 +193,7 @@ def read_calibration(path: str, num_classes: int) -> Calibration:
         calibration = Calibration(**kept)
         _check_calibration(calibration, num_classes)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f'{path} is no calibration of it: {error}') from error
+        raise UserError(f'{path} is no calibration of it: {error}') from error
     return calibration
 
 
@@ -204,16 +203,16 @@ def _check_calibration(calibration: Calibration, num_classes: int) -> None:
     if prior is not None:
         sizes.add(len(prior))
         if not (np.isfinite(prior).all() and min(prior) > 0):
-            raise ValueError('its trained prior must be positive')
+            raise UserError('its trained prior must be positive')
     if len(sizes) > 1 or not num_classes:
-        raise ValueError('numbers of classes differ')
+        raise UserError('numbers of classes differ')
     if np.array(calibration.class_counts, dtype=np.int64).min() < 0:
-        raise ValueError('class counts must be at least 0')
+        raise UserError('class counts must be at least 0')
     for curve in calibration.answers.values():
         # Of one length, and numbers.
         np.array([curve[field] for field in RiskCoverage._fields], np.float64)
     if not 0 < float(calibration.temperature) < np.inf:
-        raise ValueError(
+        raise UserError(
             f'its temperature must be positive, got {calibration.temperature}'
         )
 
@@ -232,7 +231,7 @@ def check_settings(settings: Any) -> None:
     """
     imports = settings.get('custom_imports', {}).get('imports', [])
     if list(imports) not in ([], ['mmghm']):
-        raise ValueError(f'it imports {imports}')
+        raise UserError(f'it imports {imports}')
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         _check_types(settings['model'], MODELS)
         _check_types(
@@ -248,14 +247,14 @@ def _check_types(part: Any, registry: Any) -> None:
         return
     for key, value in part.items():
         if key in _LOADING:
-            raise ValueError(f'{key}={value!r} would load something else')
+            raise UserError(f'{key}={value!r} would load something else')
         _check_types(value, registry)
     if 'type' in part:
         name = part['type']
         plain = isinstance(name, str) and re.fullmatch(r'\w+', name)
         found = registry.get(name) if plain else None
         if found is None or not f'{found.__module__}.'.startswith(_PACKAGES):
-            raise ValueError(f'{name!r} is no registered part of a network')
+            raise UserError(f'{name!r} is no registered part of a network')
 
 
 @dataclass

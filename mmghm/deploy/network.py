@@ -13,8 +13,8 @@ from mmpretrain.registry import MODELS
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from mmghm.fileio.safe_loading import read_checkpoint
-from mmghm.utils.errors import UserError
+from mmghm.engine.safe_loading import read_checkpoint
+from mmghm.utils.errors import UserError, settings_errors
 from mmghm.utils.progress import tracked
 
 
@@ -152,7 +152,7 @@ def build_model(
     Raises:
         UserError: If the weights do not fit the config.
     """
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
+    with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
         cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
         model = MODELS.build(cfg.model)
         loaded = read_checkpoint(checkpoint, trust)

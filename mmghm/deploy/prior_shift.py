@@ -6,10 +6,10 @@ from typing import Any, Dict, List
 
 import numpy as np
 
+from mmghm.engine.work_dir import IN_USE_FILE, RECORD
 from mmghm.evaluation.calibration import risk_coverage
 from mmghm.evaluation.groups import group_names
 from mmghm.evaluation.priors import ShiftRow, shift_table
-from mmghm.fileio.work_dir import IN_USE_FILE, RECORD
 
 from .calibration import GROUP_RULE, Calibration
 

@@ -22,6 +22,7 @@ from mmghm.utils.dependencies import version_of
 from mmghm.utils.errors import UserError
 
 from .calibration import GROUP_RULE, Calibration, Scores
+from .images import is_loader, loading_settings
 from .network import innermost
 
 WEIGHTS, PTH, CONFIG = 'model.safetensors', 'model.pth', 'config.py'
@@ -63,10 +64,7 @@ def loads_files(cfg: Config) -> bool:
         bool: False for datasets of decoded images.
     """
     pipeline = innermost(cfg.test_dataloader.dataset).get('pipeline') or []
-    return bool(pipeline) and pipeline[0]['type'].split('.')[-1] in (
-        'LoadImageFromFile',
-        'LoadCheckedImage',
-    )
+    return bool(pipeline) and is_loader(pipeline[0])
 
 
 def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
@@ -88,8 +86,12 @@ def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
     preprocessor = dict(cfg.model.get('data_preprocessor') or {})
     plain = {k: preprocessor[k] for k in ('mean', 'std') if k in preprocessor}
     to_rgb = bool(preprocessor.get('to_rgb', False))
+    load = dict(type='LoadImageFromFile')
     if loads_files(cfg):
         pipeline = innermost(cfg.test_dataloader.dataset)['pipeline']
+        load.update(loading_settings(pipeline))
+        if 'value_range' in load:
+            load['type'] = 'LoadCheckedImage'
         steps = [dict(step) for step in pipeline[1:]]
     else:
         # Datasets of decoded images give RGB, files are loaded blue first.
@@ -116,7 +118,7 @@ def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
         test_dataloader=dict(
             dataset=dict(
                 type='CustomDataset',
-                pipeline=[dict(type='LoadImageFromFile'), *steps],
+                pipeline=[load, *steps],
             )
         ),
     )
@@ -125,7 +127,7 @@ def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
         for name, part in model.named_modules()
         if not name.startswith(('head.loss_module', 'data_preprocessor'))
     )
-    if own:
+    if own or load['type'] == 'LoadCheckedImage':
         settings['custom_imports'] = dict(
             imports=['mmghm'], allow_failed_imports=False
         )

@@ -149,7 +149,7 @@ def compose(
     if imbalance_factor is not None:
         dataset = cfg.train_dataloader.dataset
         if dataset.type != 'LongTailDataset':
-            raise ValueError(
+            raise UserError(
                 f'{task} is long-tailed by itself; no imbalance factor can be '
                 f'chosen, got {imbalance_factor}'
             )

@@ -20,6 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mmghm.utils.errors import settings_errors
+
 # Beginnings of what MMEngine logs before the first epoch, and with each line.
 _FOR_THE_FILE = (
     '\n' + '-' * 60 + '\nSystem environment:',
@@ -92,8 +94,17 @@ def _is_for_people(record: logging.LogRecord) -> bool:
 class ConciseRunner(Runner):
     """MMEngine's runner; the console shows what a person reads.
 
-    The log file in the work dir has everything.
+    The log file in the work dir has everything. What a class refuses while it
+    is built from the config is a user's mistake.
     """
+
+    build_dataloader = staticmethod(settings_errors()(Runner.build_dataloader))
+    build_evaluator = settings_errors()(Runner.build_evaluator)
+    build_optim_wrapper = settings_errors()(Runner.build_optim_wrapper)
+    build_param_scheduler = settings_errors()(Runner.build_param_scheduler)
+    build_train_loop = settings_errors()(Runner.build_train_loop)
+    build_val_loop = settings_errors()(Runner.build_val_loop)
+    build_test_loop = settings_errors()(Runner.build_test_loop)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger.

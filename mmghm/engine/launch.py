@@ -14,10 +14,10 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmghm.engine.checkpoints import checkpoint_to_resume
 from mmghm.engine.console import ConciseRunner
-from mmghm.fileio.checkpoints import checkpoint_to_resume
-from mmghm.fileio.work_dir import default_work_dir
-from mmghm.utils.errors import UserError
+from mmghm.engine.work_dir import default_work_dir
+from mmghm.utils.errors import UserError, settings_errors
 from mmghm.utils.options import merge_options
 
 from .configs import configs_folder
@@ -164,7 +164,7 @@ def resume_from_complete_checkpoint(cfg: Config) -> None:
     )
     if cfg.load_from is None:
         cfg.resume = False
-        print_log(f'Nothing to resume in {folder}: starting anew')
+        print_log(f'Nothing to resume in {folder}: starting at the beginning')
 
 
 def prepare_cpu(cfg: Config) -> None:
@@ -203,6 +203,7 @@ def leave_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
+@settings_errors()
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that a config asks for.
 
@@ -213,5 +214,12 @@ def build_runner(cfg: Config) -> Runner:
         Runner: MMEngine's with a short console, or the one of ``runner_type``.
     """
     if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return ConciseRunner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg)
+    else:
+        runner = ConciseRunner.from_cfg(cfg)
+    # Of configs/own_data: where each part comes from.
+    sources = cfg.get('sources')
+    if sources:
+        told = '; '.join(f'{part}: {place}' for part, place in sources.items())
+        runner.logger.info(f'Images of {told}')
+    return runner

@@ -12,6 +12,8 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 
+from mmghm.utils.errors import UserError
+
 
 def warmup_factor(
     step: int, total: int, warmup: float, stairs: Optional[int] = None
@@ -61,12 +63,12 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
         **kwargs: Any,
     ) -> None:
         if not 0 <= warmup < 1:
-            raise ValueError(
+            raise UserError(
                 'warmup must be a fraction of the run in [0, 1), got '
                 f'{warmup!r}'
             )
         if warmup_stairs is not None and warmup_stairs < 1:
-            raise ValueError(
+            raise UserError(
                 f'warmup_stairs must be at least 1, got {warmup_stairs!r}'
             )
         self.warmup = warmup
@@ -128,12 +130,12 @@ class WarmupMultiStepLR(_RunLR):
         **kwargs: Any,
     ) -> None:
         if not all(0 < milestone < 1 for milestone in milestones):
-            raise ValueError(
+            raise UserError(
                 'milestones must be fractions of the run in (0, 1), got '
                 f'{list(milestones)}; epoch 160 of 200 is 0.8'
             )
         if not 0 < gamma <= 1:
-            raise ValueError(f'gamma must be in (0, 1], got {gamma!r}')
+            raise UserError(f'gamma must be in (0, 1], got {gamma!r}')
         self.milestones = sorted(milestones)
         self.gamma = gamma
         super().__init__(optimizer, **kwargs)
@@ -172,7 +174,7 @@ class WarmupCosineLR(_RunLR):
         self, optimizer: Any, eta_min: float = 0.0, **kwargs: Any
     ) -> None:
         if eta_min < 0:
-            raise ValueError(f'eta_min must be at least 0, got {eta_min!r}')
+            raise UserError(f'eta_min must be at least 0, got {eta_min!r}')
         self.eta_min = eta_min
         super().__init__(optimizer, **kwargs)
 

@@ -4,6 +4,8 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from mmghm.utils.errors import UserError
+
 from .calibration import reliability
 from .groups import QUARTILE_NAMES, group_classes
 
@@ -83,14 +85,14 @@ class Comparison:
     ) -> None:
         shapes = {hits.shape for hits in correct.values()}
         if len(shapes) != 1 or not len(labels):
-            raise ValueError(
+            raise UserError(
                 f'methods must be judged on the same images and seeds, and '
                 f'on at least one image; got {len(labels)} images and shapes '
                 f'{sorted(shapes)}'
             )
         ((num_seeds, num_images),) = shapes
         if num_images != len(labels):
-            raise ValueError(f'got {len(labels)} labels of {num_images} images')
+            raise UserError(f'got {len(labels)} labels of {num_images} images')
         self._labels = labels
         self.held_out = np.bincount(labels, minlength=len(class_counts))
         # One accuracy per class that has an image: of the data, and of draws.
@@ -274,7 +276,7 @@ class Comparison:
             return accuracies.min(axis=0)
         kind, _, group = metric.partition(':')
         if kind != 'group' or group not in self._groups:
-            raise ValueError(
+            raise UserError(
                 f'the metric must be one of {", ".join(METRICS)}, got {metric!r}'
             )
         chosen = accuracies[self._groups[group]]

@@ -9,6 +9,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MessageHub
 from mmengine.registry import METRICS
 
+from mmghm.utils.errors import UserError
+
 from .groups import GroupRule, group_classes
 
 
@@ -55,7 +57,7 @@ class GroupAccuracy(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = (topk,) if isinstance(topk, int) else tuple(topk)
         if not self.topk or min(self.topk) < 1:
-            raise ValueError(f'topk must be at least 1, got {topk}')
+            raise UserError(f'topk must be at least 1, got {topk}')
         several = not isinstance(groups, str) and all(
             not isinstance(rule, int) for rule in groups
         )
@@ -64,7 +66,7 @@ class GroupAccuracy(BaseMetric):
             group_classes(np.ones(1, dtype=np.int64), rule)
         self.class_counts = class_counts
         if per_class_file and not per_class_file.endswith(('.csv', '.json')):
-            raise ValueError(
+            raise UserError(
                 'per_class_file must end in .csv or .json, got '
                 f'{per_class_file!r}'
             )
@@ -88,7 +90,7 @@ class GroupAccuracy(BaseMetric):
             elif self.topk == (1,):
                 best = sample['pred_label']
             else:
-                raise ValueError(
+                raise UserError(
                     'top-k accuracy beyond 1 needs pred_score '
                     'in the predictions'
                 )
@@ -148,7 +150,7 @@ class GroupAccuracy(BaseMetric):
         if counts is None:
             counts = MessageHub.get_current_instance().get_info('class_counts')
         if counts is None:
-            raise ValueError(
+            raise UserError(
                 'GroupAccuracy does not know the train class counts; add '
                 "dict(type='ClassCountsHook') to custom_hooks, or give "
                 'class_counts=[...]'

@@ -5,6 +5,8 @@ from typing import Dict, List, Sequence, Tuple, Union
 
 import numpy as np
 
+from mmghm.utils.errors import UserError
+
 GroupRule = Union[str, Sequence[int]]
 QUARTILE_NAMES = ('many', 'medium', 'few', 'rare')
 
@@ -45,13 +47,13 @@ def group_classes(
         if rule == 'kang':
             _, bounded = group_classes(class_counts, (101, 20))
             return rule, dict(zip(('many', 'medium', 'few'), bounded.values()))
-        raise ValueError(
+        raise UserError(
             "groups must be 'quartile', 'kang' or falling "
             f'boundaries, got {rule!r}'
         )
     bounds: List[int] = [int(b) for b in rule]
     if not bounds or sorted(set(bounds), reverse=True) != bounds:
-        raise ValueError(
+        raise UserError(
             'groups as boundaries must fall strictly, such as '
             f'(100, 20), got {tuple(rule)}'
         )

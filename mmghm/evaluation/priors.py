@@ -4,6 +4,8 @@ from typing import Any, List, NamedTuple, Tuple
 
 import numpy as np
 
+from mmghm.utils.errors import UserError
+
 # Imbalance factors of the test sets of :func:`shifts`.
 FACTORS = (50, 10, 2)
 # Rows that are worked on at a time, so that memory stays small.
@@ -72,7 +74,7 @@ def estimate_prior(
         ValueError: If there are no images.
     """
     if not len(log_shares):
-        raise ValueError('the prior of no images cannot be estimated')
+        raise UserError('the prior of no images cannot be estimated')
     prior = np.asarray(trained, dtype=np.float64)
     for _ in range(max_steps):
         total = np.zeros_like(prior)

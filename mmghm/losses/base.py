@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from mmghm.utils.errors import UserError
 from mmghm.utils.validation import check_choice, check_integer, check_number
 
 from .input_checks import Counts, check_inputs, is_readable, parse_counts
@@ -111,18 +112,18 @@ class LongTailLoss(nn.Module):
         check_inputs(cls_score, target, weight, self.num_classes, owner)
         if avg_factor is not None:
             if reduction == 'sum':
-                raise ValueError("avg_factor goes with reduction='mean' only")
+                raise UserError("avg_factor goes with reduction='mean' only")
             if not torch.is_tensor(avg_factor):
                 check_number(
                     'avg_factor', avg_factor, minimum=0, open_minimum=True
                 )
             elif avg_factor.numel() != 1:
-                raise ValueError(
+                raise UserError(
                     'avg_factor must be one number, got the shape '
                     f'{tuple(avg_factor.shape)}'
                 )
             elif is_readable(avg_factor) and not avg_factor > 0:
-                raise ValueError(
+                raise UserError(
                     f'avg_factor must be above 0, got {avg_factor.item()}'
                 )
         losses, weights = self.weighted_losses(cls_score.float(), target)
@@ -323,7 +324,7 @@ class ClassCountLoss(LongTailLoss):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Compute the loss, see :meth:`LongTailLoss.forward`."""
         if self.needs_class_counts and not self.has_class_counts:
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__} needs the training images of each '
                 "class: add dict(type='ClassCountsHook') to custom_hooks, or "
                 'give class_counts=[...]'

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmghm.utils.errors import UserError
 from mmghm.utils.validation import check_choice, check_integer, check_number
 
 from .base import LongTailLoss, sum_over_ranks
@@ -53,7 +54,7 @@ class GHMCrossEntropyLoss(LongTailLoss):
         check_integer('bins', bins, minimum=1)
         check_number('momentum', momentum, minimum=0)
         if momentum >= 1:
-            raise ValueError(f'momentum must be in [0, 1), got {momentum}')
+            raise UserError(f'momentum must be in [0, 1), got {momentum}')
         check_choice('normalize', normalize, ('pairs', 'samples'))
         self.bins = bins
         self.momentum = momentum

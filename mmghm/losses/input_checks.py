@@ -6,6 +6,8 @@ from typing import Optional, Sequence, Union
 import torch
 from torch import Tensor
 
+from mmghm.utils.errors import UserError
+
 Counts = Union[str, Path, Sequence[int], Tensor]
 
 
@@ -28,7 +30,7 @@ def parse_counts(counts: Counts, num_classes: int) -> Tensor:
         try:
             counts = [int(line) for line in lines]
         except ValueError as error:
-            raise ValueError(
+            raise UserError(
                 f'class_counts: {counts} must hold one integer a line ({error})'
             ) from error
     # The device is named for the sake of `with torch.device('meta')`.
@@ -40,18 +42,18 @@ def parse_counts(counts: Counts, num_classes: int) -> Tensor:
     ):
         raise TypeError(f'class_counts must be integers, got {parsed.dtype}')
     if parsed.shape != (num_classes,):
-        raise ValueError(
+        raise UserError(
             f'class_counts must have num_classes={num_classes} '
             f'entries, got shape {tuple(parsed.shape)}'
         )
     if parsed.min() < 0:
         worst = int(parsed.argmin())
-        raise ValueError(
+        raise UserError(
             'class_counts must be at least 0, got '
             f'{int(parsed[worst])} for class {worst}'
         )
     if parsed.max() == 0:
-        raise ValueError(
+        raise UserError(
             'class_counts must name at least one image, got only zeros'
         )
     return parsed.to(torch.int64)
@@ -91,13 +93,13 @@ def check_inputs(
             f'{owner}: cls_score must be floating, got {cls_score.dtype}'
         )
     if cls_score.dim() > 2:
-        raise ValueError(
+        raise UserError(
             f'{owner} takes one row of logits an example, got the shape '
             f'{tuple(cls_score.shape)}; flatten with cls_score.movedim(1, -1)'
             f'.reshape(-1, {num_classes}) and target.reshape(-1)'
         )
     if cls_score.dim() != 2 or cls_score.size(1) != num_classes:
-        raise ValueError(
+        raise UserError(
             f'{owner}: cls_score must have shape (B, num_classes={num_classes})'
             f', got {tuple(cls_score.shape)}; set num_classes of the loss to '
             'the width of the head'
@@ -108,14 +110,14 @@ def check_inputs(
     elif target.shape == cls_score.shape:
         _check_soft_targets(target, owner)
     else:
-        raise ValueError(
+        raise UserError(
             f'{owner}: target must have shape {batch} (class indices) or '
             f'{tuple(cls_score.shape)} (soft targets), got '
             f'{tuple(target.shape)}'
         )
     if weight is not None:
         if weight.shape != batch:
-            raise ValueError(
+            raise UserError(
                 f'{owner}: weight must have shape {batch}, got '
                 f'{tuple(weight.shape)}'
             )
@@ -182,7 +184,7 @@ def require(valid: Tensor, value: Tensor, message: str) -> None:
     if not is_readable(valid):
         torch._assert_async(valid.all(), message)
     elif not valid.all():
-        raise ValueError(f'{message}, got {value[~valid][0].item()}')
+        raise UserError(f'{message}, got {value[~valid][0].item()}')
 
 
 def is_readable(tensor: Tensor) -> bool:

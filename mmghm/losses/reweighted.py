@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmghm.utils.errors import UserError
 from mmghm.utils.validation import check_choice, check_number
 
 from .base import ClassCountLoss
@@ -55,7 +56,7 @@ class ClassWeightedLoss(ClassCountLoss):
         check_choice('normalize', normalize, NORMALIZERS)
         check_number('beta', beta, minimum=0)
         if beta >= 1:
-            raise ValueError(f'beta must be in [0, 1), got {beta}')
+            raise UserError(f'beta must be in [0, 1), got {beta}')
         self.weighting = weighting
         self.needs_class_counts = weighting != 'none'
         self.beta = beta

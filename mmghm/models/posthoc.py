@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmghm.utils.errors import UserError
+
 POSTHOC_METHODS = ('logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
 # What tau is chosen from.
 TAUS = {
@@ -90,7 +92,7 @@ def remake_classifier(
     if method == 'lws':
         scales = learn_scales(trained(features), labels, **fitting)
         return LinearClassifier(scales[:, None] * weight, scales * bias)
-    raise ValueError(
+    raise UserError(
         f'method must be one of {", ".join(POSTHOC_METHODS)}, got {method!r}'
     )
 

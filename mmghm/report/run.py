@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmghm.fileio.work_dir import IN_USE_FILE, RECORD, RUN_FILE
+from mmghm.engine.work_dir import IN_USE_FILE, RECORD, RUN_FILE
 from mmghm.utils.literals import read_settings
 
 Curve = Tuple[List[float], List[float]]

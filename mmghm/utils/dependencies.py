@@ -1,6 +1,7 @@
 """Checks of the installed OpenMMLab stack."""
 
 import importlib
+import multiprocessing
 import sys
 import warnings
 from functools import cache
@@ -9,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple
 
-from .errors import one_line_errors
+from .errors import UserError
 
 # Distributions that own one folder, so that pip overwrites one by the other:
 # OpenMMLab's, with and without compiled operators, and their continuation.
@@ -138,7 +139,7 @@ def can_import(host: str) -> bool:
         # Without the line of code that warnings.warn adds.
         warnings.warn_explicit(
             f'what needs {host} is left out, because it cannot be imported '
-            f'({last_line(error)}). For the fix, run `python -m mmghm doctor`.',
+            f'({last_line(error)}). For the fix, run `mmghm doctor`.',
             HostWarning,
             filename='mmghm',
             lineno=1,
@@ -163,21 +164,21 @@ def check_dependencies() -> None:
     """Refuse to start without a part of the stack, and name the fix.
 
     Raises:
-        ImportError: If a package is missing or cannot be imported.
+        UserError: If a package is missing or cannot be imported.
     """
     missing = missing_modules()
     if missing:
         remedies = '; '.join(f'{name}: {REMEDIES[name]}' for name in missing)
-        raise ImportError(
+        raise UserError(
             f'mmghm needs packages that are missing: {remedies}. '
-            '`python -m mmghm doctor` examines the whole installation.'
+            '`mmghm doctor` examines the whole installation.'
         )
     for host in HOSTS:
         error = import_error(host)
         if error is not None:
-            raise ImportError(
+            raise UserError(
                 f'mmghm needs {host}, which cannot be imported '
-                f'({last_line(error)}). For the fix, run `python -m mmghm '
+                f'({last_line(error)}). For the fix, run `mmghm '
                 'doctor`.'
             ) from error
 
@@ -197,32 +198,27 @@ def hidden_by() -> Optional[str]:
     return next(iter(package.__path__), 'a folder')
 
 
-def runs_as_module() -> bool:
-    """Whether Python is looking for ``python -m mmghm``.
+def starts_command() -> bool:
+    """Whether this process is ``mmghm``, ``python -m mmghm`` or tools/train.py.
 
-    It imports the package first, with ``'-m'`` in place of the program's name.
+    Those import what takes seconds once their options are read. Python imports
+    the package before it runs ``mmghm/__main__.py``, and nothing but the
+    command line tells which program it is about to run.
 
     Returns:
-        bool: True while it does.
+        bool: True in the process that a person started, False in those that
+        it starts.
     """
-    if sys.argv[:1] != ['-m']:
+    if multiprocessing.parent_process() is not None:
         return False
-    if not hasattr(sys, 'orig_argv'):
-        # Python 3.9 does not tell which module.
-        return sys.argv[1:2] == ['doctor']
-    words = sys.orig_argv
-    module = words[words.index('-m') + 1] if '-m' in words else ''
-    return module.partition('.')[0] == 'mmghm'
-
-
-def check_tool() -> None:
-    """End in one line if the program is one of ``tools/`` and cannot work.
-
-    They need the whole stack.
-    """
+    program = sys.argv[0] if sys.argv else ''
+    if program == '-m':
+        words = sys.orig_argv
+        return words[words.index('-m') + 1].partition('.')[0] == 'mmghm'
+    path = Path(program).resolve()
     package = Path(__file__).parents[1]
-    folders = (package.parent / 'tools', package / '.mim' / 'tools')
-    program = Path(sys.argv[0] if sys.argv else '').resolve()
-    if any(folder in program.parents for folder in folders):
-        with one_line_errors(program.name, debug=False):
-            check_dependencies()
+    tools = (package.parent / 'tools', package / '.mim' / 'tools')
+    return path.stem == 'mmghm' or (
+        path.name in ('train.py', 'test.py')
+        and path.parent in {folder.resolve() for folder in tools}
+    )

@@ -217,26 +217,37 @@ def _wants(distribution: str, dependency: str) -> List[Requirement]:
 
 
 def _imports() -> Iterator[Finding]:
-    """Import each package in a process of its own: a broken one may crash."""
-    for name in IMPORTED:
-        program = IMPORT_MMGHM if name == 'mmghm' else f'import {name}'
-        done = subprocess.run(
-            [sys.executable, '-W', 'ignore', '-c', program],
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            cause, remedy = _cause(name.partition('.')[0], done.stderr)
-            yield Finding(True, f'import {name} fails: {cause}', remedy)
-            # What builds on it fails for the same reason.
-            return
-    for line in done.stdout.splitlines():
-        category, _, message = line.partition(' ')
-        if category.endswith('Warning'):
-            yield Finding(
-                category == HostWarning.__name__,
-                f'import mmghm warns: {message}',
-            )
+    """Import everything in a process of its own: it may crash."""
+    warned, failed = _import('mmghm')
+    if failed or any(finding.problem for finding in warned):
+        # It imports all the others: which of them fails by itself?
+        for name in IMPORTED:
+            alone = _import(name)[1]
+            if alone:
+                yield alone
+                return
+        if failed:
+            yield failed
+    yield from warned
+
+
+def _import(name: str) -> Tuple[List[Finding], Optional[Finding]]:
+    """What an import warns of, and why it fails if it does."""
+    program = IMPORT_MMGHM if name == 'mmghm' else f'import {name}'
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', program],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        cause, remedy = _cause(name.partition('.')[0], done.stderr)
+        return [], Finding(True, f'import {name} fails: {cause}', remedy)
+    lines = [line.partition(' ') for line in done.stdout.splitlines()]
+    return [
+        Finding(category == HostWarning.__name__, f'import mmghm warns: {text}')
+        for category, _, text in lines
+        if category.endswith('Warning')
+    ], None
 
 
 def _cause(package: str, stderr: str) -> Tuple[str, str]:

@@ -4,6 +4,8 @@ import math
 from numbers import Integral, Real
 from typing import Sequence
 
+from mmghm.utils.errors import UserError
+
 
 def check_integer(name: str, value: object, minimum: int) -> None:
     """Refuse anything but an integer of at least ``minimum``.
@@ -20,7 +22,7 @@ def check_integer(name: str, value: object, minimum: int) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f'{name} must be an integer, got {value!r}')
     if value < minimum:
-        raise ValueError(f'{name} must be at least {minimum}, got {value}')
+        raise UserError(f'{name} must be at least {minimum}, got {value}')
 
 
 def check_number(
@@ -51,7 +53,7 @@ def check_number(
     if not (inside and number <= maximum) or not math.isfinite(number):
         left = '(' if open_minimum or minimum == -float('inf') else '['
         right = ')' if maximum == float('inf') else ']'
-        raise ValueError(
+        raise UserError(
             f'{name} must be in {left}{minimum}, {maximum}{right}, got {value}'
         )
 
@@ -68,7 +70,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         ValueError: If it is none of them.
     """
     if value not in choices:
-        raise ValueError(
+        raise UserError(
             f'{name} must be one of {", ".join(map(repr, choices))}'
             f', got {value!r}'
         )

@@ -6,7 +6,7 @@ text: e makes up a tenth, others occur once.
 
 Example:
     python study/benchmarks/characters.py work_dirs/characters
-    python -m mmghm choose work_dirs/characters/config.py --out choice
+    mmghm choose work_dirs/characters/config.py --out choice
 """
 
 import argparse
@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 SIDE = 32
-CONFIG = """# Characters of English text, ResNet-8, for `python -m mmghm choose`.
+CONFIG = """# Characters of English text, ResNet-8, for `mmghm choose`.
 _base_ = [
     'mmghm::_base_/models/resnet8_cifar.py',
     'mmghm::_base_/schedules/cifar_200e.py',

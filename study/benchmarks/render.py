@@ -73,7 +73,7 @@ PAIRS = (
         for what in ('as trained', 're-weighed')
     ),
 )
-# What tools/posthoc.py wrote for that of softmax.
+# What `mmghm posthoc` wrote for that of softmax.
 REMADE = FULL / 'posthoc'
 REMADE_NAMES = {
     'none': 'as trained',

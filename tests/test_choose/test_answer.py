@@ -125,7 +125,7 @@ def test_the_page_and_the_json_hold_it():
     }
     facts = dict(
         notes=['a note'],
-        commands=['python -m mmghm train chosen.py'],
+        commands=['mmghm train chosen.py'],
         held_out=480,
         seeds=3,
         how='so',

@@ -11,24 +11,12 @@ import time
 import numpy as np
 import pytest
 
-from ..conftest import ROOT
+from ..conftest import run_command
 
 SMALL = [
     *('softmax/resnet8_digits_lt', '--seeds', '2', '--out', 'choice'),
     *('--methods', 'ghm_cwap', '--cfg-options', 'train_cfg.max_epochs=4'),
 ]
-
-
-def tool(name, *args, cwd):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / f'tools/{name}'), *map(str, args)],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-    )
-    return done.returncode, done.stdout
 
 
 def read_answer(folder):
@@ -41,7 +29,7 @@ def read_answer(folder):
 @pytest.fixture(scope='module')
 def chosen(tmp_path_factory):
     folder = tmp_path_factory.mktemp('chosen')
-    code, output = tool('choose.py', *SMALL, cwd=folder)
+    code, output = run_command('choose', *SMALL, cwd=folder)
     assert code == 0, output
     return folder, output
 
@@ -77,7 +65,7 @@ def test_the_answer(chosen):
 def test_a_killed_run_ends_like_an_uninterrupted_one(chosen, tmp_path):
     folder, _ = chosen
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / 'tools/choose.py'), *SMALL],
+        [sys.executable, '-m', 'mmghm', 'choose', *SMALL],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -90,11 +78,11 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(chosen, tmp_path):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    code, output = tool('choose.py', *SMALL, cwd=tmp_path)
+    code, output = run_command('choose', *SMALL, cwd=tmp_path)
     assert code == 0 and '4 runs, 1 of them done' in output, output
     assert read_answer(tmp_path) == read_answer(folder)
     # Nothing is left to do.
-    code, output = tool('choose.py', *SMALL, cwd=tmp_path)
+    code, output = run_command('choose', *SMALL, cwd=tmp_path)
     assert code == 0 and '4 runs, all of them done' in output, output
     assert read_answer(tmp_path) == read_answer(folder)
 
@@ -103,9 +91,9 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(chosen, tmp_path):
 def test_the_commands_train_on_everything(chosen):
     folder, output = chosen
     commands = read_answer(folder)['commands']
-    assert commands[0] == 'python -m mmghm train choice/chosen.py'
-    code, output = tool(
-        *('train.py', 'choice/chosen.py', '--work-dir', 'run'), cwd=folder
+    assert commands[0] == 'mmghm train choice/chosen.py'
+    code, output = run_command(
+        *('train', 'choice/chosen.py', '--work-dir', 'run'), cwd=folder
     )
     assert code == 0 and 'Train set: 482 images' in output, output
 
@@ -121,8 +109,8 @@ def test_the_commands_train_on_everything(chosen):
 def test_a_classifier_made_anew_is_kept(chosen, made):
     folder, _ = chosen
     if not (folder / 'base/epoch_4.pth').exists():
-        code, output = tool(
-            *('train.py', SMALL[0], '--work-dir', 'base', *SMALL[-2:]),
+        code, output = run_command(
+            *('train', SMALL[0], '--work-dir', 'base', *SMALL[-2:]),
             cwd=folder,
         )
         assert code == 0, output
@@ -130,24 +118,24 @@ def test_a_classifier_made_anew_is_kept(chosen, made):
     wanted = ['--methods', kind, made] if kind == '--losses' else [kind, made]
     if made in ('tau_norm', 'logit_adjustment'):
         wanted += ['--tau', '0.5']
-    code, output = tool(
-        *('posthoc.py', SMALL[0], 'base/epoch_4.pth', *wanted),
+    code, output = run_command(
+        *('posthoc', SMALL[0], 'base/epoch_4.pth', *wanted),
         *('--save', f'{made}.pth', *SMALL[-2:]),
         cwd=folder,
     )
     assert code == 0 and f'Wrote {made}.pth' in output, output
     said = re.findall(r'overall\D+\d+\D+([\d.]+)', output)[-1]
     cfg = f'{made}.py' if kind == '--losses' else SMALL[0]
-    code, output = tool(
-        *('test.py', cfg, f'{made}.pth', '--work-dir', f'test_{made}'),
+    code, output = run_command(
+        *('test', cfg, f'{made}.pth', '--work-dir', f'test_{made}'),
         cwd=folder,
     )
     assert code == 0, output
     assert re.findall(r'overall\D+\d+\D+([\d.]+)', output)[-1] == said
     if kind == '--methods':
         # What softmax's loss states is not true of it any more.
-        code, output = tool(
-            *('test.py', cfg, f'{made}.pth', '--prior', 'uniform'),
+        code, output = run_command(
+            *('test', cfg, f'{made}.pth', '--prior', 'uniform'),
             *('--work-dir', f'prior_{made}'),
             cwd=folder,
         )
@@ -160,7 +148,7 @@ def test_a_failed_method_is_left_out(tmp_path):
         *('softmax/resnet8_digits_lt', '--seeds', '1', '--out', 'choice'),
         *('--methods', 'seesaw', '--cfg-options', 'train_cfg.max_epochs=2'),
     ]
-    code, output = tool('choose.py', *args, '--dry-run', cwd=tmp_path)
+    code, output = run_command('choose', *args, '--dry-run', cwd=tmp_path)
     assert code == 0 and '0 of them done' in output, output
     assert not (tmp_path / 'choice/results').exists()
     # A folder where the first checkpoint of seesaw is to be.
@@ -172,7 +160,7 @@ def test_a_failed_method_is_left_out(tmp_path):
     merge_options(cfg, args[-1:])
     plan = Plan(cfg, ('softmax', 'seesaw'), 1, 0.2, False, tmp_path / 'choice')
     (plan.trial('seesaw', 0).work_dir / 'epoch_1.pth').mkdir(parents=True)
-    code, output = tool('choose.py', *args, cwd=tmp_path)
+    code, output = run_command('choose', *args, cwd=tmp_path)
     assert (
         code == 1
         and 'Left out, for they failed: seesaw seed 0'
@@ -192,10 +180,10 @@ def test_mistakes(tmp_path):
         (['--metric', 'rare'], "invalid choice: 'rare'"),
         (['--seeds', '0'], '--seeds and --jobs must be at least 1'),
     ):
-        code, output = tool('choose.py', *SMALL[:5], *args, cwd=tmp_path)
+        code, output = run_command('choose', *SMALL[:5], *args, cwd=tmp_path)
         assert code == 2 and message in output, output
-    code, output = tool(
-        *('choose.py', *SMALL[:5], '--methods', 'ghm_cwpa'), cwd=tmp_path
+    code, output = run_command(
+        *('choose', *SMALL[:5], '--methods', 'ghm_cwpa'), cwd=tmp_path
     )
     assert code == 2 and 'did you mean ghm_cwap?' in output, output
     for args, message in (
@@ -205,7 +193,7 @@ def test_mistakes(tmp_path):
             '--save writes a new classifier, which none does not make',
         ),
     ):
-        code, output = tool(
-            'posthoc.py', SMALL[0], 'none.pth', *args, cwd=tmp_path
+        code, output = run_command(
+            'posthoc', SMALL[0], 'none.pth', *args, cwd=tmp_path
         )
         assert code == 2 and message in output, output

@@ -1,7 +1,6 @@
 """Class folders and CSV files: one config, no code."""
 
 import csv
-import os
 import shutil
 import subprocess
 import sys
@@ -18,28 +17,40 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from mmghm.datasets import ImageTable, find_own_images, table_classes
 
-from ..conftest import ROOT
+from ..conftest import ROOT, run_command
 
 
-def train(
-    folder, data_root, *options, pretrained='none', work_dir='run', **variables
-):
-    """Call the tool as docs/own_data.md says, for a short training."""
-    command = [sys.executable, '-m', 'mmghm', 'train', 'own_data/resnet50']
-    command += [
-        '--work-dir',
-        work_dir,
-        '--cfg-options',
-        'train_cfg.max_epochs=1',
-    ]
-    command += ['model.backbone.depth=18', 'model.head.in_channels=512']
-    command += ['param_scheduler=None', 'val_dataloader.num_workers=1']
-    command += ['train_dataloader.num_workers=1', *options]
-    env = dict(os.environ, DATA_ROOT=str(data_root), PRETRAINED=pretrained)
-    env.update(variables)
-    return subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True
-    )
+@pytest.fixture
+def train(monkeypatch, tmp_path):
+    """Train shortly as docs/own_data.md says; gives what was printed."""
+
+    def run(
+        data_root, *options, pretrained='none', work_dir='run', **variables
+    ):
+        variables.update(
+            DATA_ROOT=str(data_root),
+            PRETRAINED=pretrained,
+            BACKBONE='resnet18_8xb32_in1k',
+            IMAGE_SIZE='32',
+        )
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        status, printed = run_command(
+            *('train', 'own_data/resnet50', '--work-dir', work_dir),
+            *(
+                '--cfg-options',
+                'train_cfg.max_epochs=1',
+                'param_scheduler=None',
+            ),
+            'val_dataloader.num_workers=0',
+            'train_dataloader.num_workers=0',
+            *options,
+            cwd=tmp_path,
+        )
+        assert status == 0, printed[-3000:]
+        return printed
+
+    return run
 
 
 def write_table(path, rows, header=('path', 'label')):
@@ -59,31 +70,29 @@ def table(tmp_path_factory, class_folders):
 
 
 @pytest.mark.slow
-def test_class_folders_without_a_val_folder(class_folders, tmp_path):
-    done = train(tmp_path, class_folders)
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_class_folders_without_a_val_folder(train, class_folders, tmp_path):
+    printed = train(class_folders)
     # 62 images; of 16, 8, 4 and 2 a class one or two are held out.
-    assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
+    assert 'Train set: 52 images of 10 classes' in printed
     assert (tmp_path / 'run/epoch_1.pth').exists()
-    assert 'Accuracy by class group' in done.stdout + done.stderr
+    assert 'Accuracy by class group' in printed
 
 
-def test_class_folders_with_a_val_folder(class_folders, tmp_path):
+def test_class_folders_with_a_val_folder(train, class_folders, tmp_path):
     shutil.copytree(class_folders / 'train', tmp_path / 'photos/train')
     shutil.copytree(class_folders / 'test', tmp_path / 'photos/val')
-    done = train(tmp_path, 'photos')
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert 'Train set: 62 images of 10 classes' in done.stdout + done.stderr
+    printed = train('photos')
+    assert 'Train set: 62 images of 10 classes' in printed
 
 
 @pytest.mark.slow
-def test_a_table(table, tmp_path):
-    done = train(tmp_path, table)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
+def test_a_table(train, table, tmp_path):
+    printed = train(table)
+    assert 'Train set: 52 images of 10 classes' in printed
 
 
-def test_a_parquet_table(table, tmp_path):
+@pytest.mark.slow
+def test_a_parquet_table(train, table, tmp_path):
     rows = list(csv.reader((table / 'train.csv').open()))[1:]
     paths, labels = zip(*rows)
     columns = pa.table(dict(path=paths, label=labels))
@@ -92,24 +101,22 @@ def test_a_parquet_table(table, tmp_path):
     found = find_own_images(str(tmp_path))
     assert found.train['ann_file'] == 'train.parquet' and found.val is None
     assert found.classes == find_own_images(str(table)).classes
-    done = train(tmp_path, tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
+    printed = train(tmp_path)
+    assert 'Train set: 52 images of 10 classes' in printed
     pq.write_table(columns.slice(0, 9), tmp_path / 'val.parquet')
-    assert find_own_images(str(tmp_path)).val['classes_from'] == 'train.parquet'
+    assert find_own_images(str(tmp_path)).val['ann_file'] == 'val.parquet'
 
 
 @pytest.mark.slow
-def test_a_list(table, tmp_path):
+def test_a_list(train, table, tmp_path):
     rows = list(csv.reader((table / 'train.csv').open()))[1:]
     number = {name: i for i, name in enumerate(dict(map(reversed, rows)))}
     lines = [f'{path} {number[label]}\n' for path, label in rows]
     (tmp_path / 'train.txt').write_text(''.join(lines))
     (tmp_path / 'val.txt').write_text(''.join(lines[::2]))
     (tmp_path / 'images').symlink_to(table / 'images')
-    done = train(tmp_path, tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert 'Train set: 62 images of 10 classes' in done.stdout + done.stderr
+    printed = train(tmp_path)
+    assert 'Train set: 62 images of 10 classes' in printed
     (tmp_path / 'train.txt').write_text('a b\n')
     with pytest.raises(ValueError, match=r'train\.txt, line 1: expected'):
         find_own_images(str(tmp_path))
@@ -119,7 +126,7 @@ def test_a_list(table, tmp_path):
 
 
 @pytest.mark.slow
-def test_archives(table, tmp_path, serve):
+def test_archives(train, table, tmp_path, serve):
     """From a table to archives, an address and a trained network."""
     done = subprocess.run(
         [
@@ -135,14 +142,12 @@ def test_archives(table, tmp_path, serve):
     (tmp_path / 'lists').mkdir()
     shutil.move(tmp_path / 'out/train.txt', tmp_path / 'lists')
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'out'))
-    done = train(
-        tmp_path,
+    printed = train(
         'lists',
         SHARDS=serve(handler),
         MMGHM_SHARD_CACHE=str(tmp_path / 'cache'),
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert 'Train set: 52 images of 10 classes' in done.stdout + done.stderr
+    assert 'Train set: 52 images of 10 classes' in printed
     assert 'ShardSampler' in (tmp_path / 'run/resnet50.py').read_text()
     cached = {p.name[-16:] for p in (tmp_path / 'cache/shards').glob('*.tar')}
     made = {p.name[-16:] for p in (tmp_path / 'out').glob('*.tar')}
@@ -150,9 +155,8 @@ def test_archives(table, tmp_path, serve):
 
 
 @pytest.mark.slow
-def test_begins_with_a_checkpoint(class_folders, tmp_path):
-    first = train(tmp_path, class_folders)
-    assert first.returncode == 0, first.stderr[-3000:]
+def test_begins_with_a_checkpoint(train, class_folders, tmp_path):
+    train(class_folders)
     weights = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)
     backbone = {
         key[len('backbone.') :]: value
@@ -160,18 +164,16 @@ def test_begins_with_a_checkpoint(class_folders, tmp_path):
         if key.startswith('backbone.')
     }
     torch.save(backbone, tmp_path / 'backbone.pth')
-    done = train(
-        tmp_path, class_folders, pretrained='backbone.pth', work_dir='second'
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert 'load model from: backbone.pth' in done.stdout + done.stderr
-    assert 'The model and loaded state dict' not in done.stdout + done.stderr
+    printed = train(class_folders, pretrained='backbone.pth', work_dir='second')
+    assert 'load model from: backbone.pth' in printed
+    assert 'The model and loaded state dict' not in printed
 
 
-def test_says_what_it_looks_for(tmp_path):
-    done = train(tmp_path, 'nowhere')
-    assert done.returncode == 2
-    assert 'nowhere holds neither train.csv, train.parquet' in done.stderr
+def test_says_what_it_looks_for(monkeypatch, tmp_path):
+    monkeypatch.setenv('DATA_ROOT', 'nowhere')
+    status, printed = run_command('train', 'own_data/resnet50', cwd=tmp_path)
+    assert status == 2
+    assert 'nowhere holds neither train.csv, train.parquet' in printed
 
 
 def test_names_become_numbers_in_alphabetical_order(tmp_path):

@@ -24,7 +24,7 @@ CARD = dict(
     config='mine.py',
     checkpoint='epoch_3.pth',
     dataset='Digits',
-    command='python -m mmghm publish',
+    command='mmghm publish',
     test=None,
     test_images=None,
 )

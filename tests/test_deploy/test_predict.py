@@ -17,6 +17,8 @@ from mmengine.config import Config
 from PIL import Image
 from pyarrow import parquet
 
+from mmghm.cli import predict as cli
+from mmghm.cli.options import make_parser
 from mmghm.deploy.images import Found, ImageReader, find_images, read_images
 from mmghm.deploy.load import load_deployed
 from mmghm.deploy.network import dataset_logits
@@ -25,19 +27,17 @@ from mmghm.deploy.prediction_writer import PredictionWriter
 from mmghm.evaluation.priors import log_softmax
 from mmghm.utils.errors import UserError
 
-from ..conftest import ROOT, load_tool
+from ..conftest import ROOT
 
 
 def call(folder, monkeypatch, *args):
-    """Run tools/predict.py in this process."""
+    """Run ``predict`` in this process."""
     monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    monkeypatch.setattr(sys, 'argv', ['predict.py', *map(str, args)])
-    tool = load_tool('predict.py')
-    parsed = tool.parse_args()
+    parser = make_parser('')
+    parsed = cli.parse(parser, list(map(str, args)))
     if parsed.workers is None:
         parsed.workers = 0
-    tool.main(parsed)
+    cli.run(parsed)
 
 
 def rows_of(path):

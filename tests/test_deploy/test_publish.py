@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -28,7 +26,7 @@ from mmghm.engine.configs import load_config
 from mmghm.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
 
-from ..conftest import ROOT
+from ..conftest import run_command
 from .conftest import publish
 
 
@@ -77,14 +75,15 @@ def test_its_weights_are_measured_like_a_checkpoint(
     before = sorted(published.iterdir())
     figures = []
     for weights in (trained[1], published / 'model.safetensors'):
-        command = [
-            *(sys.executable, ROOT / 'tools/test.py', trained[0], weights),
-            *('--prior', 'uniform', '--out', 'out.json'),
-            *('--out-item', 'metrics', '--cfg-options', 'work_dir=tested'),
+        status, printed = run_command(
+            *('test', trained[0], weights, '--prior', 'uniform'),
+            *('--out', 'out.json', '--out-item', 'metrics'),
+            *('--cfg-options', 'work_dir=tested'),
             # The paper's margin does not say which prior it trains toward.
             'model.head.loss.margin=balanced',
-        ]
-        subprocess.run(list(map(str, command)), cwd=tmp_path, check=True)
+            cwd=tmp_path,
+        )
+        assert status == 0, printed
         figures.append(json.loads((tmp_path / 'out.json').read_text()))
     assert figures[0] == figures[1]
     # What --prior writes for the report lies beside a run, not in here.
@@ -320,7 +319,7 @@ def test_labelled_images_of_every_layout(photos, tmp_path):
     (tmp_path / 'some/3').symlink_to(photos / '3')
     assert set(labelled_images(str(tmp_path / 'some'), classes)[1]) == {3}
     (tmp_path / 'some/cat').mkdir()
-    with pytest.raises(UserError, match='no class of the model: cat'):
+    with pytest.raises(UserError, match='none of the 10 classes: cat'):
         labelled_images(str(tmp_path / 'some'), classes)
     (tmp_path / 'none').mkdir()
     for missing in ('none', 'nowhere'):

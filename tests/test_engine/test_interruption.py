@@ -11,8 +11,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 
+from mmghm.engine.checkpoints import complete_checkpoints
 from mmghm.engine.launch import resume_from_complete_checkpoint
-from mmghm.fileio.checkpoints import complete_checkpoints
 
 # Children start from a process that has imported what they need.
 FORKS = multiprocessing.get_context('forkserver')

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmghm.visualization.label_noise import weights_of_wrong_labels
+from study.label_noise import weights_of_wrong_labels
 
 
 def test_right_and_wrong_labels_are_told_apart():

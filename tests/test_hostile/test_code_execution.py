@@ -12,10 +12,10 @@ from mmghm.engine.launch import (
     build_runner,
     resume_from_complete_checkpoint,
 )
-from mmghm.fileio.safe_loading import read_checkpoint
+from mmghm.engine.safe_loading import read_checkpoint
 from mmghm.report.page import read_runs, render
 from mmghm.utils.literals import read_settings
-from mmghm.visualization.saved import load_loss
+from study.saved import load_loss
 
 from .files import Files
 
@@ -98,7 +98,7 @@ def test_a_name_with_a_hash_is_held_to_it(serve, tmp_path, monkeypatch):
     dated = CheckpointLoader.load_checkpoint(f'{address}/net-20230101.pth')
     assert int(dated['x']) == 5
     monkeypatch.setattr(
-        'mmghm.fileio.safe_loading._HASHED_HOSTS', ('127.0.0.1',)
+        'mmghm.engine.safe_loading._HASHED_HOSTS', ('127.0.0.1',)
     )
     content = (tmp_path / 'file').read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:8]

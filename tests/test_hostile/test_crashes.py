@@ -6,7 +6,6 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -15,9 +14,7 @@ from PIL import Image
 
 from mmghm.datasets.prepare.archives import ArchiveError, unpack
 from mmghm.datasets.transforms import LoadCheckedImage
-from mmghm.visualization.saved import load_loss
-
-from ..conftest import load_tool
+from study.saved import load_loss
 
 
 @pytest.mark.parametrize(
@@ -91,7 +88,7 @@ NAMES = [
 ]
 
 
-def test_names_are_no_markup_in_any_picture(digits_cfg, tmp_path):
+def test_names_are_no_markup_in_any_picture(digits_cfg):
     cfg = digits_cfg(max_epochs=1)
     names = [*NAMES, 'a', 'b', 'c']
     for loader in 'train_dataloader', 'val_dataloader', 'test_dataloader':
@@ -104,9 +101,6 @@ def test_names_are_no_markup_in_any_picture(digits_cfg, tmp_path):
     Runner.from_cfg(Config(cfg.to_dict())).train()
     shown = {p.stem for p in Path(cfg.work_dir).rglob('vis_image/*.png')}
     assert {'long_tail_classes_0', 'long_tail_groups_1'} <= shown
-    compare = load_tool('analysis/compare_runs.py')
-    rows = {name: dict(overall=np.ones(2)) for name in names}
-    compare.draw(rows).savefig(tmp_path / 'compare.png')
 
 
 def test_a_picture_that_fails_is_a_warning(digits_cfg, monkeypatch):

@@ -6,8 +6,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmghm.engine.checkpoints import AtomicLocalBackend
 from mmghm.engine.launch import resume_from_complete_checkpoint
-from mmghm.fileio.checkpoints import AtomicLocalBackend
 
 
 def test_two_writers_do_not_share_a_temporary_file(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import zipfile
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mmengine.fileio import get
 from mmengine.registry import DefaultScope
@@ -308,6 +308,14 @@ def saved():
 
 @fuzzed
 @given(changes)
+# A bare pickle that claims a name of 4 GB.
+@example(
+    [
+        ('end', 0.09375, 0.0, b''),
+        ('remove', 0.0, 0.3125, b''),
+        ('insert', 0.5, 0.0, b'\xff\xfe'),
+    ]
+)
 def test_checkpoints(place, saved, changes):
     state, content = saved
     pieces = [content[i : i + 16] for i in range(0, len(content), 16)]

@@ -4,8 +4,6 @@ import base64
 import gzip
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +24,7 @@ from mmghm.report.payload import (
 from mmghm.report.run import Run, read_run
 from mmghm.visualization.names import abbreviate
 
-from ..conftest import ROOT
+from ..conftest import run_command
 
 
 def test_reads_a_run_that_was_killed(make_run):
@@ -59,10 +57,9 @@ def test_runs_of_one_name_are_told_apart(make_run):
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    command = [sys.executable, str(ROOT / 'tools/report.py'), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert f'{tmp_path} is no work dir of a run' in done.stderr
+    status, printed = run_command('report', tmp_path, cwd=tmp_path)
+    assert status == 2
+    assert f'{tmp_path} is no work dir of a run' in printed
 
 
 def test_reliability_equals_a_plain_computation():

@@ -11,7 +11,7 @@ from mmghm.datasets import Digits, LongTailDataset
 from mmghm.utils.errors import UserError
 from study.after_training import left_out
 
-from ..conftest import ROOT
+from ..conftest import ROOT, run_command
 
 
 def call(tool, *args):
@@ -54,11 +54,12 @@ def test_after_training(tmp_path):
     for name in ('done', 'elsewhere'):
         (results / f'{name}.json').write_text(json.dumps(dict(cell=cell)))
     short = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
-    done = call(
-        *('tools/train.py', 'softmax/resnet8_digits_lt', '--seed', 0),
+    status, printed = run_command(
+        *('train', 'softmax/resnet8_digits_lt', '--seed', 0),
         *('--work-dir', runs / 'done', '--cfg-options', *short),
+        cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
+    assert status == 0, printed
     done = call('study/after_training.py', results, runs)
     assert done.returncode == 0, done.stderr
     assert 'elsewhere: skipped, there is no' in done.stdout
@@ -78,7 +79,7 @@ def test_after_training(tmp_path):
     assert gain['rare'] > gain['many']
     posthoc = ['softmax/resnet8_digits_lt', runs / 'done/epoch_2.pth']
     posthoc += ['--methods', 'ncm', '--out', tmp_path / 'ncm.json']
-    assert call('tools/posthoc.py', *posthoc).returncode == 0
+    assert run_command('posthoc', *posthoc, cwd=tmp_path)[0] == 0
     other = json.loads((tmp_path / 'ncm.json').read_text())['ncm']['accuracy']
     assert found['nearest_mean']['overall'] == pytest.approx(
         other['overall'], abs=0.01

@@ -79,7 +79,7 @@ def test_going_on_from_the_margin_alone_changes_nothing(tmp_path):
     subprocess.run(
         [
             sys.executable,
-            str(ROOT / 'tools/analysis/plot_weights.py'),
+            str(ROOT / 'study/plot_weights.py'),
             str(work),
             *('--out', 'weights.png', '--json', 'weights.json'),
         ],

@@ -1,8 +1,6 @@
-"""The tools under tools/analysis, as a user calls them."""
+"""``browse``, and pictures of runs."""
 
 import json
-import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +13,13 @@ from mmengine.runner import Runner
 
 from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.report.run import Run
+from mmghm.report.seeds import same_settings
 
-from ..conftest import ROOT
+from ..conftest import ROOT, run_command
 
 
 def call(tool, *args):
-    path = str(ROOT / 'tools/analysis' / f'{tool}.py')
+    path = str(ROOT / 'study' / f'{tool}.py')
     return subprocess.run(
         [sys.executable, path, *map(str, args)], capture_output=True, text=True
     )
@@ -40,12 +39,13 @@ def trained(tmp_path_factory):
         ('ghm1', 'ghm_cwap', 1),
         ('plain', 'softmax', 0),
     ):
-        command = [sys.executable, str(ROOT / 'tools/train.py')]
-        command += [f'{config}/resnet8_digits_lt', '--seed', str(seed)]
-        command += ['--work-dir', str(folder / name), '--cfg-options']
-        command += ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        status, printed = run_command(
+            *('train', f'{config}/resnet8_digits_lt', '--seed', seed),
+            *('--work-dir', name, '--cfg-options'),
+            *('train_cfg.max_epochs=2', 'train_cfg.val_interval=2'),
+            cwd=folder,
+        )
+        assert status == 0, printed
     return folder
 
 
@@ -61,19 +61,18 @@ def test_gini_equals_the_mean_difference():
     )
 
 
-@pytest.mark.slow
-def test_browse_dataset(tmp_path):
-    done = call(
-        'browse_dataset', 'softmax/resnet8_digits_lt', '--out-dir', tmp_path
+def test_browse(tmp_path):
+    status, printed = run_command(
+        *('browse', 'softmax/resnet8_digits_lt', '--out-dir', '.'),
+        cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
-    assert '482 images of 10 classes' in done.stdout
-    assert 'imbalance factor 20.43' in done.stdout
+    assert status == 0, printed
+    assert '482 images of 10 classes' in printed
+    assert 'imbalance factor 20.43' in printed
     assert is_picture(tmp_path / 'classes.png')
     assert is_picture(tmp_path / 'samples.png')
 
 
-@pytest.mark.slow
 def test_browse_reads_images_from_the_disk(tmp_path, class_folders):
     config = tmp_path / 'mine.py'
     config.write_text(
@@ -81,14 +80,18 @@ def test_browse_reads_images_from_the_disk(tmp_path, class_folders):
         f'data_root={str(class_folders / "train")!r}, pipeline=[]))\n'
         "default_scope = 'mmpretrain'\n"
     )
-    done = call('browse_dataset', config, '--out-dir', tmp_path, '--images', 3)
-    assert done.returncode == 0, done.stderr
+    status, printed = run_command(
+        *('browse', config, '--out-dir', '.', '--images', 3), cwd=tmp_path
+    )
+    assert status == 0, printed
     assert is_picture(tmp_path / 'samples.png')
 
 
 def test_browse_refuses_no_images(tmp_path):
-    done = call('browse_dataset', 'x', '--out-dir', tmp_path, '--images', 0)
-    assert '--images must be at least 1, got 0' in done.stderr
+    status, printed = run_command(
+        *('browse', 'x', '--out-dir', '.', '--images', 0), cwd=tmp_path
+    )
+    assert status == 2 and '--images must be at least 1, got 0' in printed
 
 
 @pytest.mark.slow
@@ -118,29 +121,17 @@ def test_plot_histograms_names_what_is_wrong(trained, run, options, error):
 
 
 @pytest.mark.slow
-def test_compare_runs(trained, tmp_path):
-    out = tmp_path / 'c.png'
-    runs = [trained / name for name in ('ghm0', 'plain', 'ghm1')]
-    done = call('compare_runs', *runs, '--out', out)
-    assert done.returncode == 0, done.stderr
-    lines = [
-        line.split('│')[1:3] for line in done.stdout.splitlines() if '│' in line
-    ]
-    rows = [[cell.strip() for cell in line] for line in lines]
-    assert ['ghm0', '2'] in rows and ['plain', '1'] in rows
-    assert '±' in done.stdout and is_picture(out)
-
-
-@pytest.mark.slow
-def test_compare_runs_names_what_is_wrong(trained, tmp_path):
-    done = call('compare_runs', tmp_path)
-    assert f'{tmp_path} is no work dir' in done.stderr
-    bare = tmp_path / 'bare'
-    shutil.copytree(trained / 'plain', bare)
-    for path in bare.rglob('scalars.json'):
-        path.unlink()
-    done = call('compare_runs', bare)
-    assert 'bare logged no accuracy by groups' in done.stderr
+def test_runs_that_differ_in_their_seed_are_one_row(trained):
+    status, printed = run_command(
+        *('report', 'ghm0', 'plain', 'ghm1', '--out', 'all.html'), cwd=trained
+    )
+    assert status == 0, printed
+    rows = [line.split('│')[1:4] for line in printed.splitlines()]
+    rows = [[cell.strip() for cell in row] for row in rows if len(row) == 3]
+    (seeds,) = (row for row in rows if row[0] == 'ghm0')
+    assert seeds[1] == '2' and '±' in seeds[2]
+    assert ['plain', '1'] in [row[:2] for row in rows]
+    assert 'ghm1' not in [row[0] for row in rows]
 
 
 def test_pictures_for_every_backend(digits_cfg):
@@ -182,11 +173,10 @@ def test_a_lone_validation_draws_nothing(digits_cfg):
 
 
 def test_runs_of_other_initial_weights_are_other_rows():
-    tool = runpy.run_path(str(ROOT / 'tools/analysis/compare_runs.py'))
     scratch = Run('scratch', Config(dict(load_from=None, resume=False)))
     resumed = Run('resumed', Config(dict(load_from='epoch_1.pth', resume=True)))
     tuned = Run('tuned', Config(dict(load_from='weights.pth', resume=False)))
-    rows = tool['same_settings']([scratch, resumed, tuned])
+    rows = same_settings([scratch, resumed, tuned])
     assert {name: len(runs) for name, runs in rows.items()} == {
         'scratch': 2,
         'tuned': 1,
@@ -195,13 +185,17 @@ def test_runs_of_other_initial_weights_are_other_rows():
 
 @pytest.mark.slow
 def test_weights_of_wrong_labels(tmp_path, trained):
-    command = [sys.executable, str(ROOT / 'tools/train.py')]
-    command += ['ghm_cwap/resnet8_digits_lt', '--work-dir', str(tmp_path / 'a')]
-    command += ['--cfg-options', 'train_cfg.max_epochs=3']
-    command += ['train_cfg.val_interval=3']
-    command += ['train_dataloader.dataset.label_noise.rate=0.3']
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    status, printed = run_command(
+        *('train', 'ghm_cwap/resnet8_digits_lt', '--work-dir', 'a'),
+        *(
+            '--cfg-options',
+            'train_cfg.max_epochs=3',
+            'train_cfg.val_interval=3',
+        ),
+        'train_dataloader.dataset.label_noise.rate=0.3',
+        cwd=tmp_path,
+    )
+    assert status == 0, printed
     picture, figures = tmp_path / 'wrong.png', tmp_path / 'wrong.json'
     options = ['--out', picture, '--json', figures]
     done = call('plot_label_noise', tmp_path / 'a', '--epoch', 3, *options)

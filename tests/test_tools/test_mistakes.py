@@ -10,9 +10,11 @@ import time
 
 import pytest
 
+from mmghm.cli import COMMANDS
+from mmghm.engine.configs import ConfigNotFoundError
 from mmghm.version import __version__
 
-from ..conftest import ROOT
+from ..conftest import ROOT, run_command
 
 DIGITS = 'ghm_cwap/resnet8_digits_lt'
 LOSS = 'model.head.loss'
@@ -21,9 +23,10 @@ NO_NETWORK = dict(
 )
 
 
-def call(tool, *args, cwd, **env):
+def call(*args, cwd, **env):
+    """Run a command in a process of its own."""
     return subprocess.run(
-        [sys.executable, str(ROOT / f'tools/{tool}'), *map(str, args)],
+        [sys.executable, '-m', 'mmghm', *map(str, args)],
         cwd=cwd,
         env={**os.environ, **env},
         capture_output=True,
@@ -37,7 +40,7 @@ def options(*pairs):
 
 
 MISTAKES = {
-    'misspelt cell': (
+    'misspelt name': (
         ['ghm_cwpa/resnet8_digits_lt'],
         'no config ghm_cwpa/resnet8_digits_lt; did you mean '
         'ghm_cwap/resnet8_digits_lt?',
@@ -125,27 +128,24 @@ def place(tmp_path_factory, class_folders):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('mistake', MISTAKES)
-def test_a_line_and_exit_code_2(mistake, place, tmp_path):
+def test_a_line_and_exit_code_2(mistake, place, tmp_path, monkeypatch):
     args, message = MISTAKES[mistake]
-    env = {k: '' for k in ('CIFAR10_FOLDER', 'PRETRAINED', 'DATA_ROOT')}
-    env = {**NO_NETWORK, 'TORCH_HOME': str(tmp_path)}
+    for name in ('CIFAR10_FOLDER', 'PRETRAINED', 'DATA_ROOT'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**NO_NETWORK, 'TORCH_HOME': str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
     if '--work-dir' not in args:
         args = [*args, '--work-dir', str(tmp_path / 'run')]
-    done = call('train.py', *args, cwd=place, **env)
-    assert done.returncode == 2, done.stdout + done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert message in lines[-1], done.stderr
-    assert 'Traceback' not in done.stdout + done.stderr
-    # argparse puts the usage first; downloads and loaders may warn.
-    if 'usage:' not in done.stderr:
-        assert lines[-1].startswith('train.py: ')
+    status, printed = run_command('train', *args, cwd=place)
+    assert status == 2, printed
+    (line,) = re.findall('^mmghm train: .*', printed, flags=re.MULTILINE)
+    assert message in line and 'Traceback' not in printed
 
 
 def test_a_traceback_where_it_is_asked_for(tmp_path):
-    done = call('train.py', 'nothing/nowhere', '--debug', cwd=tmp_path)
-    assert done.returncode == 1 and 'Traceback' in done.stderr
+    with pytest.raises(ConfigNotFoundError):
+        run_command('train', 'nothing/nowhere', '--debug', cwd=tmp_path)
 
 
 @pytest.mark.slow
@@ -163,26 +163,22 @@ def test_what_is_no_mistake_shows_where_it_came_from(tmp_path):
         "custom_imports = dict(imports=['mmghm', 'defect'])\n"
         "custom_hooks = [*_base_.custom_hooks, dict(type='Defect')]\n"
     )
-    done = call('train.py', 'mine.py', cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    done = call('train', 'mine.py', cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert 'Traceback' in done.stderr and 'return [][0]' in done.stderr
 
 
 def test_a_refused_checkpoint_when_testing(tmp_path):
     (tmp_path / 'broken.pth').write_bytes(b'PK\x03\x04' + bytes(100))
-    done = call('test.py', DIGITS, 'broken.pth', cwd=tmp_path)
-    assert done.returncode == 2
-    assert (
-        done.stderr.strip()
-        .splitlines()[-1]
-        .startswith('test.py: broken.pth is no complete checkpoint')
-    )
+    status, printed = run_command('test', DIGITS, 'broken.pth', cwd=tmp_path)
+    assert status == 2
+    assert 'mmghm test: broken.pth is no complete checkpoint' in printed
 
 
 @pytest.mark.slow
 def test_a_setting_that_nothing_reads_is_told(tmp_path):
     done = call(
-        'train.py',
+        'train',
         DIGITS,
         *options('train_cfg.max_epochs=1', 'env_cfg.cudnn_bench=True'),
         cwd=tmp_path,
@@ -197,7 +193,7 @@ def test_a_setting_that_nothing_reads_is_told(tmp_path):
 @pytest.mark.slow
 def test_the_console_is_short_and_the_file_is_whole(tmp_path):
     done = call(
-        'train.py', DIGITS, *options('train_cfg.max_epochs=2'), cwd=tmp_path
+        'train', DIGITS, *options('train_cfg.max_epochs=2'), cwd=tmp_path
     )
     shown = done.stdout + done.stderr
     assert done.returncode == 0, shown
@@ -221,7 +217,7 @@ def test_the_console_is_short_and_the_file_is_whole(tmp_path):
 def test_a_terminal_shows_the_time_left(tmp_path):
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / 'tools/train.py'), DIGITS]
+        [sys.executable, '-m', 'mmghm', 'train', DIGITS]
         + [
             *options(
                 'train_cfg.max_epochs=3', 'default_hooks.logger.interval=9'
@@ -246,47 +242,37 @@ def test_a_terminal_shows_the_time_left(tmp_path):
     assert 'overall' in text and 'Traceback' not in text
 
 
-TOOLS = sorted(
-    path.relative_to(ROOT / 'tools').as_posix()
-    for folder in ('', 'analysis', 'dataset_converters')
-    for path in (ROOT / 'tools' / folder).glob('[!_]*.py')
+@pytest.mark.parametrize(
+    'program', [['-m', 'mmghm'], [str(ROOT / 'tools/train.py')]]
 )
+def test_what_is_wrong_is_said_in_a_process_of_its_own(program, tmp_path):
+    if 'mmghm' in program:
+        program = [*program, 'train']
+    done = subprocess.run(
+        [sys.executable, *program, 'nothing/nowhere'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    assert 'mmghm train: no config nothing/nowhere' in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('tool', TOOLS)
-def test_help_does_not_wait_for_torch(tool, tmp_path):
-    # A torch that cannot be imported, in place of a clock.
-    (tmp_path / 'torch.py').write_text('raise RuntimeError("imported")')
-    done = call(tool, '--help', cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert 'Example' in done.stdout
+def test_help_waits_for_nothing(tmp_path):
+    # Packages that cannot be imported, in place of a clock.
+    for name in ('torch', 'numpy', 'rich', 'mmengine'):
+        (tmp_path / f'{name}.py').write_text('raise RuntimeError("imported")')
 
+    def command(*args):
+        return call(*args, cwd=tmp_path, PYTHONPATH=f'{tmp_path}:{ROOT}')
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 10), reason='Python 3.9 does not tell the module'
-)
-def test_the_package_names_its_tools(tmp_path):
-    (tmp_path / 'torch.py').write_text('raise RuntimeError("imported")')
-
-    def module(*args):
-        return subprocess.run(
-            [sys.executable, '-m', 'mmghm', *args],
-            cwd=tmp_path,
-            env={**os.environ, 'PYTHONPATH': f'{tmp_path}:{ROOT}'},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    shown = module('--help').stdout
-    for line in (
-        r'train +Train a model\.',
-        r'doctor +Say what is wrong with an installation\.',
-    ):
-        assert re.search(line, shown)
-    assert 'reproduce' not in shown and 'check_choice' not in shown
-    assert module('--version').stdout == f'mmghm {__version__}\n'
-    assert '--resume' in module('train', '--help').stdout
-    wrong = module('trian')
+    shown = command('--help').stdout
+    for name, what in COMMANDS.items():
+        assert re.search(f'{name} +{what}', shown)
+        help_of_it = command(name, '--help').stdout
+        assert f'usage: mmghm {name} ' in help_of_it
+        assert 'Example' in help_of_it
+    assert 'reproduce' not in shown and 'plot' not in shown
+    assert command('--version').stdout == f'mmghm {__version__}\n'
+    wrong = command('trian')
     assert wrong.returncode == 2 and 'train' in wrong.stderr

@@ -11,47 +11,13 @@ Example:
 """
 
 import argparse
-
-DATASETS = ('imagenet_lt', 'inat2017', 'inat2018', 'places_lt', 'tinyimagenet')
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('dataset', choices=DATASETS)
-    parser.add_argument('--data-root', default='data')
-    parser.add_argument(
-        '--keep', action='store_true', help='keep unpacked archives'
-    )
-    parser.add_argument(
-        '--verify',
-        action='store_true',
-        help='download nothing, compare what is there with what is known',
-    )
-    parser.add_argument(
-        '--lists-only',
-        action='store_true',
-        help='do not look for the files of the images',
-    )
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
-    )
-    return parser.parse_args()
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
 import os.path as osp
 from typing import List
 
 from rich.console import Console
 from rich.table import Table
 
+from mmghm.cli.options import make_parser
 from mmghm.datasets.prepare.archives import Archive, prepare
 from mmghm.datasets.prepare.reference_sets import (
     REFERENCE_SETS,
@@ -151,6 +117,26 @@ def show(reports: List[SplitReport]) -> None:
             console.print(f'{report.split}: {fault}', style='red')
 
 
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    parser.add_argument('dataset', choices=sorted(ARCHIVES))
+    parser.add_argument('--data-root', default='data')
+    parser.add_argument(
+        '--keep', action='store_true', help='keep unpacked archives'
+    )
+    parser.add_argument(
+        '--verify',
+        action='store_true',
+        help='download nothing, compare what is there with what is known',
+    )
+    parser.add_argument(
+        '--lists-only',
+        action='store_true',
+        help='do not look for the files of the images',
+    )
+    return parser.parse_args()
+
+
 def main(args: argparse.Namespace) -> None:
     reference = REFERENCE_SETS[args.dataset]
     folder = osp.join(args.data_root, reference.folder)
@@ -176,5 +162,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors('download.py', ARGS.debug):
-        main(ARGS)
+    args = parse_args()
+    with one_line_errors('download.py', args.debug):
+        main(args)

@@ -10,14 +10,30 @@ Example:
 """
 
 import argparse
+import json
+import os.path as osp
 from pathlib import Path
+from typing import Any
+
+import mmpretrain.datasets  # noqa: F401
+from mmengine.registry import DATASETS, DefaultScope
+
+from mmghm.cli.options import make_parser
+from mmghm.datasets import ImageFolder, LongTailDataset
+from mmghm.engine.configs import load_config
+from mmghm.utils.errors import UserError, one_line_errors
+
+
+def find_dataset(source: str, loader: str) -> Any:
+    if osp.isdir(source):
+        return ImageFolder(data_root=source, pipeline=[])
+    cfg = load_config(source)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return DATASETS.build(cfg[loader].dataset)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         'source', help='folder with a folder of images per class, or a config'
     )
@@ -27,36 +43,7 @@ def parse_args() -> argparse.Namespace:
         default='train_dataloader',
         help='of the config, whose dataset is listed',
     )
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
-    )
     return parser.parse_args()
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
-import json
-import os.path as osp
-from typing import Any
-
-import mmpretrain.datasets  # noqa: F401
-from mmengine.registry import DATASETS, DefaultScope
-from mmpretrain.datasets import CustomDataset
-
-from mmghm.datasets import LongTailDataset
-from mmghm.engine.configs import load_config
-from mmghm.utils.errors import UserError, one_line_errors
-
-
-def find_dataset(source: str, loader: str) -> Any:
-    if osp.isdir(source):
-        return CustomDataset(data_root=source, pipeline=[])
-    cfg = load_config(source)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        return DATASETS.build(cfg[loader].dataset)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -89,5 +76,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors('make_list.py', ARGS.debug):
-        main(ARGS)
+    args = parse_args()
+    with one_line_errors('make_list.py', args.debug):
+        main(args)

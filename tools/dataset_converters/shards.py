@@ -10,14 +10,18 @@ Example:
 """
 
 import argparse
+import os.path as osp
 from pathlib import Path
+from typing import Any
+
+from mmghm.cli.options import make_parser
+from mmghm.datasets import ImageList, ImageTable
+from mmghm.datasets.shards.pack import index_shards, write_shards
+from mmghm.utils.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parts = parser.add_subparsers(dest='action', required=True)
     make = parts.add_parser(
         'make', help='pack the images of a list into archives'
@@ -42,26 +46,10 @@ def parse_args() -> argparse.Namespace:
         help='key of the label in the .json beside each image; by default the '
         '.cls beside it is read',
     )
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
-    )
     args = parser.parse_args()
     if args.action == 'make' and args.shard_mb <= 0:
         parser.error(f'--shard-mb must be above 0, got {args.shard_mb}')
     return args
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
-import os.path as osp
-from typing import Any
-
-from mmghm.datasets import ImageList, ImageTable
-from mmghm.datasets.shards.pack import index_shards, write_shards
-from mmghm.utils.errors import one_line_errors
 
 
 def main(args: argparse.Namespace) -> None:
@@ -89,5 +77,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors('shards.py', ARGS.debug):
-        main(ARGS)
+    args = parse_args()
+    with one_line_errors('shards.py', args.debug):
+        main(args)

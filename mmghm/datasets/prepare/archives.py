@@ -23,6 +23,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from mmghm.utils.errors import UserError
+
 # What reading a damaged archive may raise.
 _DAMAGES = (
     tarfile.TarError,
@@ -57,7 +59,7 @@ class Archive:
         return osp.basename(self.url)
 
 
-class ArchiveError(ValueError):
+class ArchiveError(UserError):
     """An archive that is not what it should be."""
 
 

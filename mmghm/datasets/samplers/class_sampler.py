@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from mmengine.registry import DATA_SAMPLERS
 
+from mmghm.utils.errors import UserError
+
 from ..class_counts import dataset_labels
 from .seeded_sampler import SeededSampler
 
@@ -67,9 +69,9 @@ class ClassBalancedSampler(SeededSampler):
         **kwargs: Any,
     ) -> None:
         if not 0 <= power <= 1:
-            raise ValueError(f'power must be in [0, 1], got {power}')
+            raise UserError(f'power must be in [0, 1], got {power}')
         if progressive_epochs is not None and progressive_epochs < 1:
-            raise ValueError(
+            raise UserError(
                 f'progressive_epochs must be at least 1, got '
                 f'{progressive_epochs}'
             )

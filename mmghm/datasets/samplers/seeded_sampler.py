@@ -5,6 +5,8 @@ from typing import Any, Optional
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from mmghm.utils.errors import UserError
+
 
 class SeededSampler(Sampler):
     """Base of samplers that draw the same on every rank and take a part.
@@ -25,7 +27,7 @@ class SeededSampler(Sampler):
     ) -> None:
         unknown = set(kwargs) - {'shuffle', 'round_up'}
         if unknown:
-            raise ValueError(f'unknown arguments {sorted(unknown)}')
+            raise UserError(f'unknown arguments {sorted(unknown)}')
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0
         self.rank, self.world_size = get_dist_info()

@@ -5,6 +5,8 @@ from typing import Any, Iterator, Optional, Sized
 import numpy as np
 from mmengine.registry import DATA_SAMPLERS
 
+from mmghm.utils.errors import UserError
+
 from ..image_shards import shard_numbers
 from .seeded_sampler import SeededSampler
 
@@ -60,7 +62,7 @@ class ShardSampler(SeededSampler):
         **kwargs: Any,
     ) -> None:
         if window < 1:
-            raise ValueError(f'window must be at least 1, got {window}')
+            raise UserError(f'window must be at least 1, got {window}')
         self.shards = shard_numbers(dataset)
         self.window = window
         super().__init__(len(self.shards), seed, **kwargs)

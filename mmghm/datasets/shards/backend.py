@@ -13,7 +13,8 @@ from filelock import FileLock
 from mmengine.fileio import BaseStorageBackend, register_backend
 from mmengine.logging import print_log
 
-from mmghm.fileio.own_folder import own_folder
+from mmghm.utils.errors import UserError
+from mmghm.utils.own_folder import own_folder
 
 # What fsspec reads; most of these need a package of their own.
 PROTOCOLS = (
@@ -38,7 +39,7 @@ def shard_address(folder: str) -> str:
     if not separator:
         return f'shard://{os.path.abspath(folder)}'
     if protocol not in PROTOCOLS:
-        raise ValueError(
+        raise UserError(
             f'shards can be read by {", ".join(PROTOCOLS)}, got {folder!r}'
         )
     return f'shard+{protocol}://{rest}'
@@ -79,7 +80,7 @@ def split_address(address: str) -> Place:
         re.ASCII | re.DOTALL,
     )
     if found is None:
-        raise ValueError(
+        raise UserError(
             'expected shard://SHARD#OFFSET+SIZE-CRC as '
             f'tools/dataset_converters/shards.py lists it, got {address!r}'
         )
@@ -125,7 +126,7 @@ class ShardBackend(BaseStorageBackend):
         backend: str = 'shard',
     ) -> None:
         if cache_gb <= 0:
-            raise ValueError(f'cache_gb must be above 0, got {cache_gb}')
+            raise UserError(f'cache_gb must be above 0, got {cache_gb}')
         cache_dir = cache_dir or os.environ.get('MMGHM_SHARD_CACHE')
         self.cache_dir = Path(cache_dir) if cache_dir else None
         self.cache_bytes = int(1e9 * cache_gb)

@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 from mmengine.fileio import get
 
+from mmghm.utils.errors import UserError
 from mmghm.utils.progress import tracked
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.ppm')
@@ -62,7 +63,7 @@ def write_shards(
                     content = get(info['img_path'])
                     extension = osp.splitext(info['img_path'])[1].lower()
                     if extension not in EXTENSIONS:
-                        raise ValueError(
+                        raise UserError(
                             f'{info["img_path"]} is none of {", ".join(EXTENSIONS)}'
                         )
                     label = str(info['gt_label']).encode()
@@ -105,7 +106,7 @@ def index_shards(shards: Sequence[str], label_key: str = '') -> Iterator[str]:
     names = [osp.basename(shard) for shard in shards]
     for name in set(names):
         if names.count(name) > 1:
-            raise ValueError(
+            raise UserError(
                 f'{names.count(name)} archives are called {name}; the list '
                 'names them without their folders'
             )
@@ -116,15 +117,13 @@ def index_shards(shards: Sequence[str], label_key: str = '') -> Iterator[str]:
                 with tarfile.open(fileobj=file, mode='r:') as archive:
                     places, labels = _read_members(shard, archive, label_key)
             except (tarfile.TarError, EOFError) as error:
-                raise ValueError(f'{shard}: {error}') from error
+                raise UserError(f'{shard}: {error}') from error
         if not places:
-            raise ValueError(
-                f'{shard} holds no image ({", ".join(EXTENSIONS)})'
-            )
+            raise UserError(f'{shard} holds no image ({", ".join(EXTENSIONS)})')
         for key, place in places.items():
             if key not in labels:
                 missing = f'{key}.json' if label_key else f'{key}.cls'
-                raise ValueError(f'{shard}: there is no {missing!r}')
+                raise UserError(f'{shard}: there is no {missing!r}')
             yield f'{osp.basename(shard)}#{place} {labels[key]}'
 
 
@@ -143,7 +142,7 @@ def _read_members(
             continue
         if f'.{extension.lower()}' in EXTENSIONS:
             if key in places:
-                raise ValueError(
+                raise UserError(
                     f'{shard}: {member.name!r} is a second image of {key!r}; a '
                     'list has one image to a name and its label'
                 )
@@ -155,7 +154,7 @@ def _read_members(
                 found = json.loads(content)
                 labels[key] = _label(found[label_key] if label_key else found)
             except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(
+                raise UserError(
                     f'{shard}: {member.name!r} holds no label that is an '
                     f'integer from 0, but {content[:100]!r}'
                 ) from error
@@ -173,5 +172,5 @@ def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 def _label(value: Any) -> int:
     if isinstance(value, bool) or int(value) != value or value < 0:
-        raise ValueError('no label')
+        raise UserError('no label')
     return int(value)

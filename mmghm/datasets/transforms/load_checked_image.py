@@ -3,7 +3,8 @@
 import contextlib
 import io
 import logging
-from typing import Any, Optional
+import warnings
+from typing import Any, Optional, Tuple
 
 import cv2
 import mmcv
@@ -13,6 +14,8 @@ from mmengine.fileio import get
 from mmengine.logging import print_log
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
+
+from mmghm.utils.errors import UserError
 
 # How files begin, and how they end if nothing is missing.
 _ENDS = {
@@ -59,6 +62,27 @@ def check_size(content: bytes) -> None:
         Image.open(io.BytesIO(content)).close()
 
 
+def bits_per_sample(content: bytes) -> int:
+    """How many bits a PNG or TIFF file has for a pixel of one channel.
+
+    Args:
+        content (bytes): The file.
+
+    Returns:
+        int: 8 for other formats, and where it cannot be told.
+    """
+    if content.startswith(b'\x89PNG') and len(content) > 24:
+        return content[24]
+    if content[:4] in (b'II*\0', b'MM\0*'):
+        try:
+            image: Any = Image.open(io.BytesIO(content))
+            return int(image.tag_v2[258][0])
+        # What is wrong with the file is the decoder's to say.
+        except (OSError, SyntaxError, ValueError, LookupError, TypeError):
+            return 8
+    return 8
+
+
 @TRANSFORMS.register_module()
 class LoadCheckedImage(LoadImageFromFile):
     """``LoadImageFromFile`` that names a broken file and the list's line.
@@ -67,11 +91,35 @@ class LoadCheckedImage(LoadImageFromFile):
     is skipped with a warning that counts them; the dataset takes another in
     its place (``LongTailDataset`` the next of the same class).
 
-    Arguments are those of mmcv's ``LoadImageFromFile``.
+    Args:
+        *args (Any): Arguments of mmcv's ``LoadImageFromFile``.
+        value_range (Optional[Tuple[float, float]]): Values that become 0 and
+            255 in images of 16 bits; by default (0, 65535), which leaves
+            those of a camera with 12 bits nearly black.
+        **kwargs (Any): Arguments of mmcv's ``LoadImageFromFile``.
+
+    Raises:
+        UserError: If the range is empty.
     """
 
     # Of this process: every dataloader worker counts its own.
     num_skipped = 0
+    warned_of_dark = False
+
+    def __init__(
+        self,
+        *args: Any,
+        value_range: Optional[Tuple[float, float]] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if value_range is not None:
+            low, high = value_range
+            if not low < high:
+                raise UserError(
+                    f'value_range must be (low, high), got {value_range}'
+                )
+        self.value_range = value_range
 
     def transform(self, results: dict) -> Optional[dict]:
         """Read and decode an image.
@@ -97,6 +145,8 @@ class LoadCheckedImage(LoadImageFromFile):
             )
             if image is None:
                 raise OSError(f'{len(content)} bytes that are no known image')
+            if bits_per_sample(content) == 16:
+                image = self._scale(content, image, path)
         # Pillow raises SyntaxError for broken PNG headers.
         except (
             *(OSError, SyntaxError, ValueError, cv2.error),
@@ -105,7 +155,7 @@ class LoadCheckedImage(LoadImageFromFile):
             source = f' ({results["source"]})' if 'source' in results else ''
             message = f'cannot read image {path}{source}: {error}'
             if not self.ignore_empty:
-                raise ValueError(
+                raise UserError(
                     f'{message}; replace the file, take it off the list, or skip '
                     f'such images by {type(self).__name__}(ignore_empty=True)'
                 ) from error
@@ -120,3 +170,30 @@ class LoadCheckedImage(LoadImageFromFile):
             image = image.astype(np.float32)
         shape: Any = image.shape[:2]
         return {**results, 'img': image, 'img_shape': shape, 'ori_shape': shape}
+
+    def _scale(
+        self, content: bytes, image: np.ndarray, path: str
+    ) -> np.ndarray:
+        """Take the range of values from an image of 16 bits."""
+        raw = cv2.imdecode(
+            np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED
+        )
+        if raw is None or raw.dtype != np.uint16:
+            return image
+        if self.value_range is None:
+            if raw.max() < 2**14 and not self.warned_of_dark:
+                type(self).warned_of_dark = True
+                warnings.warn(
+                    f'{path} has 16 bits, but its largest value is '
+                    f'{raw.max():,}: it is read as nearly black, 0 to '
+                    f'{raw.max() >> 8} of 255. For images of 12 bits give '
+                    f'{type(self).__name__}(value_range=(0, 4095))'
+                )
+            return image
+        low, high = self.value_range
+        scaled = (raw.astype(np.float32) - low) * (255 / (high - low))
+        # To the channels that the settings ask for, as 8 bits.
+        _, png = cv2.imencode('.png', scaled.clip(0, 255).round().astype('u1'))
+        return mmcv.imfrombytes(
+            png.tobytes(), flag=self.color_type, backend=self.imdecode_backend
+        )

@@ -6,7 +6,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 
-from mmghm.fileio.checkpoints import ATOMIC
+from mmghm.engine.checkpoints import ATOMIC
 
 
 @HOOKS.register_module()

@@ -5,6 +5,7 @@ from typing import Any, Optional, Union
 from mmengine.registry import HOOKS
 
 from mmghm.losses import GHMCWAPLoss, histogram_losses
+from mmghm.utils.errors import UserError
 
 from .class_counts_hook import give_class_counts
 from .loss_hook import LossHook
@@ -72,7 +73,7 @@ class AURARebinHook(LossHook):
         """
         super().before_train(runner)
         if not self.losses:
-            raise ValueError(
+            raise UserError(
                 'AURARebinHook found no loss with histograms in the model; set '
                 "model.head.loss to dict(type='GHMCWAPLoss', num_classes=...) "
                 'or take the hook out of custom_hooks'

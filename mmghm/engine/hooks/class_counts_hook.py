@@ -1,6 +1,7 @@
 """Train class counts for whoever needs them: losses and metrics."""
 
 from typing import Any, Iterable, Optional
+from weakref import WeakSet
 
 import numpy as np
 from mmengine.logging import MessageHub
@@ -12,6 +13,8 @@ from mmghm.losses import LongTailLoss
 from .loss_hook import LossHook
 
 CLASS_COUNTS_KEY = 'class_counts'
+# Runs whose log has the counts.
+_told: WeakSet = WeakSet()
 
 
 def give_class_counts(runner: Any, losses: Iterable[Any]) -> None:
@@ -34,10 +37,18 @@ def give_class_counts(runner: Any, losses: Iterable[Any]) -> None:
 def _train_counts(runner: Any, num_classes: int = 0) -> Optional[np.ndarray]:
     dataset = runner.train_dataloader.dataset
     try:
-        return dataset_class_counts(dataset, num_classes)
+        counts = dataset_class_counts(dataset, num_classes)
     except TypeError as error:
         runner.logger.warning(f'No class counts: {error}')
         return None
+    if runner not in _told:
+        _told.add(runner)
+        runner.logger.info(
+            f'Train set: {counts.sum()} images of {len(counts)} classes, '
+            f'{counts.max()} to {counts.min()} a class '
+            f'(imbalance factor {imbalance_factor(counts):.4g}).'
+        )
+    return counts
 
 
 @HOOKS.register_module()
@@ -66,14 +77,8 @@ class ClassCountsHook(LossHook):
         """Count the train dataset and give its counts."""
         super().before_train(runner)
         counts = _train_counts(runner)
-        if counts is None:
-            return
-        self._share(runner, counts)
-        runner.logger.info(
-            f'Train set: {counts.sum()} images of {len(counts)} classes, '
-            f'{counts.max()} to {counts.min()} a class '
-            f'(imbalance factor {imbalance_factor(counts):.4g}).'
-        )
+        if counts is not None:
+            self._share(runner, counts)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Save the counts: a wrapper's metainfo is that of its first part."""

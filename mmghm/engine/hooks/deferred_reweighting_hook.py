@@ -4,6 +4,8 @@ from typing import Any, Optional, Union
 
 from mmengine.registry import HOOKS
 
+from mmghm.utils.errors import UserError
+
 from .loss_hook import LossHook
 from .schedule import (
     begin_epoch,
@@ -56,7 +58,7 @@ class DeferredReweightingHook(LossHook):
         """
         super().before_train(runner)
         if not self.losses:
-            raise ValueError(
+            raise UserError(
                 'DeferredReweightingHook found no loss with class weights in '
                 "the model; give the loss weighting='effective_number'"
             )

@@ -9,6 +9,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmghm.losses import histogram_losses
+from mmghm.utils.errors import UserError
 
 from .class_counts_hook import CLASS_COUNTS_KEY
 
@@ -52,7 +53,7 @@ class LongTailVisualizationHook(Hook):
             interval=interval, max_classes=max_classes
         ).items():
             if value < 1:
-                raise ValueError(f'{name} must be at least 1, got {value}')
+                raise UserError(f'{name} must be at least 1, got {value}')
         self.interval = interval
         self.max_classes = max_classes
         self.rule = rule

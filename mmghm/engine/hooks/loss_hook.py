@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 
 from mmghm.losses import LongTailLoss
+from mmghm.utils.errors import UserError
 
 from .schedule import check_interval, iterations_per_epoch
 
@@ -133,14 +134,14 @@ class LossHook(Hook):
         for key, value in state.items():
             found = saved.get(f'{name}.{key}')
             if found is None:
-                raise ValueError(
+                raise UserError(
                     f'cannot resume: the checkpoint has no {name}.{key}; it was '
                     f'trained without {type(loss).__name__}, or with another '
                     'version of it. Without --resume, load_from takes over the '
                     'weights alone'
                 )
             if found.shape != value.shape:
-                raise ValueError(
+                raise UserError(
                     f'cannot resume: {name}.{key} has shape '
                     f'{tuple(found.shape)} in the checkpoint and '
                     f'{tuple(value.shape)} here; set num_classes and '

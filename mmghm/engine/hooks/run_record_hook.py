@@ -1,4 +1,4 @@
-"""Keep what ``python -m mmghm report`` shows of a run."""
+"""Keep what ``mmghm report`` shows of a run."""
 
 import json
 import math
@@ -16,10 +16,11 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
+from mmghm.engine.work_dir import RECORD, RUN_FILE
 from mmghm.evaluation import GroupAccuracy
-from mmghm.fileio.work_dir import RECORD, RUN_FILE
 from mmghm.losses import histogram_losses
 from mmghm.utils.dependencies import version_of
+from mmghm.utils.errors import UserError
 
 from .class_counts_hook import CLASS_COUNTS_KEY
 
@@ -52,7 +53,7 @@ class RunRecordHook(Hook):
 
     def __init__(self, max_records: int = 40) -> None:
         if max_records < 1:
-            raise ValueError(
+            raise UserError(
                 f'max_records must be at least 1, got {max_records}'
             )
         self.max_records = max_records

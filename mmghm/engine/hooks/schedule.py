@@ -6,6 +6,7 @@ from typing import Any, Iterable, Optional, Tuple, Union
 from mmengine.runner import IterBasedTrainLoop
 
 from mmghm.utils.compiling import forget_unguarded_graphs
+from mmghm.utils.errors import UserError
 
 
 def check_begin(begin: Union[int, float]) -> None:
@@ -22,7 +23,7 @@ def check_begin(begin: Union[int, float]) -> None:
     if not isinstance(begin, (int, float)) or isinstance(begin, bool):
         raise TypeError(f'begin must be a number, got {begin!r}')
     if not begin >= 0 or (isinstance(begin, float) and begin >= 1):
-        raise ValueError(
+        raise UserError(
             'begin must be an epoch (an integer >= 0) or a fraction of all '
             f'epochs in [0, 1), got {begin}'
         )
@@ -62,7 +63,7 @@ def iterations_per_epoch(runner: Any, interval: Optional[int] = None) -> int:
         return interval
     loader = runner.train_dataloader
     if loader.batch_size is None:
-        raise ValueError(
+        raise UserError(
             'cannot tell how many iterations make a pass over the train set '
             'with this batch sampler; give the hook interval=...'
         )
@@ -122,4 +123,4 @@ def check_interval(interval: Optional[int]) -> None:
             f'interval must be an integer or None, got {interval!r}'
         )
     if interval < 1:
-        raise ValueError(f'interval must be at least 1, got {interval}')
+        raise UserError(f'interval must be at least 1, got {interval}')

@@ -8,6 +8,8 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from mmghm.utils.errors import UserError
+
 
 class CIFARBlock(BaseModule):
     """Two 3 x 3 convolutions beside a shortcut without parameters (option A).
@@ -76,7 +78,7 @@ class CIFARResNet(BaseModule):
         init_cfg: Optional[dict] = None,
     ) -> None:
         if depth < 8 or (depth - 2) % 6:
-            raise ValueError(
+            raise UserError(
                 'depth must be 6 n + 2 (8, 20, 32, 44, 56, 110, '
                 f'...), got {depth}'
             )

@@ -8,6 +8,8 @@ from mmpretrain.models.peft.lora import LoRALinear
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from mmghm.utils.errors import UserError
+
 
 def checksum(module: nn.Module) -> int:
     """Sum up the bits of the frozen parameters.
@@ -63,7 +65,7 @@ class LoRABackbone(LoRAModel):
     ) -> None:
         found = state_dict.get(f'{prefix}lora_base')
         if found is not None and int(found) != int(self.lora_base):
-            raise ValueError(
+            raise UserError(
                 'the adapters of this checkpoint were trained on other frozen '
                 f'weights (checksum {int(found)}, here {int(self.lora_base)}): '
                 "give the backbone's init_cfg the checkpoint that training "

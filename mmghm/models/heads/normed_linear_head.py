@@ -8,6 +8,8 @@ from mmpretrain.models.heads import ClsHead
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from mmghm.utils.errors import UserError
+
 
 @MODELS.register_module()
 class NormedLinearClsHead(ClsHead):
@@ -36,7 +38,7 @@ class NormedLinearClsHead(ClsHead):
     ) -> None:
         super().__init__(**kwargs)
         if num_classes < 1:
-            raise ValueError(
+            raise UserError(
                 f'num_classes must be at least 1, got {num_classes}'
             )
         self.num_classes = num_classes

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmghm.fileio.own_folder import own_folder
+from mmghm.utils.own_folder import own_folder
 
 
 @pytest.mark.parametrize('step', ['is_symlink', 'iterdir', 'exists', 'touch'])

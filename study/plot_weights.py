@@ -5,19 +5,44 @@ Reads the histograms in a run's checkpoints (of any setting of GHMCWAPLoss, also
 of the margin alone) and works out W under the scales asked for.
 
 Example:
-    python tools/analysis/plot_weights.py work_dirs/ghm_cwap/resnet8_digits_lt \
+    python study/plot_weights.py work_dirs/ghm_cwap/resnet8_digits_lt \
         --out weights.png --json weights.json
 """
 
 import argparse
+import json
+import sys
 from pathlib import Path
+from typing import Dict
+
+import matplotlib
+
+# `study` is no installed package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmghm.cli.options import make_parser
+from mmghm.losses import GHMCWAPLoss
+from mmghm.utils.errors import UserError, one_line_errors
+from study.saved import load_loss
+from study.weights import RANGES, draw_weights, weights_by_group
+
+
+def epoch_losses(work_dir: Path, trust: bool) -> Dict[int, GHMCWAPLoss]:
+    """The loss after each epoch that has a checkpoint."""
+    losses = {}
+    for path in work_dir.glob('epoch_*.pth'):
+        try:
+            loss, meta = load_loss(path, trust)
+        except ValueError as error:
+            raise UserError(f'{error}') from error
+        losses[meta['epoch']] = loss
+    if not losses:
+        raise UserError(f'no epoch_*.pth in {work_dir}')
+    return dict(sorted(losses.items()))
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument('work_dir', type=Path, help='folder of epoch_*.pth')
     parser.add_argument('--out', type=Path, required=True, help='picture')
     parser.add_argument('--json', type=Path, help='file for the figures')
@@ -33,40 +58,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='read the given checkpoint even if it could run code',
     )
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
-    )
     return parser.parse_args()
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
-import json
-from typing import Dict
-
-import matplotlib
-
-from mmghm.losses import GHMCWAPLoss
-from mmghm.utils.errors import UserError, one_line_errors
-from mmghm.visualization.saved import load_loss
-from mmghm.visualization.weights import RANGES, draw_weights, weights_by_group
-
-
-def epoch_losses(work_dir: Path, trust: bool) -> Dict[int, GHMCWAPLoss]:
-    """The loss after each epoch that has a checkpoint."""
-    losses = {}
-    for path in work_dir.glob('epoch_*.pth'):
-        try:
-            loss, meta = load_loss(path, trust)
-        except ValueError as error:
-            raise UserError(f'{error}') from error
-        losses[meta['epoch']] = loss
-    if not losses:
-        raise UserError(f'no epoch_*.pth in {work_dir}')
-    return dict(sorted(losses.items()))
 
 
 def main(args: argparse.Namespace) -> None:
@@ -84,5 +76,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors('plot_weights.py', ARGS.debug):
-        main(ARGS)
+    args = parse_args()
+    with one_line_errors('plot_weights.py', args.debug):
+        main(args)

@@ -5,7 +5,7 @@ from typing import Any, Dict, Tuple
 
 from mmengine.config import ConfigDict
 
-from mmghm.fileio.safe_loading import read_checkpoint
+from mmghm.engine.safe_loading import read_checkpoint
 from mmghm.losses import GHMCWAPLoss
 from mmghm.utils.literals import read_settings
 

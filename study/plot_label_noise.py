@@ -7,19 +7,35 @@ without augmentation; and looks W up in the histogram of the epoch that the
 checkpoint ends.
 
 Example:
-    python tools/analysis/plot_label_noise.py work_dirs/noise --epoch 48 \
+    python study/plot_label_noise.py work_dirs/noise --epoch 48 \
         --out wrong.png --json wrong.json
 """
 
 import argparse
+import json
+import sys
 from pathlib import Path
+
+import matplotlib
+import torch
+from mmengine.config import Config
+
+# `study` is no installed package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmghm.cli.options import make_parser
+from mmghm.deploy.network import build_model, head_logits, run_dataset
+from mmghm.losses.functional import gradient_norm
+from mmghm.utils.errors import UserError, one_line_errors
+from study.label_noise import (
+    draw_label_noise,
+    weights_of_wrong_labels,
+)
+from study.saved import load_loss
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument('work_dir', type=Path, help='folder of the run')
     parser.add_argument(
         '--epoch', type=int, required=True, help='which epoch_*.pth to read'
@@ -31,31 +47,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='read the given checkpoint even if it could run code',
     )
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
-    )
     return parser.parse_args()
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
-import json
-
-import matplotlib
-import torch
-from mmengine.config import Config
-
-from mmghm.deploy.network import build_model, head_logits, run_dataset
-from mmghm.losses.functional import gradient_norm
-from mmghm.utils.errors import UserError, one_line_errors
-from mmghm.visualization.label_noise import (
-    draw_label_noise,
-    weights_of_wrong_labels,
-)
-from mmghm.visualization.saved import load_loss
 
 
 @torch.no_grad()
@@ -118,5 +110,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors('plot_label_noise.py', ARGS.debug):
-        main(ARGS)
+    args = parse_args()
+    with one_line_errors('plot_label_noise.py', args.debug):
+        main(args)

@@ -7,12 +7,14 @@ Importing this module is enough: whatever MMEngine then loads (``load_from``,
 
 import codecs
 import hashlib
+import io
 import os
 import os.path as osp
 import pickle
 import re
 import tarfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 from urllib.parse import urlparse
 
@@ -25,7 +27,11 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as zoo
 from mmengine.utils import mkdir_or_exist
 
-from mmghm.fileio.checkpoints import CheckpointError, check_complete
+from mmghm.engine.checkpoints import (
+    CheckpointError,
+    check_complete,
+    is_bare_pickle,
+)
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
 
@@ -157,8 +163,13 @@ def load_from_file(
     try:
         if not trust:
             _refuse_other_formats(filename)
+        source: Any = filename
+        if is_bare_pickle(filename):
+            # Memory clamps lengths that the pickle claims; a file's read()
+            # would reserve them.
+            source = io.BytesIO(Path(filename).read_bytes())
         checkpoint = torch.load(
-            filename, map_location=map_location, weights_only=not trust
+            source, map_location=map_location, weights_only=not trust
         )
     except OSError:
         raise

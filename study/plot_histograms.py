@@ -4,19 +4,29 @@
 Also draws S and W of every category, next to it.
 
 Example:
-    python -m mmghm plot_histograms work_dirs/ghm_cwap/resnet8_digits_lt/epoch_40.pth \
+    python study/plot_histograms.py work_dirs/ghm_cwap/resnet8_digits_lt/epoch_40.pth \
         --out histograms.png --classes 0 4 9
 """
 
 import argparse
+import sys
 from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+# `study` is no installed package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmghm.cli.options import make_parser
+from mmghm.utils.errors import UserError, one_line_errors
+from mmghm.visualization.distribution import draw_category_terms
+from mmghm.visualization.histograms import draw_histograms
+from study.saved import load_loss
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument('checkpoint', type=Path, help='checkpoint file')
     parser.add_argument('--out', type=Path, required=True, help='picture')
     parser.add_argument(
@@ -33,24 +43,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='read the given checkpoint even if it could run code',
     )
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
-    )
     return parser.parse_args()
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
-import matplotlib
-import numpy as np
-
-from mmghm.utils.errors import UserError, one_line_errors
-from mmghm.visualization.distribution import draw_category_terms
-from mmghm.visualization.histograms import draw_histograms
-from mmghm.visualization.saved import load_loss
 
 
 def main(args: argparse.Namespace) -> None:
@@ -80,5 +73,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors('plot_histograms.py', ARGS.debug):
-        main(ARGS)
+    args = parse_args()
+    with one_line_errors('plot_histograms.py', args.debug):
+        main(args)

@@ -1,50 +1,11 @@
-#!/usr/bin/env python
-"""Look at a config's long-tailed train set before training on it.
-
-Prints images, classes, imbalance factor, Gini coefficient, groups and absent
-classes; draws the distribution, and sample images of each group as they lie on
-the disk.
-
-Example:
-    python -m mmghm browse_dataset ghm_cwap/resnet8_digits_lt --out-dir browse
-"""
+"""The work of ``mmghm browse``: a train set in figures and pictures."""
 
 import argparse
-from pathlib import Path
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('config', help='config file, or cell METHOD/TASK[_ifN]')
-    parser.add_argument(
-        '--out-dir', type=Path, required=True, help='folder for the pictures'
-    )
-    parser.add_argument(
-        '--groups', default='quartile', choices=['quartile', 'kang']
-    )
-    parser.add_argument(
-        '--images', type=int, default=8, help='sample images per group'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the samples')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE')
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
-    )
-    return parser.parse_args()
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
 from typing import List
 
 import numpy as np
 from matplotlib.figure import Figure
+from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from rich.console import Console
 from rich.table import Table
@@ -52,16 +13,14 @@ from rich.table import Table
 from mmghm.datasets import dataset_class_counts, dataset_labels
 from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.datasets.transforms import LoadCheckedImage
-from mmghm.engine.configs import load_config
 from mmghm.evaluation import group_classes
-from mmghm.utils.errors import UserError, one_line_errors
-from mmghm.utils.options import merge_options
+from mmghm.utils.errors import settings_errors
 from mmghm.utils.progress import tracked
 from mmghm.visualization.distribution import draw_class_distribution
 from mmghm.visualization.names import abbreviate
 
 
-def statistics_table(counts: np.ndarray, rule: str) -> Table:
+def _statistics_table(counts: np.ndarray, rule: str) -> Table:
     table = Table('group', 'classes', 'images', 'share', 'images a class')
     for name, members in group_classes(counts, rule)[1].items():
         if len(members):
@@ -76,7 +35,7 @@ def statistics_table(counts: np.ndarray, rule: str) -> Table:
     return table
 
 
-def raw_image(dataset: object, index: int) -> np.ndarray:
+def _raw_image(dataset: object, index: int) -> np.ndarray:
     """One image as RGB, without its pipeline."""
     info = dataset.get_data_info(index)  # type: ignore[attr-defined]
     image = info.get('img')
@@ -87,7 +46,7 @@ def raw_image(dataset: object, index: int) -> np.ndarray:
     return np.asarray(image).squeeze()
 
 
-def draw_samples(
+def _draw_samples(
     dataset: object,
     counts: np.ndarray,
     names: List[str],
@@ -122,7 +81,7 @@ def draw_samples(
                 index = next(images[label], None)
                 if index is None:
                     continue
-                image = raw_image(dataset, int(index))
+                image = _raw_image(dataset, int(index))
                 axes.imshow(image, cmap='gray' if image.ndim == 2 else None)
                 name = abbreviate(names[label], 16)
                 axes.set_title(f'{name}\n{counts[label]:,} images', fontsize=7)
@@ -139,17 +98,11 @@ def draw_samples(
     return figure
 
 
-def main(args: argparse.Namespace) -> None:
-    if args.images < 1:
-        raise UserError(f'--images must be at least 1, got {args.images}')
-    try:
-        cfg = load_config(args.config)
-    except FileNotFoundError as error:
-        raise UserError(f'{error}') from error
-    merge_options(cfg, args.cfg_options)
+def browse(args: argparse.Namespace, cfg: Config) -> None:
+    """Print and draw what a train set holds."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     console = Console(highlight=False)
-    with console.status('Reading the train set'):
+    with console.status('Reading the train set'), settings_errors():
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
         counts = dataset_class_counts(dataset)
     classes = getattr(dataset, 'metainfo', {}).get('classes') or ()
@@ -160,7 +113,7 @@ def main(args: argparse.Namespace) -> None:
         f'{imbalance_factor(counts):.4g}, Gini {gini(counts):.3f}; groups by '
         f'{args.groups!r}'
     )
-    console.print(statistics_table(counts, args.groups))
+    console.print(_statistics_table(counts, args.groups))
     absent = np.flatnonzero(counts == 0)
     if len(absent):
         shown = ', '.join(names[i] for i in absent[:10])
@@ -168,14 +121,9 @@ def main(args: argparse.Namespace) -> None:
     args.out_dir.mkdir(parents=True, exist_ok=True)
     pictures = dict(
         classes=draw_class_distribution(counts, names, args.groups),
-        samples=draw_samples(dataset, counts, names, args),
+        samples=_draw_samples(dataset, counts, names, args),
     )
     for name, figure in pictures.items():
         path = args.out_dir / f'{name}.png'
         figure.savefig(path, dpi=130)
         console.print(f'Saved {path}', soft_wrap=True)
-
-
-if __name__ == '__main__':
-    with one_line_errors('browse_dataset.py', ARGS.debug):
-        main(ARGS)

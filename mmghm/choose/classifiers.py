@@ -1,73 +1,6 @@
-#!/usr/bin/env python
-"""Re-make the classifier of a trained model.
-
-Post-hoc logit adjustment (Menon et al. 2021), tau-normalisation, cRT, LWS and
-nearest class mean (Kang et al. 2020), from one checkpoint, on the features of
-its backbone; and classifiers trained on them with other losses, by the config's
-recipe. tau is chosen on images held out of training.
-
-Examples:
-    python tools/posthoc.py softmax/resnet8_digits_lt \
-        work_dirs/softmax/resnet8_digits_lt/epoch_40.pth --out posthoc.json \
-        --cfg-options train_dataloader.dataset.holdout=0.2
-    python tools/posthoc.py softmax/resnet8_digits_lt \
-        work_dirs/softmax/resnet8_digits_lt/epoch_40.pth --methods tau_norm \
-        --tau 0.7 --save tau_norm.pth
-"""
+"""The work of ``mmghm posthoc``: new classifiers on the features of a network."""
 
 import argparse
-
-from _options import add_config, add_debug, add_trust, make_parser
-
-# POSTHOC_METHODS, without the imports that take seconds.
-METHODS = ('none', 'logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
-
-
-def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
-        '--methods', nargs='*', choices=METHODS, default=METHODS
-    )
-    parser.add_argument(
-        '--losses',
-        nargs='+',
-        default=[],
-        metavar='LOSS',
-        help='train a classifier with each of these, such as ghm_cwap',
-    )
-    parser.add_argument(
-        '--epochs',
-        type=int,
-        help='of cRT and LWS; by default 10 and 5, as in the source',
-    )
-    parser.add_argument(
-        '--tau',
-        type=float,
-        help='of logit_adjustment and tau_norm, in place of choosing it',
-    )
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', help='file for the results, JSON')
-    parser.add_argument(
-        '--save',
-        metavar='FILE',
-        help='write the model with its new classifier as a checkpoint, if one '
-        'method or loss is given',
-    )
-    add_trust(parser)
-    add_debug(parser)
-    args = parser.parse_args()
-    if args.save and len(args.methods) + len(args.losses) != 1:
-        parser.error('--save takes one method or one loss')
-    if args.save and args.methods == ['none']:
-        parser.error('--save writes a new classifier, which none does not make')
-    return args
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
 import copy
 import json
 import tempfile
@@ -98,26 +31,24 @@ from mmghm.deploy.network import (
     head_logits,
     unaugmented_loader,
 )
-from mmghm.engine.configs import load_config
+from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.evaluation import GroupAccuracy
-from mmghm.fileio.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.models.posthoc import (
     TAUS,
     choose_tau,
     remake_classifier,
 )
-from mmghm.utils.errors import UserError, one_line_errors
-from mmghm.utils.options import merge_options
+from mmghm.utils.errors import UserError
 from mmghm.visualization.tables import group_table
 
 
-def extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
+def _extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
     """Features and labels of the images of a dataloader, as they are tested."""
     loader = unaugmented_loader(cfg, field)
     return dataset_features(model, loader, f'features of {field}')
 
 
-def held_out_part(cfg: Config) -> Config:
+def _held_out_part(cfg: Config) -> Config:
     """The config with the held-out images in place of the train images."""
     dataset = cfg.train_dataloader.dataset
     if not dataset.get('holdout'):
@@ -132,7 +63,7 @@ def held_out_part(cfg: Config) -> Config:
     return held
 
 
-def trained_head(
+def _trained_head(
     cfg: Config, loss: str, seed: int, train: Any, test: Any
 ) -> Tuple[Any, Tensor]:
     """A head trained with a loss on features; its scores of the test images."""
@@ -154,7 +85,7 @@ def trained_head(
         return head, head_logits(head, (test[0],))
 
 
-def evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
+def _evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
     metric = GroupAccuracy(groups=['quartile', 'kang'])
     samples = [
         dict(pred_score=score, gt_label=label)
@@ -165,7 +96,7 @@ def evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
     return metric
 
 
-def save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
+def _save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
     """Write the model with a new classifier as a checkpoint."""
     if args.losses:
         weights = {
@@ -194,19 +125,18 @@ def save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
     print('.')
 
 
-def main(args: argparse.Namespace) -> None:
-    cfg = load_config(args.config)
-    merge_options(cfg, args.cfg_options)
+def make_classifiers(args: argparse.Namespace, cfg: Config) -> None:
+    """Make, test and save the classifiers that the options ask for."""
     if args.losses:
         check_methods(cfg, args.losses)
     console = Console()
     model, args.meta = build_model(cfg, args.checkpoint, args.trust_checkpoint)
     trained = linear_classifier(model.head)
-    train = extract(model, cfg, 'train_dataloader')
-    test = extract(model, cfg, 'test_dataloader')
+    train = _extract(model, cfg, 'train_dataloader')
+    test = _extract(model, cfg, 'test_dataloader')
     held = None
     if set(TAUS) & set(args.methods) and args.tau is None:
-        held = extract(model, held_out_part(cfg), 'train_dataloader')[:2]
+        held = _extract(model, _held_out_part(cfg), 'train_dataloader')[:2]
     features, labels, dataset = train
     counts = dataset_class_counts(dataset, len(trained.weight))
     MessageHub.get_current_instance().update_info(
@@ -224,7 +154,7 @@ def main(args: argparse.Namespace) -> None:
     for method in [*args.methods, *args.losses]:
         settings: Dict[str, Any] = {}
         if method in args.losses:
-            made, scores = trained_head(cfg, method, args.seed, train, test)
+            made, scores = _trained_head(cfg, method, args.seed, train, test)
         else:
             if method in ('crt', 'lws') and args.epochs is not None:
                 settings['epochs'] = args.epochs
@@ -242,7 +172,7 @@ def main(args: argparse.Namespace) -> None:
                 else remake(method, seed=args.seed, **settings)
             )
             scores = made(test[0])
-        metric = evaluate(scores, test[1])
+        metric = _evaluate(scores, test[1])
         results[method] = dict(
             settings=settings,
             accuracy={
@@ -257,9 +187,4 @@ def main(args: argparse.Namespace) -> None:
         with open(args.out, 'w', encoding='utf-8') as file:
             json.dump(results, file, indent=1)
     if args.save:
-        save(args, cfg, model, made)
-
-
-if __name__ == '__main__':
-    with one_line_errors('posthoc.py', ARGS.debug):
-        main(ARGS)
+        _save(args, cfg, model, made)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Write a published model as ONNX or torch.export, and compare the two.
 
 The file takes RGB images of any number in [0, 255] and gives logits; it holds
@@ -7,17 +6,20 @@ temperature and the prior. `predict` runs .onnx files. A difference above 1e-3
 in a logit is an error.
 
 Example:
-    python -m mmghm export published/digits --images photos --out digits.onnx
+    mmghm export published/digits --images photos --out digits.onnx
 """
 
 import argparse
 from pathlib import Path
+from typing import List
 
-from _options import add_model, make_parser
+from .options import add_model
 
 
-def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__)
+def parse(
+    parser: argparse.ArgumentParser, arguments: List[str]
+) -> argparse.Namespace:
+    """Read the options."""
     add_model(parser)
     parser.add_argument(
         '--format',
@@ -34,25 +36,21 @@ def parse_args() -> argparse.Namespace:
         required=True,
         help='real images to compare on, as for predict; the first 256',
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+def run(args: argparse.Namespace) -> None:
+    """Export."""
+    from itertools import islice
+    from typing import Iterator
 
-from itertools import islice
-from typing import Iterator
+    from rich.console import Console
+    from torch import Tensor
 
-from rich.console import Console
-from torch import Tensor
+    from mmghm.deploy.export import FORMATS, export
+    from mmghm.deploy.images import ImageReader, find_images, read_images
+    from mmghm.deploy.load import load_deployed
 
-from mmghm.deploy.export import FORMATS, export
-from mmghm.deploy.images import ImageReader, find_images, read_images
-from mmghm.deploy.load import load_deployed
-from mmghm.utils.errors import one_line_errors
-
-
-def main(args: argparse.Namespace) -> None:
     console = Console(highlight=False)
     out = args.out or Path(f'model{FORMATS[args.format]}')
     model = load_deployed(
@@ -74,8 +72,3 @@ def main(args: argparse.Namespace) -> None:
         'same first class.',
         soft_wrap=True,
     )
-
-
-if __name__ == '__main__':
-    with one_line_errors('export.py', ARGS.debug):
-        main(ARGS)

@@ -15,13 +15,13 @@ from mmengine.fileio import get_file_backend
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, Runner
 
-from mmghm.fileio.checkpoints import (
+from mmghm.engine.checkpoints import (
     CheckpointError,
     check_complete,
     checkpoint_to_resume,
     complete_checkpoints,
 )
-from mmghm.fileio.safe_loading import read_checkpoint, trust_checkpoint
+from mmghm.engine.safe_loading import read_checkpoint, trust_checkpoint
 
 
 def load(path):
@@ -109,7 +109,7 @@ def test_code_in_an_object_store_is_refused(tmp_path, monkeypatch, store):
             yield tmp_path / address.rpartition('/')[2]
 
     monkeypatch.setattr(
-        'mmghm.fileio.safe_loading.get_file_backend', lambda *_, **__: Store()
+        'mmghm.engine.safe_loading.get_file_backend', lambda *_, **__: Store()
     )
     save(tmp_path / 'evil.pth', Payload(tmp_path / 'ran'))
     save(tmp_path / 'good.pth')

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmghm.engine.configs import compose, configs_folder
-from mmghm.fileio.work_dir import default_work_dir, own_work_dir
+from mmghm.engine.work_dir import default_work_dir, own_work_dir
 from mmghm.utils.errors import UserError
 
 
@@ -42,7 +42,7 @@ def test_another_runs_record_is_not_trained_over(tmp_path):
 
 HOLD = """
 import sys, time
-from mmghm.fileio.work_dir import own_work_dir
+from mmghm.engine.work_dir import own_work_dir
 with own_work_dir(sys.argv[1], resume=False):
     print('held', flush=True)
     time.sleep(600)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Make a folder of a trained model that others can use.
 
 It holds the weights for inference (model.safetensors, and model.pth for
@@ -11,18 +10,29 @@ nor tested on: those held out by train_dataloader.dataset.holdout, validation
 images that are not the test images, or those of --calibrate-on.
 
 Example:
-    python -m mmghm publish ghm_cwap/resnet8_digits_lt \
+    mmghm publish ghm_cwap/resnet8_digits_lt \
         work_dirs/ghm_cwap/resnet8_digits_lt/epoch_40.pth published/digits
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, List, Optional
 
-from _options import add_config, add_debug, add_trust, make_parser
+from mmghm.utils.errors import UserError
+
+from .options import add_config, add_trust
+
+if TYPE_CHECKING:
+    from mmghm.deploy.calibration import Scores
+    from mmghm.deploy.load import Training
 
 
-def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__)
+def parse(
+    parser: argparse.ArgumentParser, arguments: List[str]
+) -> argparse.Namespace:
+    """Read the options."""
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', type=Path, help='the folder to make')
@@ -43,43 +53,24 @@ def parse_args() -> argparse.Namespace:
         help='of the weights, for the model card, such as apache-2.0',
     )
     add_trust(parser)
-    add_debug(parser)
-    return parser.parse_args()
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
-import shlex
-import sys
-from typing import Any, Optional
-
-from rich.console import Console
-
-from mmghm.deploy.calibration import Scores, calibrate
-from mmghm.deploy.images import Found, ImageReader, read_images
-from mmghm.deploy.labelled import labelled_images
-from mmghm.deploy.load import Training, pipeline_steps, read_training
-from mmghm.deploy.network import Classifier, dataset_logits, network_logits
-from mmghm.deploy.publish import (
-    calibration_loader,
-    group_accuracies,
-    inference_config,
-    inference_weights,
-    loads_files,
-    sha256,
-    write_folder,
-)
-from mmghm.engine.configs import load_config
-from mmghm.engine.launch import named_downloads
-from mmghm.utils.errors import UserError, one_line_errors
-from mmghm.utils.options import merge_options
+    return parser.parse_args(arguments)
 
 
 def calibration_scores(
     args: argparse.Namespace, cfg: Any, training: Training, settings: Any
 ) -> Optional[Scores]:
     """Logits on images to calibrate on, None if there are none."""
+    from mmghm.deploy.calibration import Scores
+    from mmghm.deploy.images import Found, ImageReader, read_images
+    from mmghm.deploy.labelled import labelled_images
+    from mmghm.deploy.load import pipeline_steps
+    from mmghm.deploy.network import (
+        Classifier,
+        dataset_logits,
+        network_logits,
+    )
+    from mmghm.deploy.publish import calibration_loader, loads_files
+
     if args.calibrate_on is None:
         loader, what = calibration_loader(cfg)
         if loader is None:
@@ -97,7 +88,12 @@ def calibration_scores(
     )
 
 
-def main(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Publish."""
+    from mmghm.engine.configs import load_config
+    from mmghm.engine.launch import named_downloads
+    from mmghm.utils.options import merge_options
+
     cfg = load_config(args.config)
     merge_options(cfg, args.cfg_options)
     with named_downloads(cfg):
@@ -106,6 +102,19 @@ def main(args: argparse.Namespace) -> None:
 
 def publish(args: argparse.Namespace, cfg: Any) -> None:
     """Measure the model, write its folder, and say so."""
+    from rich.console import Console
+
+    from mmghm.deploy.calibration import Scores, calibrate
+    from mmghm.deploy.load import read_training
+    from mmghm.deploy.network import dataset_logits
+    from mmghm.deploy.publish import (
+        group_accuracies,
+        inference_config,
+        inference_weights,
+        sha256,
+        write_folder,
+    )
+
     console = Console(highlight=False)
     if args.out.exists():
         raise UserError(
@@ -134,9 +143,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
             config=args.config,
             checkpoint=Path(args.checkpoint).name,
             dataset=_dataset_name(cfg),
-            command=shlex.join(
-                ['python', '-m', 'mmghm', 'publish', *sys.argv[1:]]
-            ),
+            command=args.command_line,
             test=test and group_accuracies(test, training.class_counts),
             test_images=test and test.what,
         ),
@@ -177,8 +184,3 @@ def _dataset_name(cfg: Any) -> str:
         dataset = dataset.dataset
     root = str(dataset.get('data_root') or '').rstrip('/')
     return f'{dataset.type} {Path(root).name}'.strip()
-
-
-if __name__ == '__main__':
-    with one_line_errors('publish.py', ARGS.debug):
-        main(ARGS)

@@ -13,6 +13,8 @@ import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.utils import mkdir_or_exist
 
+from mmghm.utils.errors import UserError
+
 # Name of the file backend.
 ATOMIC = 'atomic'
 # What zipfile may raise on a damaged directory of the archive.
@@ -28,7 +30,7 @@ _ZIP_ERRORS = (
 )
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint file that is damaged, or that only trust would let in."""
 
 
@@ -85,6 +87,19 @@ def _sync_folder(folder: str) -> None:
         os.close(handle)
 
 
+def is_bare_pickle(path: str) -> bool:
+    """Whether torch before 1.6 wrote a file.
+
+    Args:
+        path (str): File.
+
+    Returns:
+        bool: By its first bytes.
+    """
+    with open(path, 'rb') as file:
+        return file.read(2) == b'\x80\x02'
+
+
 def check_complete(path: str) -> None:
     """Refuse a checkpoint that is truncated or damaged.
 
@@ -100,10 +115,8 @@ def check_complete(path: str) -> None:
     """
     if not osp.isfile(path):
         raise FileNotFoundError(f'no checkpoint {path}')
-    with open(path, 'rb') as file:
-        magic = file.read(2)
-    # Files of torch before 1.6 are bare pickles and have no checksums.
-    if magic == b'\x80\x02':
+    if is_bare_pickle(path):
+        # It has no checksums.
         return
     try:
         with zipfile.ZipFile(path) as archive:

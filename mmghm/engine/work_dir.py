@@ -13,7 +13,7 @@ from mmghm.utils.errors import UserError
 # What RunRecordHook writes as training begins.
 RECORD = 'record'
 RUN_FILE = 'run.json'
-# And `python -m mmghm test --prior`.
+# And `mmghm test --prior`.
 IN_USE_FILE = 'in_use.json'
 
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Classify images with a trained model.
 
 MODEL is a folder made by `publish`, an .onnx file made by `export`, or a config
@@ -7,18 +6,31 @@ with --checkpoint. IMAGES are files, folders, lists (.txt), tables (.csv,
 a row with its error. A run that was stopped goes on where it was.
 
 Example:
-    python -m mmghm predict published/digits photos --out predictions.csv \
+    mmghm predict published/digits photos --out predictions.csv \
         --html predictions.html
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional
 
-from _options import add_model, count, make_parser, share
+from mmghm.utils.errors import UserError
+
+from .options import add_model, count, share
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from mmghm.deploy.page import Gallery
 
 
-def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__)
+def parse(
+    parser: argparse.ArgumentParser, arguments: List[str]
+) -> argparse.Namespace:
+    """Read the options."""
     add_model(parser)
     parser.add_argument(
         'images',
@@ -74,7 +86,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--bfloat16', action='store_true', help='compute in bfloat16'
     )
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.top < 1 or args.batch_size < 1:
         parser.error('--top and --batch-size must be at least 1')
     if args.precision is not None and args.prior is not None:
@@ -85,38 +97,31 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
+def run(args: argparse.Namespace) -> None:
+    """Predict."""
+    import torch
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-from typing import Any, Iterator, Optional
+    from mmghm.deploy.images import Found, default_workers, find_images
+    from mmghm.deploy.load import load_deployed
+    from mmghm.deploy.page import Gallery
+    from mmghm.deploy.predict import (
+        abstention,
+        estimated_rows,
+        fingerprint,
+        known_prior,
+        predict,
+        row_columns,
+    )
+    from mmghm.deploy.prediction_writer import PredictionWriter
 
-import numpy as np
-import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
-from mmghm.deploy.images import Found, default_workers, find_images
-from mmghm.deploy.load import load_deployed
-from mmghm.deploy.page import Gallery, render
-from mmghm.deploy.predict import (
-    abstention,
-    estimated_rows,
-    fingerprint,
-    known_prior,
-    predict,
-    row_columns,
-)
-from mmghm.deploy.prediction_writer import PredictionWriter
-from mmghm.utils.errors import UserError, one_line_errors
-
-
-def main(args: argparse.Namespace) -> None:
     console = Console(highlight=False, stderr=True)
     if args.html is not None and args.html.exists():
         raise UserError(
@@ -199,6 +204,10 @@ def report(
     thresholds: Any,
 ) -> None:
     """Say what was done, and write the page."""
+    import numpy as np
+
+    from mmghm.deploy.page import render
+
     notes = []
     if prior is not None:
         largest = np.argsort(-prior, kind='stable')[:3]
@@ -231,8 +240,3 @@ def report(
         *([f'Page: {args.html}.'] if args.html else []),
         soft_wrap=True,
     )
-
-
-if __name__ == '__main__':
-    with one_line_errors('predict.py', ARGS.debug):
-        main(ARGS)

@@ -1,115 +1,11 @@
-#!/usr/bin/env python
-"""Find out which method suits your data.
-
-Trains each method with the config's recipe on the same part of the train set
-and judges it on the rest, with several seeds; the config's own validation and
-test images are not touched. From the softmax runs it also makes the classifiers
-that need no training of the network. OUT/choice.html and choice.json hold the
-answer, OUT/chosen.py the config to train on everything. A killed run goes on
-where it was.
-
-Examples:
-    DATA_ROOT=data/birds python -m mmghm choose own_data/resnet50 --out choice
-    python -m mmghm choose my_config.py --budget 6h --jobs 2 --out choice
-    python -m mmghm choose softmax/resnet8_digits_lt --seeds 2 \
-        --methods balanced_softmax ghm_cwap_balanced --out work_dirs/choice
-"""
+"""The work of ``mmghm choose``: plan, run, answer."""
 
 import argparse
-from pathlib import Path
-
-from _options import add_cluster, add_config, add_debug, count, make_parser
-
-# Its choices, without the imports that take seconds.
-METRICS = ('macro', 'overall', 'worst')
-GROUPS = ('many', 'medium', 'few', 'rare')
-METHODS = (
-    'balanced_softmax',
-    'ghm_cwap_balanced',
-    'seesaw',
-    'ldam_drw',
-    'effective_number_drw',
-)
-
-
-def budget(text: str) -> float:
-    """Seconds of a duration such as 45m or 3h."""
-    unit = {'s': 1, 'm': 60, 'h': 3600}.get(text[-1:])
-    try:
-        number = float(text[:-1])
-    except ValueError:
-        number = -1
-    if not unit or not 0 < number < float('inf'):
-        raise argparse.ArgumentTypeError(
-            f'takes a duration such as 45m or 3h, got {text!r}'
-        )
-    return number * unit
-
-
-def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    add_config(parser)
-    parser.add_argument(
-        '--methods',
-        nargs='+',
-        default=METHODS,
-        help='losses to try beside softmax; by default %(default)s',
-    )
-    parser.add_argument(
-        '--seeds', type=count, default=3, help='runs of each method (3)'
-    )
-    parser.add_argument(
-        '--holdout',
-        type=float,
-        default=0.2,
-        help='share of each class of the train set to judge on (0.2)',
-    )
-    parser.add_argument(
-        '--metric',
-        choices=[*METRICS, *(f'group:{group}' for group in GROUPS)],
-        default='macro',
-        help='the figure that decides (macro)',
-    )
-    parser.add_argument(
-        '--jobs',
-        type=count,
-        default=1,
-        help='runs at a time on this machine; several may share a GPU',
-    )
-    parser.add_argument(
-        '--budget',
-        type=budget,
-        help='time for all runs, such as 45m or 3h: seeds are cut first, then '
-        'methods from the end of the list',
-    )
-    parser.add_argument(
-        '--out', type=Path, required=True, help='folder of the answer'
-    )
-    parser.add_argument(
-        '--dry-run', action='store_true', help='print the plan and stop'
-    )
-    add_cluster(parser)
-    add_debug(parser)
-    args = parser.parse_args()
-    if args.seeds < 1 or args.jobs < 1:
-        parser.error('--seeds and --jobs must be at least 1')
-    if not 0 < args.holdout < 1:
-        parser.error(
-            f'--holdout takes a share between 0 and 1, got {args.holdout:g}'
-        )
-    return args
-
-
-# Before the imports that take seconds, so that --help answers at once.
-ARGS = parse_args() if __name__ == '__main__' else argparse.Namespace()
-
 import json
 import multiprocessing
-import os
 import shlex
-import signal
-import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from statistics import mean
 from typing import Any, Dict, List, Tuple
 
@@ -133,12 +29,9 @@ from mmghm.choose.posthoc_trials import run_posthoc_trials
 from mmghm.choose.results import Results, gather
 from mmghm.choose.settings import check_methods, run_length, with_method
 from mmghm.choose.trial import is_frozen, time_trial
-from mmghm.engine.configs import load_config
 from mmghm.engine.grid import Job, run_here, run_on_cluster
-from mmghm.engine.launch import check_classes, named_downloads
 from mmghm.utils.environment import hardware, package_versions
-from mmghm.utils.errors import UserError, one_line_errors
-from mmghm.utils.options import merge_options
+from mmghm.utils.errors import UserError
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
 
 
@@ -238,8 +131,8 @@ def commands_for(
     run = Path('work_dirs') / 'chosen'
     unit = 'epoch' if 'max_epochs' in plan.cfg.train_cfg else 'iter'
     last = run / f'{unit}_{run_length(plan.cfg)}.pth'
-    commands = [['python', '-m', 'mmghm', 'train', str(chosen)]]
-    posthoc = ['python', '-m', 'mmghm', 'posthoc', str(chosen), str(last)]
+    commands = [['mmghm', 'train', str(chosen)]]
+    posthoc = ['mmghm', 'posthoc', str(chosen), str(last)]
     if method.startswith(CLASSIFIER):
         loss = method[len(CLASSIFIER) :]
         commands.append([*posthoc, '--methods', '--losses', loss])
@@ -306,7 +199,7 @@ def write(
     held_out = int(comparison.held_out.sum())
     versions = package_versions()
     how = (
-        f'{shlex.join(["python", "-m", "mmghm", "choose", *sys.argv[1:]])}. '
+        f'{args.command_line}. '
         'Every method had the same recipe, the same images and the same '
         'seeds; validation and test images were not read. The best of many '
         'methods looks a little better than it is. Hardware: '
@@ -399,19 +292,3 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
         console.print(f'  {command}', soft_wrap=True)
     console.print(f'Wrote {args.out}/choice.html and choice.json.')
     return 1 if failed else 0
-
-
-def main(args: argparse.Namespace) -> int:
-    cfg = load_config(args.config)
-    merge_options(cfg, args.cfg_options)
-    check_classes(cfg)
-    with named_downloads(cfg):
-        return choose(args, cfg)
-
-
-if __name__ == '__main__':
-    # Terminated like interrupted: the run under way is stopped as well.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    os.environ.setdefault('MPLBACKEND', 'agg')
-    with one_line_errors('choose.py', ARGS.debug):
-        sys.exit(main(ARGS))

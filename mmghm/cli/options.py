@@ -1,7 +1,7 @@
-"""Options that tools share; the standard library alone, so that --help is fast."""
+"""Options that commands share; the standard library alone."""
 
 import argparse
-from typing import Any, List
+from typing import Any, List, Optional
 
 
 class KeyValues(argparse.Action):
@@ -14,6 +14,7 @@ class KeyValues(argparse.Action):
         values: Any,
         option_string: Any = None,
     ) -> None:
+        """Check and collect."""
         for text in values:
             if not text.partition('=')[1] or not text.partition('=')[0]:
                 parser.error(f'{option_string} takes key=value, got {text!r}')
@@ -21,17 +22,26 @@ class KeyValues(argparse.Action):
         setattr(namespace, self.dest, [*before, *values])
 
 
-def make_parser(doc: str) -> argparse.ArgumentParser:
-    """Make a parser with a tool's docstring as its help."""
-    return argparse.ArgumentParser(
+def make_parser(
+    doc: Optional[str], prog: Optional[str] = None
+) -> argparse.ArgumentParser:
+    """Make a parser with a module's docstring as its help, and ``--debug``."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show where an error came from, not only what was wrong',
+    )
+    return parser
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add the config and ``--cfg-options``."""
-    parser.add_argument('config', help='config file, or cell METHOD/TASK[_ifN]')
+    parser.add_argument('config', help='config file, or name METHOD/TASK[_ifN]')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -48,15 +58,6 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         '--trust-checkpoint',
         action='store_true',
         help='read the given checkpoint even if it could run code',
-    )
-
-
-def add_debug(parser: argparse.ArgumentParser) -> None:
-    """Add ``--debug``."""
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
     )
 
 
@@ -79,7 +80,6 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
         help='disable pin_memory in the dataloaders',
     )
     add_trust(parser)
-    add_debug(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -123,7 +123,6 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         'a config is Python',
     )
     add_trust(parser)
-    add_debug(parser)
 
 
 def share(text: str) -> float:

@@ -2,6 +2,8 @@
 
 import os.path as osp
 
+from mmghm.utils.errors import UserError
+
 
 def escapes_root(path: str) -> bool:
     """Say whether a relative path is none, leaves its folder or is an address.
@@ -33,5 +35,5 @@ def join_inside(folder: str, path: str) -> str:
         ValueError: If the path is empty or leads out of the folder.
     """
     if escapes_root(path):
-        raise ValueError(f'{path!r} leads out of {folder!r}')
+        raise UserError(f'{path!r} leads out of {folder!r}')
     return osp.join(folder, path)

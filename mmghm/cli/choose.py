@@ -1,0 +1,122 @@
+"""Find out which method suits your data.
+
+Trains each method with the config's recipe on the same part of the train set
+and judges it on the rest, with several seeds; the config's own validation and
+test images are not touched. From the softmax runs it also makes the classifiers
+that need no training of the network. OUT/choice.html and choice.json hold the
+answer, OUT/chosen.py the config to train on everything. A killed run goes on
+where it was.
+
+Examples:
+    DATA_ROOT=data/birds mmghm choose own_data/resnet50 --out choice
+    mmghm choose my_config.py --budget 6h --jobs 2 --out choice
+    mmghm choose softmax/resnet8_digits_lt --seeds 2 \
+        --methods balanced_softmax ghm_cwap_balanced --out work_dirs/choice
+"""
+
+import argparse
+from pathlib import Path
+from typing import List
+
+from .options import add_cluster, add_config, count
+
+# Its choices, without the imports that take seconds.
+METRICS = ('macro', 'overall', 'worst')
+GROUPS = ('many', 'medium', 'few', 'rare')
+METHODS = (
+    'balanced_softmax',
+    'ghm_cwap_balanced',
+    'seesaw',
+    'ldam_drw',
+    'effective_number_drw',
+)
+
+
+def budget(text: str) -> float:
+    """Seconds of a duration such as 45m or 3h."""
+    unit = {'s': 1, 'm': 60, 'h': 3600}.get(text[-1:])
+    try:
+        number = float(text[:-1])
+    except ValueError:
+        number = -1
+    if not unit or not 0 < number < float('inf'):
+        raise argparse.ArgumentTypeError(
+            f'takes a duration such as 45m or 3h, got {text!r}'
+        )
+    return number * unit
+
+
+def parse(
+    parser: argparse.ArgumentParser, arguments: List[str]
+) -> argparse.Namespace:
+    """Read the options."""
+    add_config(parser)
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        default=METHODS,
+        help='losses to try beside softmax; by default %(default)s',
+    )
+    parser.add_argument(
+        '--seeds', type=count, default=3, help='runs of each method (3)'
+    )
+    parser.add_argument(
+        '--holdout',
+        type=float,
+        default=0.2,
+        help='share of each class of the train set to judge on (0.2)',
+    )
+    parser.add_argument(
+        '--metric',
+        choices=[*METRICS, *(f'group:{group}' for group in GROUPS)],
+        default='macro',
+        help='the figure that decides (macro)',
+    )
+    parser.add_argument(
+        '--jobs',
+        type=count,
+        default=1,
+        help='runs at a time on this machine; several may share a GPU',
+    )
+    parser.add_argument(
+        '--budget',
+        type=budget,
+        help='time for all runs, such as 45m or 3h: seeds are cut first, then '
+        'methods from the end of the list',
+    )
+    parser.add_argument(
+        '--out', type=Path, required=True, help='folder of the answer'
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the plan and stop'
+    )
+    add_cluster(parser)
+    args = parser.parse_args(arguments)
+    if args.seeds < 1 or args.jobs < 1:
+        parser.error('--seeds and --jobs must be at least 1')
+    if not 0 < args.holdout < 1:
+        parser.error(
+            f'--holdout takes a share between 0 and 1, got {args.holdout:g}'
+        )
+    return args
+
+
+def run(args: argparse.Namespace) -> int:
+    """Choose."""
+    import os
+    import signal
+    import sys
+
+    from mmghm.choose.run import choose
+    from mmghm.engine.configs import load_config
+    from mmghm.engine.launch import check_classes, named_downloads
+    from mmghm.utils.options import merge_options
+
+    # Terminated like interrupted: the run under way is stopped as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    os.environ.setdefault('MPLBACKEND', 'agg')
+    cfg = load_config(args.config)
+    merge_options(cfg, args.cfg_options)
+    check_classes(cfg)
+    with named_downloads(cfg):
+        return choose(args, cfg)

@@ -1,0 +1,77 @@
+"""Make a new classifier for a trained network.
+
+Post-hoc logit adjustment (Menon et al. 2021), tau-normalisation, cRT, LWS and
+nearest class mean (Kang et al. 2020), from one checkpoint, on the features of
+its backbone; and classifiers trained on them with other losses, by the config's
+recipe. tau is chosen on images held out of training.
+
+Examples:
+    mmghm posthoc softmax/resnet8_digits_lt \
+        work_dirs/softmax/resnet8_digits_lt/epoch_40.pth --out posthoc.json \
+        --cfg-options train_dataloader.dataset.holdout=0.2
+    mmghm posthoc softmax/resnet8_digits_lt \
+        work_dirs/softmax/resnet8_digits_lt/epoch_40.pth --methods tau_norm \
+        --tau 0.7 --save tau_norm.pth
+"""
+
+import argparse
+from typing import List
+
+from .options import add_config, add_trust
+
+# POSTHOC_METHODS, without the imports that take seconds.
+METHODS = ('none', 'logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
+
+
+def parse(
+    parser: argparse.ArgumentParser, arguments: List[str]
+) -> argparse.Namespace:
+    """Read the options."""
+    add_config(parser)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--methods', nargs='*', choices=METHODS, default=METHODS
+    )
+    parser.add_argument(
+        '--losses',
+        nargs='+',
+        default=[],
+        metavar='LOSS',
+        help='train a classifier with each of these, such as ghm_cwap',
+    )
+    parser.add_argument(
+        '--epochs',
+        type=int,
+        help='of cRT and LWS; by default 10 and 5, as in the source',
+    )
+    parser.add_argument(
+        '--tau',
+        type=float,
+        help='of logit_adjustment and tau_norm, in place of choosing it',
+    )
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--out', help='file for the results, JSON')
+    parser.add_argument(
+        '--save',
+        metavar='FILE',
+        help='write the model with its new classifier as a checkpoint, if one '
+        'method or loss is given',
+    )
+    add_trust(parser)
+    args = parser.parse_args(arguments)
+    if args.save and len(args.methods) + len(args.losses) != 1:
+        parser.error('--save takes one method or one loss')
+    if args.save and args.methods == ['none']:
+        parser.error('--save writes a new classifier, which none does not make')
+    return args
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make classifiers."""
+    from mmghm.choose.classifiers import make_classifiers
+    from mmghm.engine.configs import load_config
+    from mmghm.utils.options import merge_options
+
+    cfg = load_config(args.config)
+    merge_options(cfg, args.cfg_options)
+    make_classifiers(args, cfg)

@@ -1,0 +1,64 @@
+"""Make one HTML page of one or more runs, to look at and to compare.
+
+Curves, accuracy by group and by class, confusion between head and tail,
+calibration, gradient-norm histograms over the epochs, settings. The page needs
+no network. What it shows is recorded by RunRecordHook, which this package's
+configs have; of other runs it shows the curves and the settings.
+
+Of several runs it also prints the accuracy by group; runs whose configs agree
+but for the seed are one row, with their mean and standard deviation.
+
+Examples:
+    mmghm report work_dirs/ghm_cwap/resnet8_digits_lt
+    mmghm report work_dirs/mine work_dirs/baseline --out both.html
+"""
+
+import argparse
+from pathlib import Path
+from typing import List
+
+
+def parse(
+    parser: argparse.ArgumentParser, arguments: List[str]
+) -> argparse.Namespace:
+    """Read the options."""
+    parser.add_argument(
+        'work_dirs',
+        nargs='+',
+        type=Path,
+        metavar='WORK_DIR',
+        help='folders of runs',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        help='file; by default report.html in the first work dir',
+    )
+    parser.add_argument(
+        '--groups',
+        default='quartile',
+        help='rule of the groups of the printed table',
+    )
+    return parser.parse_args(arguments)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page."""
+    from rich.console import Console
+
+    from mmghm.report.page import read_runs, render
+    from mmghm.report.seeds import accuracy_table
+
+    console = Console(highlight=False)
+    with console.status('Reading the runs'):
+        runs = read_runs(args.work_dirs)
+    out = args.out or args.work_dirs[0] / 'report.html'
+    with console.status('Putting the page together'):
+        page = render(runs)
+    out.write_text(page, encoding='utf-8')
+    if len(runs) > 1:
+        console.print(accuracy_table(runs, args.groups))
+    console.print(
+        f'Wrote {out} ({len(page) / 1e6:.1f} MB): open it in a browser.',
+        soft_wrap=True,
+    )

@@ -1,0 +1,115 @@
+"""Train a model.
+
+Example:
+    mmghm train ghm_cwap/resnet8_digits_lt.py --seed 0
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, List
+
+from mmghm.utils.errors import UserError
+
+from .options import add_config, add_launch
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def parse(
+    parser: argparse.ArgumentParser, arguments: List[str]
+) -> argparse.Namespace:
+    """Read the options."""
+    add_config(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='go on from this checkpoint, or without a value from the latest '
+        'complete one in the work dir',
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not validate'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the actual over the base batch size',
+    )
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start the dataloader workers again each epoch',
+    )
+    add_launch(parser)
+    return parser.parse_args(arguments)
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+    """Put the options into the config."""
+    import torch
+
+    from mmghm.engine.launch import (
+        merge_common_arguments,
+        set_dataloader_defaults,
+    )
+
+    merge_common_arguments(cfg, args)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        if torch.cuda.is_available():
+            cfg.optim_wrapper.type = 'AmpOptimWrapper'
+            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        else:
+            cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr.enable = True
+    for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        set_dataloader_defaults(
+            cfg,
+            field,
+            pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
+            persistent_workers=not args.no_persistent_workers,
+        )
+    return cfg
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train."""
+    from mmghm.engine.configs import load_config
+    from mmghm.engine.console import progress_bar
+    from mmghm.engine.launch import (
+        build_runner,
+        is_rank_zero,
+        leave_process_group,
+        named_downloads,
+        prepare_cpu,
+        resume_from_complete_checkpoint,
+    )
+    from mmghm.engine.safe_loading import trust_checkpoint
+    from mmghm.engine.work_dir import own_work_dir
+
+    cfg = merge_args(load_config(args.config), args)
+    resume = bool(cfg.get('resume'))
+    with own_work_dir(cfg.work_dir, resume, is_rank_zero()):
+        prepare_cpu(cfg)
+        resume_from_complete_checkpoint(cfg)
+        if args.trust_checkpoint and not cfg.load_from and args.resume is None:
+            raise UserError(
+                '--trust-checkpoint trusts the one that --resume FILE or '
+                'load_from names, and there is none'
+            )
+        trusted = cfg.load_from if args.trust_checkpoint else None
+        with trust_checkpoint(trusted), named_downloads(cfg):
+            runner = build_runner(cfg)
+            runner.logger.info(
+                f'Work dir: {cfg.work_dir}; the whole log: {runner._log_dir}'
+            )
+            with progress_bar(runner):
+                runner.train()
+    leave_process_group()

@@ -1,1 +1,0 @@
-"""Checkpoints, run folders and caches on disk."""

@@ -1,0 +1,93 @@
+"""Networks of timm, without their classifiers."""
+
+from typing import Any, Optional, Tuple
+
+from mmengine.model import BaseModule
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from mmghm.utils.errors import UserError
+from mmghm.utils.options import closest
+
+
+def create_timm(name: str, image_size: Optional[int], **kwargs: Any) -> Any:
+    """Make a network of timm that gives pooled features.
+
+    Args:
+        name (str): Its name, such as ``'resnet18'`` or ``'vit_base_patch16_224'``.
+        image_size (Optional[int]): Height and width of the images, for
+            networks that are made for one size; None takes the network's.
+        **kwargs (Any): Arguments of ``timm.create_model``.
+
+    Returns:
+        Any: The network; ``num_features`` is the width of what it gives.
+
+    Raises:
+        UserError: If timm is missing or knows no such network.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise UserError(f'timm/{name} needs timm: pip install timm') from error
+    if not timm.is_model(name):
+        raise UserError(
+            f'timm has no network {name!r}{closest(name, timm.list_models())}'
+        )
+    try:
+        return timm.create_model(
+            name, num_classes=0, img_size=image_size, **kwargs
+        )
+    except TypeError:
+        # Convolutional networks take any size.
+        return timm.create_model(name, num_classes=0, **kwargs)
+
+
+@MODELS.register_module()
+class TimmFeatures(BaseModule):
+    """A network of timm up to its pooled features.
+
+    Unlike mmpretrain's ``TIMMBackbone`` it pools as the network was trained
+    to, so that a ``LinearClsHead`` without a neck fits every network.
+
+    Args:
+        model_name (str): See :func:`create_timm`.
+        image_size (Optional[int]): See :func:`create_timm`.
+        pretrained (bool): Download timm's weights.
+        frozen (bool): Train nothing of it, and keep its batch statistics.
+        init_cfg (Optional[dict]): Of MMEngine, such as ``Pretrained``.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        image_size: Optional[int] = None,
+        pretrained: bool = False,
+        frozen: bool = False,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.network = create_timm(
+            model_name, image_size, pretrained=pretrained
+        )
+        self.frozen = frozen
+        self.network.requires_grad_(not frozen)
+        # MMEngine would initialise the layers again.
+        self._is_init = init_cfg is None
+
+    def train(self, mode: bool = True) -> 'TimmFeatures':
+        """Keep a frozen network in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.network.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tuple[Tensor]:
+        """Compute features.
+
+        Args:
+            images (Tensor): (B, channels, H, W).
+
+        Returns:
+            Tuple[Tensor]: One, (B, ``num_features``).
+        """
+        return (self.network(images),)

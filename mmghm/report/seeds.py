@@ -1,0 +1,88 @@
+"""Runs of one setting by several seeds."""
+
+import json
+from statistics import fmean, stdev
+from typing import Dict, List, Sequence
+
+from rich.table import Table
+
+from mmghm.report.run import Run
+
+# Settings that do not change what is trained.
+_IGNORED = ('work_dir', 'experiment_name', 'randomness', 'resume')
+
+
+def same_settings(runs: Sequence[Run]) -> Dict[str, List[Run]]:
+    """Put runs together that differ in the seed alone.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+
+    Returns:
+        Dict[str, List[Run]]: By the name of the first one.
+    """
+    keys: Dict[str, str] = {}
+    rows: Dict[str, List[Run]] = {}
+    for run in runs:
+        settings = run.config.to_dict()
+        # A resumed run names its own checkpoint there; without a resume it
+        # is what the training began with.
+        if settings.get('resume'):
+            settings['load_from'] = None
+        for name in _IGNORED:
+            settings.pop(name, None)
+        text = json.dumps(settings, sort_keys=True, default=str)
+        rows.setdefault(keys.setdefault(text, run.name), []).append(run)
+    return rows
+
+
+def last_accuracy(run: Run, rule: str) -> Dict[str, float]:
+    """Read a run's last validation.
+
+    Args:
+        run (Run): The run.
+        rule (str): Rule of the groups.
+
+    Returns:
+        Dict[str, float]: Percent by group; empty if it logged none.
+    """
+    found = {}
+    for key, (_, values) in run.validation.items():
+        parts = key.split('/')
+        if parts[-1] == 'top1' and (rule in parts or parts[-2] == 'overall'):
+            found[parts[-2]] = values[-1]
+    return found
+
+
+def accuracy_table(runs: Sequence[Run], rule: str) -> Table:
+    """Show the last accuracy by group, with the spread of the seeds.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+        rule (str): Rule of the groups, such as ``'quartile'``.
+
+    Returns:
+        Table: A row per setting: number of runs, and percent by group as mean
+        and standard deviation.
+    """
+    rows = {}
+    for name, members in same_settings(runs).items():
+        found = [last_accuracy(run, rule) for run in members]
+        rows[name] = [f for f in found if f]
+    # By the first appearance.
+    groups = list(
+        dict.fromkeys(g for row in rows.values() for f in row for g in f)
+    )
+    table = Table(title=f'Accuracy (%), groups by {rule!r}')
+    table.add_column('run', overflow='fold')
+    table.add_column('seeds', justify='right')
+    for group in groups:
+        table.add_column(group, justify='right')
+    for name, row in rows.items():
+        shown = []
+        for group in groups:
+            values = [figures[group] for figures in row if group in figures]
+            spread = f' ± {stdev(values):.2f}' if len(values) > 1 else ''
+            shown.append(f'{fmean(values):.2f}{spread}' if values else '–')
+        table.add_row(name, str(len(row)), *shown)
+    return table
