@@ -79,6 +79,7 @@ def test_environment_switches_to_class_folders(classes, monkeypatch, tmp_path):
     assert cfg.test_dataloader.dataset.data_root == f'{tmp_path}/test'
 
 
+@pytest.mark.slow
 def test_real_images_give_the_published_sizes(cifar10_folder, monkeypatch):
     monkeypatch.setenv('CIFAR10_FOLDER', str(cifar10_folder))
     totals = {10: 20431, 100: 12406, 500: 10011}

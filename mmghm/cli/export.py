@@ -53,9 +53,7 @@ def run(args: argparse.Namespace) -> None:
 
     console = Console(highlight=False)
     out = args.out or Path(f'model{FORMATS[args.format]}')
-    model = load_deployed(
-        args.model, args.checkpoint, args.trust_config, args.trust_checkpoint
-    )
+    model = load_deployed(args.model, args.checkpoint, args.trust_checkpoint)
     reader = ImageReader(model.steps)
 
     def batches() -> Iterator[Tensor]:

@@ -116,12 +116,6 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         '--checkpoint',
     )
     parser.add_argument('--checkpoint', help='checkpoint, if MODEL is a config')
-    parser.add_argument(
-        '--trust-config',
-        action='store_true',
-        help="run the folder's config even if it is more than plain settings: "
-        'a config is Python',
-    )
     add_trust(parser)
 
 

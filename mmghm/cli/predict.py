@@ -13,6 +13,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, List, Optional
 
@@ -55,8 +56,8 @@ def parse(
     parser.add_argument(
         '--prior',
         help='class shares of these images: uniform, train, estimate (found '
-        'from the images), or a file with a number per class and line; by '
-        'default those that the model was trained toward',
+        'from the images), or a file with a number per class and line, or '
+        'with name,share; by default those that the model was trained toward',
     )
     abstain = parser.add_mutually_exclusive_group()
     abstain.add_argument(
@@ -99,6 +100,8 @@ def parse(
 
 def run(args: argparse.Namespace) -> None:
     """Predict."""
+    from hashlib import sha256
+
     import torch
     from rich.console import Console
     from rich.progress import (
@@ -113,6 +116,7 @@ def run(args: argparse.Namespace) -> None:
     from mmghm.deploy.load import load_deployed
     from mmghm.deploy.page import Gallery
     from mmghm.deploy.predict import (
+        PRIORS,
         abstention,
         estimated_rows,
         fingerprint,
@@ -123,29 +127,30 @@ def run(args: argparse.Namespace) -> None:
     from mmghm.deploy.prediction_writer import PredictionWriter
 
     console = Console(highlight=False, stderr=True)
-    if args.html is not None and args.html.exists():
-        raise UserError(
-            f'{args.html} exists; choose another --html or delete it'
-        )
+    check_outputs(args)
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     with console.status('Loading the model'):
         model = load_deployed(
             args.model,
             args.checkpoint,
-            args.trust_config,
             args.trust_checkpoint,
             device,
             args.bfloat16,
         )
-    if args.prior is not None:
+    prior = args.prior
+    if prior is not None:
         # Refused now, not after the images.
-        known_prior(
+        known = known_prior(
             model.calibration,
-            'train' if args.prior == 'estimate' else args.prior,
+            'train' if prior == 'estimate' else prior,
+            model.classes,
         )
+        if prior not in PRIORS:
+            # A file's content, not its name.
+            prior = sha256(known.tobytes()).hexdigest()
     thresholds = abstention(model, args.abstain_below, args.precision)
     options = dict(
-        prior=args.prior,
+        prior=prior,
         top=args.top,
         thresholds=thresholds,
         bfloat16=args.bfloat16,
@@ -174,7 +179,7 @@ def run(args: argparse.Namespace) -> None:
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task('Predicting', total=total)
-        prior: Optional[Any] = predict(
+        target: Optional[Any] = predict(
             model,
             images,
             journal,
@@ -188,10 +193,25 @@ def run(args: argparse.Namespace) -> None:
     rows: Iterator[Any] = journal.rows()
     if estimates:
         rows = estimated_rows(model, journal, args.top, thresholds)
-        prior = next(rows)
+        target = next(rows)
     gallery = Gallery(list(dict.fromkeys(model.groups)))
     journal.finish(gallery.see(rows), row_columns(args.top))
-    report(console, args, model, gallery, resumed, prior, thresholds)
+    report(console, args, model, gallery, resumed, target, thresholds)
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """Make the folders of the files, before any work is done."""
+    if args.html is None:
+        return
+    if args.html.resolve() == args.out.resolve():
+        raise UserError(f'--out and --html are both {args.out}')
+    if args.html.exists():
+        raise UserError(
+            f'{args.html} exists; choose another --html or delete it'
+        )
+    args.html.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(args.html.parent, os.W_OK):
+        raise UserError(f'cannot write into {args.html.parent}, for --html')
 
 
 def report(

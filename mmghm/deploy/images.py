@@ -112,7 +112,13 @@ def _table(path: str, column: str) -> Iterator[str]:
 
 def _walk(folder: str) -> Iterator[Found]:
     inside = os.path.join(os.path.realpath(folder), '')
-    for parent, folders, files in os.walk(folder):
+    unreadable: List[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
+        while unreadable:
+            error = unreadable.pop()
+            yield Found(
+                str(error.filename), f'cannot be read: {error.strerror}'
+            )
         folders.sort()
         for name in sorted(files):
             if not name.lower().endswith(IMAGE_EXTENSIONS):
@@ -124,6 +130,8 @@ def _walk(folder: str) -> Iterator[Found]:
                 yield Found(path, f'a link that leads out of {folder}')
             else:
                 yield Found(path)
+    for error in unreadable:
+        yield Found(str(error.filename), f'cannot be read: {error.strerror}')
 
 
 class Batch(NamedTuple):
@@ -189,6 +197,9 @@ class ImageReader(Dataset):
     def __getitem__(self, found: Found) -> Any:
         if found.error:
             return found.path, found.error, None
+        if os.path.exists(found.path) and not os.path.isfile(found.path):
+            # A pipe would be waited for.
+            return found.path, 'no regular file', None
         try:
             results = self.prepare(
                 self.load.transform(dict(img_path=found.path))

@@ -1,7 +1,6 @@
 """Models in use: published folders, ONNX files, configs with a checkpoint."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -10,16 +9,21 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
-from mmpretrain.registry import MODELS, TRANSFORMS
+from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from mmghm.engine.configs import load_config
 from mmghm.engine.safe_loading import read_safetensors
-from mmghm.evaluation.calibration import RiskCoverage
 from mmghm.evaluation.groups import group_names
 from mmghm.utils.errors import UserError, settings_errors
-from mmghm.utils.literals import read_plain_settings
 
+from .allowed import (
+    check_calibration,
+    check_classes,
+    check_settings,
+    check_steps,
+    read_json,
+)
 from .calibration import GROUP_RULE, Calibration, calibrate
 from .network import Classifier, build_model, load_weights
 from .publish import (
@@ -27,16 +31,13 @@ from .publish import (
     CLASSES,
     CONFIG,
     WEIGHTS,
+    check_sums,
     inference_config,
     loads_files,
 )
 
-# Classes of other packages that a published config may name.
-_PACKAGES = ('mmpretrain.', 'mmghm.', 'mmcv.', 'mmengine.model.', 'torch.nn.')
 # In a checkpoint's meta: how its classifier was made anew after training.
 REMADE = 'remade_classifier'
-# Settings that would load something else.
-_LOADING = ('init_cfg', 'pretrained', 'checkpoint')
 
 
 @dataclass
@@ -71,7 +72,6 @@ class DeployedModel:
 def load_deployed(
     path: str,
     checkpoint: Optional[str] = None,
-    trust_config: bool = False,
     trust_checkpoint: bool = False,
     device: str = 'cpu',
     bfloat16: bool = False,
@@ -82,9 +82,6 @@ def load_deployed(
         path (str): A published folder, an exported ``.onnx`` file, or the
             config of a training.
         checkpoint (Optional[str]): The checkpoint, if ``path`` is a config.
-        trust_config (bool): Run a published folder's config even if it is
-            more than plain settings. (A training's config is always run: it
-            is Python.)
         trust_checkpoint (bool): Read the checkpoint even if it could run code.
         device (str): Where to compute; an ONNX file runs on the CPU.
         bfloat16 (bool): Whether to compute in bfloat16.
@@ -98,9 +95,7 @@ def load_deployed(
     if path.endswith('.onnx'):
         return _load_onnx(path)
     if Path(path).is_dir():
-        network, settings, classes, calibration = _load_folder(
-            Path(path), trust_config
-        )
+        network, settings, classes, calibration = _load_folder(Path(path))
     elif checkpoint is None:
         raise UserError(
             f'{path} is neither a published folder nor an .onnx file; a config '
@@ -143,32 +138,26 @@ def pipeline_steps(settings: Any) -> List[dict]:
 
 
 def _load_folder(
-    folder: Path, trust: bool
+    folder: Path,
 ) -> Tuple[Classifier, Any, List[str], Calibration]:
-    try:
-        text = (folder / CONFIG).read_text(encoding='utf-8')
-        rows = json.loads((folder / CLASSES).read_text(encoding='utf-8'))
-        classes = [str(row['name']) for row in rows]
-        calibration = read_calibration(str(folder / CALIBRATION), len(classes))
-    except OSError as error:
+    if (folder / 'config.py').exists() and not (folder / CONFIG).exists():
         raise UserError(
-            f'{folder} is no published model: it lacks {Path(error.filename).name}'
-        ) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f'{folder} is damaged: {error}') from error
-    if trust:
-        settings: Any = Config.fromfile(str(folder / CONFIG))
-    else:
-        try:
-            settings = ConfigDict(read_plain_settings(text))
-            check_settings(settings)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f'{folder / CONFIG}: {error}. A config is Python and could run '
-                'anything; if you trust whoever made it, add --trust-config'
-            ) from error
+            f'{folder} was published by mmghm 0.2, whose config is Python; '
+            'publish the model again'
+        )
+    settings = read_json(folder / CONFIG)
+    rows = read_json(folder / CLASSES)
+    kept = read_json(folder / CALIBRATION)
+    try:
+        check_sums(folder)
+        classes = check_classes(rows)
+        calibration = check_calibration(kept, len(classes))
+        check_settings(settings, len(classes))
+    except UserError as error:
+        raise UserError(f'{folder} is damaged or not safe: {error}') from error
+    settings['model']['head'].pop('loss', None)
     with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
-        model = MODELS.build(settings.model)
+        model = MODELS.build(ConfigDict(settings['model']))
     wrong = load_weights(model, read_safetensors(folder / WEIGHTS))
     if wrong:
         raise UserError(f'{folder / WEIGHTS} does not fit {CONFIG}: {wrong}')
@@ -186,75 +175,12 @@ def read_calibration(path: str, num_classes: int) -> Calibration:
         Calibration: What it holds.
 
     Raises:
-        ValueError: If it is damaged or of a model with other classes.
+        UserError: If it is damaged or of a model with other classes.
     """
     try:
-        kept = json.loads(Path(path).read_text(encoding='utf-8'))
-        calibration = Calibration(**kept)
-        _check_calibration(calibration, num_classes)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        return check_calibration(read_json(Path(path)), num_classes)
+    except UserError as error:
         raise UserError(f'{path} is no calibration of it: {error}') from error
-    return calibration
-
-
-def _check_calibration(calibration: Calibration, num_classes: int) -> None:
-    prior = calibration.trained_prior
-    sizes = {len(calibration.class_counts), num_classes}
-    if prior is not None:
-        sizes.add(len(prior))
-        if not (np.isfinite(prior).all() and min(prior) > 0):
-            raise UserError('its trained prior must be positive')
-    if len(sizes) > 1 or not num_classes:
-        raise UserError('numbers of classes differ')
-    if np.array(calibration.class_counts, dtype=np.int64).min() < 0:
-        raise UserError('class counts must be at least 0')
-    for curve in calibration.answers.values():
-        # Of one length, and numbers.
-        np.array([curve[field] for field in RiskCoverage._fields], np.float64)
-    if not 0 < float(calibration.temperature) < np.inf:
-        raise UserError(
-            f'its temperature must be positive, got {calibration.temperature}'
-        )
-
-
-def check_settings(settings: Any) -> None:
-    """Refuse an inference config that names more than a network.
-
-    MMEngine builds ``dict(type='os.system', ...)`` too.
-
-    Args:
-        settings (Any): The config, plain settings.
-
-    Raises:
-        ValueError: If a type is no registered model or transform, or something
-            else would be loaded or imported.
-    """
-    imports = settings.get('custom_imports', {}).get('imports', [])
-    if list(imports) not in ([], ['mmghm']):
-        raise UserError(f'it imports {imports}')
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        _check_types(settings['model'], MODELS)
-        _check_types(
-            settings['test_dataloader']['dataset']['pipeline'], TRANSFORMS
-        )
-
-
-def _check_types(part: Any, registry: Any) -> None:
-    if isinstance(part, (list, tuple)):
-        for item in part:
-            _check_types(item, registry)
-    if not isinstance(part, dict):
-        return
-    for key, value in part.items():
-        if key in _LOADING:
-            raise UserError(f'{key}={value!r} would load something else')
-        _check_types(value, registry)
-    if 'type' in part:
-        name = part['type']
-        plain = isinstance(name, str) and re.fullmatch(r'\w+', name)
-        found = registry.get(name) if plain else None
-        if found is None or not f'{found.__module__}.'.startswith(_PACKAGES):
-            raise UserError(f'{name!r} is no registered part of a network')
 
 
 @dataclass
@@ -318,10 +244,15 @@ def _load_onnx(path: str) -> DeployedModel:
         )
         meta: Dict[str, str] = session.get_modelmeta().custom_metadata_map
         settings = json.loads(meta['mmghm'])
-        calibration = Calibration(**settings['calibration'])
-        _check_calibration(calibration, len(settings['classes']))
+        classes = check_classes([dict(name=n) for n in settings['classes']])
+        calibration = check_calibration(settings['calibration'], len(classes))
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            _check_types(settings['steps'], TRANSFORMS)
+            check_steps(settings['steps'])
+        (scores,) = session.get_outputs()
+        if scores.shape[1] != len(classes):
+            raise UserError(
+                f'it has {len(classes)} classes and {scores.shape[1]} scores'
+            )
     except Exception as error:
         # ONNX Runtime has error classes of its own.
         raise UserError(
@@ -334,7 +265,7 @@ def _load_onnx(path: str) -> DeployedModel:
     return DeployedModel(
         logits,
         settings['steps'],
-        [str(name) for name in settings['classes']],
+        classes,
         calibration,
         path,
     )

@@ -4,7 +4,16 @@ import hashlib
 import json
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+)
 
 import numpy as np
 from mmengine.fileio import list_from_file
@@ -26,13 +35,17 @@ from .prediction_writer import PredictionWriter, shown
 PRIORS = ('uniform', 'train', 'estimate')
 
 
-def known_prior(calibration: Calibration, given: str) -> np.ndarray:
+def known_prior(
+    calibration: Calibration, given: str, classes: Sequence[str] = ()
+) -> np.ndarray:
     """Class prior that predictions are to be moved to.
 
     Args:
         calibration (Calibration): Of the model.
         given (str): ``'uniform'``, ``'train'``, or a file with one
-            non-negative number per class and line, shares or counts.
+            non-negative number per class and line, shares or counts, in the
+            order of the classes or as ``name,share``.
+        classes (Sequence[str]): Names of the C classes, for such files.
 
     Returns:
         np.ndarray: float64 (C,), sum 1.
@@ -54,7 +67,11 @@ def known_prior(calibration: Calibration, given: str) -> np.ndarray:
         return normalize_counts(counts)
     try:
         lines = [line for line in list_from_file(given) if line.strip()]
+        if all(',' in line for line in lines):
+            lines = _by_name(given, lines, classes)
         prior = np.array([float(line) for line in lines])
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(
             f'--prior takes uniform, train, estimate or a file with a number a '
@@ -67,6 +84,20 @@ def known_prior(calibration: Calibration, given: str) -> np.ndarray:
             f'class and line, got {len(prior)}'
         )
     return prior / prior.sum()
+
+
+def _by_name(
+    path: str, lines: Sequence[str], classes: Sequence[str]
+) -> List[str]:
+    """Order lines of ``name,share`` as the classes are."""
+    shares = dict(line.rsplit(',', 1) for line in lines)
+    wrong = sorted(set(shares) ^ set(classes))
+    if wrong or len(shares) != len(lines):
+        raise UserError(
+            f'{path} must name each of the {len(classes)} classes once'
+            + (f'; see {", ".join(map(repr, wrong[:3]))}' if wrong else '')
+        )
+    return [shares[name] for name in classes]
 
 
 def row_columns(top: int) -> Dict[str, type]:
@@ -231,7 +262,7 @@ def predict(
     """
     target = None
     if prior is not None and prior != 'estimate':
-        target = known_prior(model.calibration, prior)
+        target = known_prior(model.calibration, prior, model.classes)
     maker = RowMaker(model, target, top, thresholds)
     every = iter(images())
     if journal.num_done:

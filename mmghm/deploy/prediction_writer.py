@@ -1,6 +1,7 @@
 """Predictions on their way to a file, safe from kills."""
 
 import csv
+import itertools
 import json
 import os
 from itertools import islice
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from mmghm.utils.errors import UserError
 
@@ -41,8 +43,8 @@ class PredictionWriter:
         num_logits (int): C, to keep logits; else 0.
 
     Raises:
-        UserError: If the file exists, has an unknown ending, or the journal
-            is of another run.
+        UserError: If the file exists, has an unknown ending, is being written
+            by another process, or the journal is of another run.
     """
 
     def __init__(
@@ -52,6 +54,16 @@ class PredictionWriter:
             raise UserError(
                 f'--out must end in {", ".join(FORMATS)}, got {out}'
             )
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # The system lets go of it when the process ends, however it ends.
+        self.lock = FileLock(out.with_name(f'.{out.name}.lock'), timeout=0)
+        try:
+            self.lock.acquire()
+        except Timeout:
+            raise UserError(
+                f'another process writes {out}; wait for it, or choose another '
+                '--out'
+            ) from None
         if out.exists():
             raise UserError(f'{out} exists; choose another --out or delete it')
         self.out = out
@@ -61,6 +73,7 @@ class PredictionWriter:
         first = json.dumps(header)
         if self.partial.exists():
             self._drop_half_line()
+        if self.partial.exists() and self.partial.stat().st_size:
             with open(self.partial, encoding='utf-8') as file:
                 if file.readline().rstrip('\n') != first:
                     raise UserError(
@@ -68,7 +81,7 @@ class PredictionWriter:
                         'other options: give the same, or delete it'
                     )
         else:
-            out.parent.mkdir(parents=True, exist_ok=True)
+            # None, or one that was killed before its first line.
             self.partial.write_text(f'{first}\n', encoding='utf-8')
         self.num_done = sum(1 for _ in self.rows())
         if num_logits:
@@ -166,10 +179,16 @@ class PredictionWriter:
             columns (Dict[str, type]): Names and types of what a row may have.
         """
         made = self.out.with_name(f'{self.out.name}.made')
-        _WRITERS[self.out.suffix](made, rows, columns)
+        written = itertools.count()
+        counted = (row for row, _ in zip(rows, written))
+        _WRITERS[self.out.suffix](made, counted, columns)
+        number = next(written)
+        assert number == self.num_done, (number, self.num_done)
         os.replace(made, self.out)
         self.partial.unlink()
         self.logits_file.unlink(missing_ok=True)
+        Path(self.lock.lock_file).unlink(missing_ok=True)
+        self.lock.release()
 
 
 def _write_csv(

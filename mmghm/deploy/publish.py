@@ -21,12 +21,14 @@ from mmghm.evaluation.groups import group_names
 from mmghm.utils.dependencies import version_of
 from mmghm.utils.errors import UserError
 
+from .allowed import check_settings
 from .calibration import GROUP_RULE, Calibration, Scores
 from .images import is_loader, loading_settings
 from .network import innermost
 
-WEIGHTS, PTH, CONFIG = 'model.safetensors', 'model.pth', 'config.py'
+WEIGHTS, PTH, CONFIG = 'model.safetensors', 'model.pth', 'config.json'
 CLASSES, CALIBRATION, CARD = 'classes.json', 'calibration.json', 'README.md'
+SUMS = 'SHA256SUMS'
 _CARD = Path(__file__).parent / 'card.md.j2'
 
 
@@ -197,6 +199,39 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def write_sums(folder: Path) -> None:
+    """Write the hashes of a folder's files, as ``sha256sum`` does.
+
+    Args:
+        folder (Path): The folder.
+    """
+    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
+    lines = [f'{sha256(path)}  {path.name}\n' for path in files]
+    (folder / SUMS).write_text(''.join(lines))
+
+
+def check_sums(folder: Path) -> None:
+    """Compare a folder's files with their hashes.
+
+    Args:
+        folder (Path): The folder.
+
+    Raises:
+        UserError: If the hashes are missing, or a file is another one.
+    """
+    try:
+        lines = (folder / SUMS).read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'it lacks {SUMS}') from error
+    sums = {line[66:]: line[:64] for line in lines}
+    for name in (WEIGHTS, CONFIG, CLASSES, CALIBRATION):
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f'it lacks {name}')
+        if sums.get(name) != sha256(path):
+            raise UserError(f'{name} is not the file that was published')
+
+
 def group_accuracies(
     scores: Scores, class_counts: np.ndarray
 ) -> Dict[str, float]:
@@ -234,7 +269,8 @@ def write_folder(
 
     Args:
         out (Path): The folder, which must not be there.
-        settings (Dict[str, Any]): Of :func:`inference_config`.
+        settings (Dict[str, Any]): Of :func:`inference_config`; what cannot
+            be published is refused.
         weights (Dict[str, torch.Tensor]): Of :func:`inference_weights`.
         classes (Sequence[str]): Names of the C classes.
         calibration (Calibration): Of :func:`calibrate`.
@@ -254,6 +290,12 @@ def write_folder(
         ) from error
     if out.exists():
         raise UserError(f'{out} exists; choose another folder or delete it')
+    # As JSON has it: lists for tuples.
+    settings = json.loads(json.dumps(settings))
+    try:
+        check_settings(settings, len(classes))
+    except UserError as error:
+        raise UserError(f'the model cannot be published: {error}') from error
     out.parent.mkdir(parents=True, exist_ok=True)
     groups = group_names(np.array(calibration.class_counts), GROUP_RULE)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.') as made:
@@ -264,7 +306,7 @@ def write_folder(
         torch.save(dict(state_dict=weights, meta=meta), folder / PTH)
         # safetensors lets nobody else read its file.
         shutil.copymode(folder / PTH, folder / WEIGHTS)
-        (folder / CONFIG).write_text(Config(settings).pretty_text)
+        (folder / CONFIG).write_text(json.dumps(settings, indent=1))
         rows = [
             dict(name=name, train_images=count, group=group)
             for name, count, group in zip(
@@ -288,5 +330,6 @@ def write_folder(
                 **card,
             )
         )
+        write_sums(folder)
         os.replace(folder, out)
     return sorted(out.iterdir())

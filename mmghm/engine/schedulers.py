@@ -75,6 +75,25 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
         self.warmup_stairs = warmup_stairs
         super().__init__(optimizer, **kwargs)
 
+    @classmethod
+    def build_iter_from_epoch(
+        cls,
+        *args: Any,
+        begin: int = 0,
+        end: int,
+        epoch_length: int,
+        by_epoch: bool = True,
+        **kwargs: Any,
+    ) -> '_RunLR':
+        """Serve ``convert_to_iter_based=True`` of MMEngine."""
+        return cls(
+            *args,
+            begin=begin * epoch_length,
+            end=end * epoch_length,
+            by_epoch=False,
+            **kwargs,
+        )
+
     def decay(self, step: int, base: float) -> float:
         """Factor after the warm-up; to be implemented.
 

@@ -36,34 +36,6 @@ def read_settings(text: str) -> Dict[str, Any]:
     return settings
 
 
-def read_plain_settings(text: str) -> Dict[str, Any]:
-    """Read a config that must hold names and plain values alone.
-
-    Args:
-        text (str): The config.
-
-    Returns:
-        Dict[str, Any]: Its settings.
-
-    Raises:
-        ValueError: If anything else stands in it, or it is no Python.
-    """
-    settings = read_settings(text)
-    try:
-        lines = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f'it cannot be parsed ({error})') from error
-    for line in lines:
-        plain = (
-            isinstance(line, ast.Assign)
-            and isinstance(line.targets[0], ast.Name)
-            and line.targets[0].id in settings
-        )
-        if not plain:
-            raise ValueError(f'line {line.lineno} is more than a plain setting')
-    return settings
-
-
 def _value(node: ast.AST) -> Any:
     if isinstance(node, ast.Call):
         named = {word.arg: word.value for word in node.keywords}

@@ -184,6 +184,7 @@ def test_digits_splits():
         Digits(split='val')
 
 
+@pytest.mark.slow
 def test_image_folder_equals_mmpretrain(cifar10_folder):
     ours = InMemoryImageFolder(data_root=str(cifar10_folder / 'test'))
     theirs = CustomDataset(

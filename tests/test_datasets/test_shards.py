@@ -86,6 +86,7 @@ def test_archives_hold_the_images(folder):
     assert len(pixels(tail)) == 10
 
 
+@pytest.mark.slow
 def test_the_list_can_be_made_again(folder, tmp_path):
     shards = sorted((folder / 'out').glob('*.tar'))
     run('index', *shards, '--out', tmp_path / 'train.txt')

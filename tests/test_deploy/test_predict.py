@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -267,6 +268,10 @@ def test_another_run_is_not_continued(published, photos, tmp_path, monkeypatch):
         call(tmp_path, monkeypatch, published, photos / '3', '--out', out)
     journal = PredictionWriter(tmp_path / 'b.csv', dict(model='same'))
     journal.append([dict(path='a'), dict(path='b')])
+    with pytest.raises(UserError, match='another process writes'):
+        PredictionWriter(tmp_path / 'b.csv', dict(model='same'))
+    # As the end of the process does.
+    journal.lock.release()
     again = PredictionWriter(tmp_path / 'b.csv', dict(model='same'))
     assert again.num_done == 2
     again.check_order(iter(['a', 'b', 'c']))
@@ -371,3 +376,92 @@ def test_rows_are_bounded_and_names_escaped(published):
     page = render(gallery, '<b>', '<i>')
     assert '<script>' not in page and '&lt;script&gt;' in page
     assert page.count('<figure') == 24 * 3
+
+
+def test_a_prior_is_known_by_its_content(
+    published, photos, tmp_path, monkeypatch
+):
+    file = tmp_path / 'prior.txt'
+    file.write_text('1\n' * 10)
+    out = tmp_path / 'out.csv'
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patched:
+        # Killed before its end.
+        patched.setattr(
+            PredictionWriter,
+            'finish',
+            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
+        )
+        call(
+            tmp_path,
+            monkeypatch,
+            published,
+            photos / '3',
+            '--out',
+            out,
+            '--prior',
+            file,
+        )
+    file.write_text('1\n' * 9 + '2\n')
+    with pytest.raises(UserError, match='other options'):
+        call(
+            tmp_path,
+            monkeypatch,
+            published,
+            photos / '3',
+            '--out',
+            out,
+            '--prior',
+            file,
+        )
+
+
+def test_a_prior_can_name_the_classes(published, tmp_path):
+    model = load_deployed(str(published))
+    file = tmp_path / 'prior.txt'
+    lines = [f'{name},{1 + int(name)}' for name in reversed(model.classes)]
+    file.write_text('\n'.join(lines))
+    prior = known_prior(model.calibration, str(file), model.classes)
+    assert prior.tolist() == pytest.approx([(1 + i) / 55 for i in range(10)])
+    file.write_text('\n'.join(lines[1:]))
+    with pytest.raises(UserError, match=r'each of the 10 classes once; see .9'):
+        known_prior(model.calibration, str(file), model.classes)
+
+
+def test_outputs_are_checked_before_any_work(
+    published, photos, tmp_path, monkeypatch
+):
+    with pytest.raises(UserError, match=r'--out and --html are both a\.csv'):
+        call(
+            *(tmp_path, monkeypatch, 'nowhere', photos),
+            *('--out', 'a.csv', '--html', './a.csv'),
+        )
+    call(
+        *(tmp_path, monkeypatch, published, photos / '3'),
+        *('--out', 'a.csv', '--html', 'new/folder/a.html'),
+    )
+    assert (tmp_path / 'new/folder/a.html').stat().st_size > 1000
+
+
+def test_only_regular_files_are_images(
+    published, photos, tmp_path, monkeypatch
+):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    shutil.copy(next((photos / '3').iterdir()), folder / 'a.png')
+    os.mkfifo(folder / 'b.png')
+    (folder / 'locked').mkdir(mode=0)
+    call(tmp_path, monkeypatch, published, folder, '--out', 'a.csv')
+    rows = rows_of(tmp_path / 'a.csv')
+    errors = {os.path.basename(row['path']): row['error'] for row in rows}
+    assert errors['a.png'] == '' and errors['b.png'] == 'no regular file'
+    if os.getuid():
+        assert errors['locked'] == 'cannot be read: Permission denied'
+
+
+def test_a_partial_file_without_its_first_line_is_begun_again(tmp_path):
+    (tmp_path / 'out.csv.partial').write_text('')
+    writer = PredictionWriter(tmp_path / 'out.csv', dict(model='a'))
+    writer.append([dict(path='a')])
+    writer.finish(writer.rows(), dict(path=str))
+    assert (tmp_path / 'out.csv').read_text().split() == ['path', 'a']
+    assert [p.name for p in tmp_path.iterdir()] == ['out.csv']

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain import ImageClassificationInferencer, get_model
 from mmpretrain.apis import init_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mmghm.deploy.calibration import calibrate, stated_prior
@@ -21,7 +23,7 @@ from mmghm.deploy.network import (
     innermost,
     unaugmented_loader,
 )
-from mmghm.deploy.publish import calibration_loader
+from mmghm.deploy.publish import calibration_loader, write_folder, write_sums
 from mmghm.engine.configs import load_config
 from mmghm.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
@@ -35,11 +37,15 @@ def files_of(photos):
 
 
 def test_the_stock_inferencer_reads_it(published, photos, trained):
-    """MMPretrain's own functions, and nothing of ours but the network."""
-    config, weights = published / 'config.py', published / 'model.pth'
+    """MMPretrain's own functions, and nothing of ours but the network.
+
+    They take the config and not its path, if that does not end in .py.
+    """
+    config, weights = published / 'config.json', published / 'model.pth'
     paths = files_of(photos)[::20]
+    settings = Config.fromfile(str(config))
     inferencer = ImageClassificationInferencer(
-        str(config), pretrained=str(weights)
+        settings, pretrained=str(weights)
     )
     found = inferencer(paths)
     # As the training's own test pipeline predicts.
@@ -55,7 +61,7 @@ def test_the_stock_inferencer_reads_it(published, photos, trained):
         str(number) for number in expected.argmax(1)
     ]
     for load in (init_model, get_model):
-        assert load(str(config), str(weights)).head.num_classes == 10
+        assert load(settings, str(weights)).head.num_classes == 10
 
 
 def test_the_pth_holds_tensors_alone(published):
@@ -209,91 +215,202 @@ def test_a_head_without_class_scores_is_refused(trained):
         Classifier(model, takes_bgr=False)
 
 
+@pytest.fixture
+def folder(published, tmp_path):
+    """A copy of a published folder."""
+    shutil.copytree(published, tmp_path / 'model')
+    return tmp_path / 'model'
+
+
 def edit(folder, name, change):
+    """Change what a JSON file holds, and hash it as its author would."""
     path = folder / name
-    path.write_text(change(path.read_text()))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(change(content) or content))
+    write_sums(folder)
+
+
+def head(**settings):
+    return lambda content: content['model']['head'].update(settings)
+
+
+def backbone(**settings):
+    return lambda content: content['model'].update(backbone=settings)
+
+
+def step(**settings):
+    return lambda content: content['test_dataloader']['dataset'][
+        'pipeline'
+    ].insert(1, settings)
 
 
 HOSTILE = {
-    'a call': lambda text: text + '\n__import__("os").system("touch HIT")\n',
-    'a type of another package': lambda text: text.replace(
-        "type='GlobalAveragePooling'", "type='os.system', command='touch HIT'"
+    'a scope that is imported': head(_scope_='hostile_module'),
+    'an address that a head reads': head(
+        type='VQAGenerationHead', answer_list_path='http://127.0.0.1:9/x.pkl'
     ),
-    'a type that would be imported': lambda text: text.replace(
-        "type='GlobalAveragePooling'", "type='hostile_module.Thing'"
+    'a file that a head reads': head(
+        type='ArcFaceClsHead', margins='/etc/passwd.txt'
     ),
-    'a builtin as a type': lambda text: text.replace(
-        "type='Resize'", "type='eval'"
+    'a type of another package': head(type='os.system', command='touch HIT'),
+    'a type that would be imported': head(type='hostile_module.Thing'),
+    'weights to load': backbone(
+        type='ResNet',
+        depth=18,
+        init_cfg=dict(type='Pretrained', checkpoint='x'),
     ),
-    'an import': lambda text: text.replace("'mmghm'", "'antigravity'"),
-    'a checkpoint to load': lambda text: text.replace(
-        'depth=8', "depth=8, init_cfg=dict(type='Pretrained', checkpoint='x')"
+    'a checkpoint of timm': backbone(
+        type='TIMMBackbone', model_name='resnet18', checkpoint_path='x.pth'
     ),
-    'no python': lambda text: text + '(',
-    'nothing': lambda text: '',
+    'weights of timm': backbone(
+        type='TIMMBackbone', model_name='resnet18', pretrained=True
+    ),
+    'a repository of timm': backbone(
+        type='TIMMBackbone', model_name='hf-hub:some/repo'
+    ),
+    'a classifier as a backbone': backbone(
+        type='HuggingFaceClassifier', model_name='repo', trust_remote_code=True
+    ),
+    'a classifier inside an argument': backbone(
+        type='ResNet',
+        depth=18,
+        norm_cfg=dict(type='HuggingFaceClassifier', model_name='repo'),
+    ),
+    'weights deep inside': backbone(
+        type='ResNet', depth=18, norm_cfg=dict(eps=dict(pretrained='x'))
+    ),
+    'an argument that there is not': backbone(type='ResNet', depht=18),
+    'another model': lambda content: content['model'].update(
+        type='TimmClassifier', model_name='resnet18'
+    ),
+    'a builtin as a transform': step(type='eval', expression='1'),
+    'a transform that builds others': step(
+        type='Albumentations', transforms=[dict(type='os.system')]
+    ),
+    'an import': lambda content: content.update(
+        custom_imports=dict(imports=['hostile_module'])
+    ),
+    'another setting': lambda content: content.update(load_from='x.pth'),
+    'too many classes': head(num_classes=10**12),
+    'too wide a layer': backbone(type='ResNet', depth=18, base_channels=10**12),
+    'pixels that are no numbers': lambda content: content['model'][
+        'data_preprocessor'
+    ].update(mean=['x']),
+    'no model': lambda content: content.pop('model') and None,
+    'a list': lambda content: [content],
 }
 
 
 @pytest.mark.parametrize('change', HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_config_is_not_run(published, tmp_path, change, monkeypatch):
-    import shutil
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / 'hostile_module.py').write_text(
-        "open('HIT', 'w').close()\nclass Thing: pass\n"
-    )
-    folder = tmp_path / 'model'
-    shutil.copytree(published, folder)
-    before = (folder / 'config.py').read_text()
-    edit(folder, 'config.py', change)
-    assert (folder / 'config.py').read_text() != before
-    with pytest.raises(UserError, match='--trust-config'):
+def test_a_hostile_config_is_not_run(folder, change, monkeypatch, capsys):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.syspath_prepend(str(folder.parent))
+    for name in ('hostile_module.py', 'hostile_module/registry.py'):
+        path = folder.parent / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("open('HIT', 'w').close()\nclass Thing: pass\n")
+    load_deployed(str(folder))
+    edit(folder, 'config.json', change)
+    with pytest.raises(UserError, match='is damaged or not safe'):
         load_deployed(str(folder))
-    assert not (tmp_path / 'HIT').exists()
+    assert not Path('HIT').exists()
+
+
+def test_what_cannot_be_published_is_refused_at_once(published, tmp_path):
+    settings = json.loads((published / 'config.json').read_text())
+    settings['test_dataloader']['dataset']['pipeline'].insert(
+        1, dict(type='GaussianBlur')
+    )
+    with pytest.raises(UserError, match="cannot be published: 'GaussianBlur'"):
+        write_folder(
+            tmp_path / 'out',
+            settings,
+            load_file(published / 'model.safetensors'),
+            [str(i) for i in range(10)],
+            load_deployed(str(published)).calibration,
+            {},
+        )
+    assert not (tmp_path / 'out').exists()
+
+
+def change_first(field, value):
+    def change(content):
+        content[field][0] = value
+
+    return change
 
 
 @pytest.mark.parametrize(
     'name, change',
     [
-        ('calibration.json', lambda t: t.replace('"temperature": ', '"x": ')),
-        (
-            'calibration.json',
-            lambda t: t.replace('"temperature": ', '"temperature": -'),
-        ),
-        ('calibration.json', lambda t: t[:100]),
-        ('calibration.json', lambda t: t.replace('"risk"', '"rest"')),
-        ('classes.json', lambda t: '[]'),
-        ('classes.json', lambda t: t.replace('"name"', '"nom"')),
+        ('calibration.json', lambda kept: kept.update(x=1)),
+        ('calibration.json', lambda kept: kept.pop('temperature') and None),
+        ('calibration.json', lambda kept: kept.update(temperature=-1)),
+        ('calibration.json', lambda kept: kept.update(temperature='1.0')),
+        ('calibration.json', lambda kept: kept.update(temperature=10**400)),
+        ('calibration.json', lambda kept: kept.update(temperature=True)),
+        ('calibration.json', lambda kept: kept.update(answers=dict(all=1))),
+        ('calibration.json', lambda kept: kept.update(prior_from=1)),
+        ('calibration.json', lambda kept: kept['class_counts'].pop() and None),
+        ('calibration.json', change_first('class_counts', 10**21)),
+        ('calibration.json', change_first('class_counts', 1.5)),
+        ('calibration.json', change_first('trained_prior', float('nan'))),
+        ('calibration.json', lambda kept: [kept]),
+        ('classes.json', lambda rows: rows.clear()),
+        ('classes.json', lambda rows: rows.pop() and None),
+        ('classes.json', lambda rows: rows[0].pop('name') and None),
+        ('classes.json', lambda rows: rows[0].update(name='1')),
+        ('classes.json', lambda rows: dict(rows=rows)),
     ],
 )
-def test_a_damaged_folder_is_named(published, tmp_path, name, change):
-    import shutil
-
-    shutil.copytree(published, tmp_path / 'model')
-    edit(tmp_path / 'model', name, change)
-    with pytest.raises(UserError, match='damaged'):
-        load_deployed(str(tmp_path / 'model'))
+def test_a_damaged_folder_is_named(folder, name, change):
+    edit(folder, name, change)
+    with pytest.raises(UserError, match='is damaged'):
+        load_deployed(str(folder))
 
 
-def test_damaged_or_foreign_weights_are_named(published, tmp_path):
-    import shutil
+@pytest.mark.parametrize('text', ['', '{"a": ', '[' * 200_000, '\0'])
+@pytest.mark.parametrize(
+    'name', ['config.json', 'classes.json', 'calibration.json']
+)
+def test_files_that_are_no_json_are_named(folder, name, text):
+    (folder / name).write_text(text)
+    write_sums(folder)
+    with pytest.raises(UserError, match=name):
+        load_deployed(str(folder))
 
-    from safetensors.torch import save_file
 
-    folder = tmp_path / 'model'
-    shutil.copytree(published, folder)
-    weights = load_file(folder / 'model.safetensors')
+def test_files_are_those_that_were_published(folder):
+    with open(folder / 'classes.json', 'a') as file:
+        file.write(' ')
+    with pytest.raises(UserError, match=r'classes\.json is not the file that'):
+        load_deployed(str(folder))
+    (folder / 'SHA256SUMS').unlink()
+    with pytest.raises(UserError, match='it lacks SHA256SUMS'):
+        load_deployed(str(folder))
+
+
+def test_a_folder_of_0_2_is_told(folder):
+    (folder / 'config.json').rename(folder / 'config.py')
+    with pytest.raises(UserError, match=r'by mmghm 0\.2.*publish the model'):
+        load_deployed(str(folder))
+
+
+def test_damaged_or_foreign_weights_are_named(folder):
+    path = folder / 'model.safetensors'
+    content = path.read_bytes()
+    weights = load_file(path)
     weights.pop('head.fc.bias')
-    save_file(weights, folder / 'model.safetensors')
+    save_file(weights, path)
+    write_sums(folder)
     with pytest.raises(UserError, match=r'there is no head\.fc\.bias'):
         load_deployed(str(folder))
-    content = (published / 'model.safetensors').read_bytes()
-    (folder / 'model.safetensors').write_bytes(content[:1000])
+    path.write_bytes(content[:1000])
+    write_sums(folder)
     with pytest.raises(UserError, match=r'model\.safetensors'):
         load_deployed(str(folder))
-    (folder / 'model.safetensors').unlink()
-    with pytest.raises(UserError, match=r'model\.safetensors'):
+    path.unlink()
+    with pytest.raises(UserError, match=r'lacks model\.safetensors'):
         load_deployed(str(folder))
     (folder / 'classes.json').unlink()
     with pytest.raises(UserError, match=r'lacks classes\.json'):

@@ -11,7 +11,7 @@ from mmghm.deploy.load import load_deployed
 
 from ..conftest import ROOT
 
-FOLDERS = sorted(path.parent for path in (ROOT / 'zoo').glob('*/config.py'))
+FOLDERS = sorted(path.parent for path in (ROOT / 'zoo').glob('*/config.json'))
 
 
 @pytest.mark.parametrize('folder', FOLDERS, ids=lambda path: path.name)

@@ -95,8 +95,10 @@ def by_iteration(cfg):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('loop', [by_epoch, by_iteration])
-@pytest.mark.parametrize('killer', [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    'loop, killer',
+    [(by_epoch, signal.SIGKILL), (by_iteration, signal.SIGTERM)],
+)
 def test_ten_kills_change_nothing(digits_cfg, tmp_path, loop, killer):
     check_kills(digits_cfg, tmp_path, loop, killer, kills=10)
 
@@ -140,6 +142,7 @@ def check_kills(digits_cfg, tmp_path, loop, killer, kills):
     compare(tmp_path / 'killed', tmp_path / 'whole')
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run(
     digits_cfg, tmp_path
 ):

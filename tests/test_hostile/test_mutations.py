@@ -29,7 +29,7 @@ from mmghm.datasets.shards.pack import index_shards
 from ..test_datasets.test_annotations import parse_slowly
 
 pytestmark = pytest.mark.slow
-CASES = int(os.environ.get('FUZZ_CASES', 2000))
+CASES = int(os.environ.get('FUZZ_CASES', 700))
 fuzzed = settings(
     max_examples=CASES,
     deadline=None,

@@ -141,9 +141,9 @@ def test_finite_or_refused(call):
 
 
 @pytest.mark.slow
-@fuzzed(10_000)
+@fuzzed(3_000)
 @given(calls)
-def test_ten_thousand_calls(call):
+def test_generated_calls(call):
     check(*call)
 
 

@@ -44,8 +44,10 @@ def run(folder, script, *args):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
-def test_every_benchmark_runs(folder):
-    run(folder, 'run.py', '--quick', '--device', 'cpu')
+def test_benchmarks_run(folder):
+    """The quick ones; the others run when the figures are made."""
+    names = ('losses', 'rebin', 'annotations')
+    run(folder, 'run.py', *names, '--quick', '--device', 'cpu')
     found = {}
     for path in (folder / 'study/results/performance').glob('*.csv'):
         with open(path, newline='') as file:
@@ -57,13 +59,7 @@ def test_every_benchmark_runs(folder):
             'losses_by_batch',
             'losses_by_classes',
             'rebin',
-            'start',
-            'large_images',
-            'loop',
-            'epoch',
             'annotations',
-            'many_classes',
-            'use',
         )
     }
     for rows in found.values():

@@ -161,7 +161,7 @@ def test_controls_change_what_they_name():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('setting', 'start'),
-    [('effective_number_drw', 'softmax'), ('ldam_drw', 'ldam')],
+    [('ldam_drw', 'ldam')],
 )
 def test_going_on_with_class_weights_changes_nothing(tmp_path, setting, start):
     whole = reproduce(tmp_path / 'whole', setting)[setting]

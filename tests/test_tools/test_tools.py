@@ -133,7 +133,6 @@ def test_training_on_real_images(tmp_path, cifar10_folder):
         CONFIGS / 'ghm_cwap/resnet32_cifar10_lt_if100.py',
         '--work-dir',
         tmp_path,
-        '--amp',
         '--cfg-options',
         'model.backbone.depth=8',
         'train_dataloader.dataset.class_counts='
