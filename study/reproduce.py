@@ -28,6 +28,7 @@ from rich.table import Table
 ROOT = str(Path(__file__).resolve().parents[1])
 sys.path.insert(0, ROOT)
 
+from mmghm.cli.options import add_cluster, make_parser
 from mmghm.engine.grid import Job, run_here, run_on_cluster
 from mmghm.utils.errors import UserError, one_line_errors
 from study.evidence_tables import (
@@ -55,10 +56,7 @@ from study.run_id import result_path, run_id
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         'table',
         choices=['table1', 'table2', 'table3', 'evidence'],
@@ -121,20 +119,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='render the results that there are and stop',
     )
-    parser.add_argument(
-        '--cluster',
-        help="hand the runs to submitit: 'slurm', or 'local' for its own "
-        'processes on this machine',
-    )
-    parser.add_argument('--slurm-partition', help='partition of the cluster')
-    parser.add_argument(
-        '--timeout-hours', type=float, default=24, help='of a cluster job'
-    )
-    parser.add_argument(
-        '--debug',
-        action='store_true',
-        help='show where an error came from, not only what was wrong',
-    )
+    add_cluster(parser)
     return parser.parse_args()
 
 

@@ -48,6 +48,8 @@ class Plan:
         frozen (bool): Whether all trials train on features, see
             :func:`~.trial.is_frozen`.
         out (Path): Folder of everything.
+        data (str): Of :func:`~.settings.data_digest`: results of other images
+            have other names.
     """
 
     cfg: Config
@@ -56,6 +58,7 @@ class Plan:
     holdout: float
     frozen: bool
     out: Path
+    data: str = ''
 
     @property
     def num_classes(self) -> int:
@@ -81,7 +84,9 @@ class Plan:
             Job: It writes them.
         """
         settings = self.settings(REFERENCE, 0)
-        work_dir = self.out / 'runs' / f'features_{fingerprint(settings)}'
+        work_dir = (
+            self.out / 'runs' / f'features_{fingerprint(settings, self.data)}'
+        )
         return Job(
             'features of the frozen backbone',
             write_frozen_features,
@@ -254,7 +259,7 @@ class Plan:
         return plan, ', '.join(cut)
 
     def _places(self, name: str, settings: Config) -> Tuple[Path, Path]:
-        stem = f'{name}_{fingerprint(settings)}'
+        stem = f'{name}_{fingerprint(settings, self.data)}'
         return self.out / 'runs' / stem, self.out / 'results' / f'{stem}.npz'
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from mmghm.evaluation.comparison import Comparison
 from mmghm.models.posthoc import POSTHOC_METHODS, TAUS
+from mmghm.utils.errors import UserError
 from mmghm.visualization.comparison import ends
 
 from .answer import CLASSIFIER
@@ -57,6 +58,12 @@ def gather(
         if all(job.out.exists() for job in of_seeds)
     }
     labels = found[plan.methods[0]][0]['labels']
+    for method, of_seeds in found.items():
+        if not all(np.array_equal(one['labels'], labels) for one in of_seeds):
+            raise UserError(
+                f'{plan.out} holds results of {method} on other images; choose '
+                'another --out'
+            )
     seconds = {
         method: float(np.mean([one['seconds'] for one in of_seeds]))
         for method, of_seeds in found.items()

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import shlex
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any, Dict, List, Tuple
@@ -27,7 +28,12 @@ from mmghm.choose.page import columns, render
 from mmghm.choose.plan import LOSSES, Plan, duration
 from mmghm.choose.posthoc_trials import run_posthoc_trials
 from mmghm.choose.results import Results, gather
-from mmghm.choose.settings import check_methods, run_length, with_method
+from mmghm.choose.settings import (
+    check_methods,
+    data_digest,
+    run_length,
+    with_method,
+)
 from mmghm.choose.trial import is_frozen, time_trial
 from mmghm.engine.grid import Job, run_here, run_on_cluster
 from mmghm.utils.environment import hardware, package_versions
@@ -52,6 +58,14 @@ def run_jobs(
     return run_here(todo, console, args.jobs)
 
 
+def last_line_of(job: Job) -> str:
+    """What a failed job ended with, and where the rest is."""
+    log = job.work_dir / 'output.log'
+    lines = log.read_text(errors='replace').split('\n') if log.exists() else []
+    last = [line.strip() for line in lines if line.strip()][-1:]
+    return f'{"".join(last)} (see {log})'
+
+
 def timed(settings: Config) -> float:
     """Seconds of a trial, by some of its steps in a process of its own."""
     context = multiprocessing.get_context('forkserver')
@@ -61,8 +75,17 @@ def timed(settings: Config) -> float:
         return pool.submit(time_trial, settings.to_dict()).result()
 
 
-def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str]]:
-    """Count both parts; return train images per class and class names."""
+def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str], Plan]:
+    """Count both parts.
+
+    Args:
+        plan (Plan): The plan.
+        console (Console): Where to say so.
+
+    Returns:
+        Tuple[np.ndarray, List[str], Plan]: Train images per class, names of
+        the classes, and the plan for these images.
+    """
     train, holdout = plan.parts()
     counts = train.class_counts + holdout.class_counts
     names = train.metainfo.get('classes') or range(len(counts))
@@ -75,7 +98,8 @@ def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str]]:
         raise UserError(
             'no class has two train images, so that none can be held out'
         )
-    return counts, [str(name) for name in names]
+    plan = replace(plan, data=data_digest((train, holdout), plan.cfg))
+    return counts, [str(name) for name in names], plan
 
 
 def budgeted(
@@ -91,8 +115,9 @@ def budgeted(
     settings = plan.settings(REFERENCE, 0)
     with console.status('Timing some steps of a run'):
         whole = seconds = timed(settings)
-        if plan.frozen:
-            seconds = timed(feature_config(settings, plan.features_job().out))
+        features = plan.features_job().out
+        if features.exists():
+            seconds = timed(feature_config(settings, features))
 
     def cost(of: Plan) -> float:
         left = [job for job in of.trials() if not job.out.exists()]
@@ -245,9 +270,13 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
     check_methods(cfg, list(methods))
     frozen = is_frozen(cfg)
     plan = Plan(cfg, methods, args.seeds, args.holdout, frozen, args.out)
-    counts, names = look_at(plan, console)
-    if frozen:
-        run_jobs([plan.features_job()], args, console)
+    counts, names, plan = look_at(plan, console)
+    if frozen and not args.dry_run:
+        failed = run_jobs([plan.features_job()], args, console)
+        if failed:
+            raise UserError(
+                f'{failed[0].name} failed: {last_line_of(failed[0])}'
+            )
     plan, notes = budgeted(plan, args, console)
     if args.dry_run:
         return 0
@@ -257,7 +286,7 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
         if job.name.startswith(f'{REFERENCE} '):
             raise UserError(
                 f'{job.name} failed, and every other method is compared with '
-                f'it; see {job.work_dir / "output.log"}'
+                f'it: {last_line_of(job)}'
             )
     # With a frozen backbone these are the trials.
     losses = [] if frozen else [n for n in LOSSES if n != REFERENCE]
@@ -283,7 +312,8 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
     found = answer(judged.comparison, args.metric, names, plan.seeds)
     if failed:
         notes.append(
-            f'Left out, for they failed: {", ".join(job.name for job in failed)}.'
+            f'Left out, for they failed: {", ".join(job.name for job in failed)} '
+            f'({last_line_of(failed[0])}).'
         )
     commands = write(plan, found, judged, counts, notes, args)
     show(found, console)

@@ -2,12 +2,15 @@
 
 import copy
 import hashlib
-from typing import Any, Iterator, List
+import json
+import os
+from typing import Any, Iterator, List, Sequence
 
 from mmengine.config import Config, ConfigDict
 
 from mmghm.engine.configs import method_names, set_method
 from mmghm.engine.launch import set_dataloader_defaults
+from mmghm.utils.environment import package_versions
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
 
@@ -219,13 +222,40 @@ def _leaves(dataset: Any) -> Iterator[Any]:
         yield dataset
 
 
-def fingerprint(cfg: Config) -> str:
+def fingerprint(cfg: Config, data: str = '') -> str:
     """Tell a trial from others, so that its result is not taken for theirs.
 
     Args:
         cfg (Config): The trial.
+        data (str): What :func:`data_digest` says of its images.
 
     Returns:
         str: 12 hexadecimal digits.
     """
-    return hashlib.sha256(cfg.pretty_text.encode()).hexdigest()[:12]
+    text = json.dumps(cfg.to_dict(), sort_keys=True, default=repr)
+    return hashlib.sha256(f'{text}{data}'.encode()).hexdigest()[:12]
+
+
+def data_digest(parts: Sequence[Any], cfg: Config) -> str:
+    """Tell images, initial weights and versions from others.
+
+    Args:
+        parts (Sequence[Any]): Parts of a train set, each with ``manifest()``.
+        cfg (Config): Names ``load_from``, if it begins with weights.
+
+    Returns:
+        str: Hexadecimal digits.
+    """
+    digest = hashlib.sha256(json.dumps(package_versions()).encode())
+    for part in parts:
+        digest.update(part.manifest()['sha256'].encode())
+        for index in range(len(part)):
+            path = part.get_data_info(index).get('img_path')
+            # Images in archives and behind addresses have their hash or name.
+            if path and os.path.exists(path):
+                digest.update(os.path.getsize(path).to_bytes(8, 'little'))
+    start = cfg.get('load_from')
+    if start and os.path.exists(start):
+        found = os.stat(start)
+        digest.update(f'{found.st_size} {found.st_mtime_ns}'.encode())
+    return digest.hexdigest()

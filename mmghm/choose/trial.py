@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
+from mmengine.utils import import_modules_from_strings
 from mmpretrain.registry import MODELS
 
 from mmghm.deploy.network import build_model, dataset_features
@@ -21,6 +22,14 @@ from mmghm.models.posthoc import LinearClassifier
 from mmghm.utils.errors import UserError, settings_errors
 
 from .features import FEATURES, Features
+
+
+def _config(settings: Dict[str, Any]) -> Config:
+    """The config of a trial, with the modules that it registers from."""
+    cfg = Config(settings)
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
+    return cfg
 
 
 def time_trial(settings: Dict[str, Any], seconds: float = 10) -> float:
@@ -34,7 +43,7 @@ def time_trial(settings: Dict[str, Any], seconds: float = 10) -> float:
         float: Seconds of the whole trial.
     """
     with tempfile.TemporaryDirectory() as folder:
-        cfg = Config(settings)
+        cfg = _config(settings)
         cfg.work_dir = folder
         runner = build_runner(cfg)
         loop = runner.build_train_loop(cfg.train_cfg)
@@ -89,7 +98,7 @@ def run_trial(
     with exclusive_lock(work_dir):
         if out.exists():
             return
-        cfg = Config(settings)
+        cfg = _config(settings)
         cfg.work_dir = str(work_dir)
         saved = next(complete_checkpoints(work_dir), None)
         if saved is not None:
@@ -146,7 +155,7 @@ def write_frozen_features(settings: Dict[str, Any], folder: Path) -> None:
     with exclusive_lock(folder), tempfile.TemporaryDirectory() as work_dir:
         if (folder / FEATURES).exists():
             return
-        cfg = Config(settings)
+        cfg = _config(settings)
         cfg.work_dir = work_dir
         runner = build_runner(cfg)
         runner._init_model_weights()

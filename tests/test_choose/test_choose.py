@@ -149,13 +149,17 @@ def test_a_failed_method_is_left_out(tmp_path):
     assert code == 0 and '0 of them done' in output, output
     assert not (tmp_path / 'choice/results').exists()
     # A folder where the first checkpoint of seesaw is to be.
+    from dataclasses import replace
+
     from mmghm.choose.plan import Plan
+    from mmghm.choose.settings import data_digest
     from mmghm.engine.configs import load_config
     from mmghm.utils.options import merge_options
 
     cfg = load_config(args[0])
     merge_options(cfg, args[-1:])
     plan = Plan(cfg, ('softmax', 'seesaw'), 1, 0.2, False, tmp_path / 'choice')
+    plan = replace(plan, data=data_digest(plan.parts(), cfg))
     (plan.trial('seesaw', 0).work_dir / 'epoch_1.pth').mkdir(parents=True)
     code, output = run_command('choose', *args, cwd=tmp_path)
     assert (

@@ -1,5 +1,9 @@
 """Trials: what stays of a config, what is judged, and on which images."""
 
+import time
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -8,10 +12,12 @@ from mmengine.model import BaseModule
 from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.registry import MODELS
 
+from mmghm.choose import settings
 from mmghm.choose.features import FEATURES, feature_config
 from mmghm.choose.plan import LOSSES, Plan
 from mmghm.choose.settings import (
     check_methods,
+    data_digest,
     fingerprint,
     run_length,
     trial_config,
@@ -257,6 +263,38 @@ def test_a_result_is_not_made_twice_and_settings_tell_results_apart(tmp_path):
         for share in (0.2, 0.3)
     }
     assert len(prints) == 8
+
+
+def test_other_images_are_other_data(tmp_path, monkeypatch):
+    def digest():
+        train = dict(type='ImageFolder', data_root=str(tmp_path), pipeline=[])
+        cfg = load_config(DIGITS)
+        cfg.train_dataloader.dataset = train
+        plan = Plan(cfg, ('softmax',), 1, 0.5, False, tmp_path)
+        return data_digest(plan.parts(), cfg)
+
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            cv2.imwrite(str(tmp_path / name / f'{number}.png'), np.eye(4))
+    found = [digest(), digest()]
+    (tmp_path / 'a/3.png').rename(tmp_path / 'b/4.png')
+    found.append(digest())
+    cv2.imwrite(str(tmp_path / 'b/4.png'), np.arange(16).reshape(4, 4))
+    found.append(digest())
+    monkeypatch.setattr(settings, 'package_versions', lambda: {'torch': '9'})
+    found.append(digest())
+    assert found[0] == found[1] and len(set(found)) == 4
+
+
+def test_planning_is_quick_for_many_classes():
+    cfg = load_config(DIGITS)
+    names = [f'class of a long name {number}' for number in range(1000)]
+    cfg.train_dataloader.dataset.dataset.metainfo = dict(classes=names)
+    plan = Plan(cfg, tuple(LOSSES), 3, 0.2, False, Path('choice'))
+    start = time.process_time()
+    assert len({job.out for job in plan.trials()}) == 3 * len(LOSSES)
+    assert time.process_time() - start < 5
 
 
 def test_time_is_that_of_all_steps():

@@ -381,38 +381,18 @@ def test_rows_are_bounded_and_names_escaped(published):
 def test_a_prior_is_known_by_its_content(
     published, photos, tmp_path, monkeypatch
 ):
+    def kill(*_):
+        raise KeyboardInterrupt
+
     file = tmp_path / 'prior.txt'
+    options = (photos / '3', '--out', tmp_path / 'out.csv', '--prior', file)
     file.write_text('1\n' * 10)
-    out = tmp_path / 'out.csv'
-    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patched:
-        # Killed before its end.
-        patched.setattr(
-            PredictionWriter,
-            'finish',
-            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
-        )
-        call(
-            tmp_path,
-            monkeypatch,
-            published,
-            photos / '3',
-            '--out',
-            out,
-            '--prior',
-            file,
-        )
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(PredictionWriter, 'finish', kill)
+        call(tmp_path, patched, published, *options)
     file.write_text('1\n' * 9 + '2\n')
     with pytest.raises(UserError, match='other options'):
-        call(
-            tmp_path,
-            monkeypatch,
-            published,
-            photos / '3',
-            '--out',
-            out,
-            '--prior',
-            file,
-        )
+        call(tmp_path, monkeypatch, published, *options)
 
 
 def test_a_prior_can_name_the_classes(published, tmp_path):
