@@ -6,7 +6,7 @@ temperature and the prior. `predict` runs .onnx files. A difference above 1e-3
 in a logit is an error.
 
 Example:
-    mmghm export published/digits --images photos --out digits.onnx
+    mmghm export published/digits --out digits.onnx
 """
 
 import argparse
@@ -33,8 +33,8 @@ def parse(
     parser.add_argument(
         '--images',
         nargs='+',
-        required=True,
-        help='real images to compare on, as for predict; the first 256',
+        help='real images to compare on, as for predict, the first 256; by '
+        'default generated ones',
     )
     return parser.parse_args(arguments)
 
@@ -48,7 +48,12 @@ def run(args: argparse.Namespace) -> None:
     from torch import Tensor
 
     from mmghm.deploy.export import FORMATS, export
-    from mmghm.deploy.images import ImageReader, find_images, read_images
+    from mmghm.deploy.images import (
+        ImageReader,
+        find_images,
+        generated_images,
+        read_images,
+    )
     from mmghm.deploy.load import load_deployed
 
     console = Console(highlight=False)
@@ -57,15 +62,19 @@ def run(args: argparse.Namespace) -> None:
     reader = ImageReader(model.steps)
 
     def batches() -> Iterator[Tensor]:
+        if args.images is None:
+            yield from generated_images(reader, 64)
+            return
         found = islice(find_images(args.images), 256)
         for batch in read_images(found, reader, 32, num_workers=0):
             yield from batch.images.values()
 
+    kind = 'images' if args.images else 'generated images'
     with console.status('Exporting'):
         parity = export(model, out, args.format, batches())
     console.print(
         f'Wrote {out} ({out.stat().st_size / 1e6:.2f} MB). On {parity.images} '
-        f'images its logits differ from PyTorch by at most '
+        f'{kind} its logits differ from PyTorch by at most '
         f'{parity.difference:.1e}; {100 * parity.equal_top1:.2f} % have the '
         'same first class.',
         soft_wrap=True,

@@ -201,17 +201,50 @@ class ImageReader(Dataset):
             # A pipe would be waited for.
             return found.path, 'no regular file', None
         try:
-            results = self.prepare(
-                self.load.transform(dict(img_path=found.path))
-            )
-            image = results['img']
+            loaded = self.load.transform(dict(img_path=found.path))
+            return found.path, '', self.tensor(loaded)
         # One image, whatever is wrong with it, does not end the run.
         except Exception as error:
             reason = error.__cause__ or error
             return found.path, ' '.join(str(reason).split()), None
+
+    def tensor(self, loaded: Any) -> Tensor:
+        """Prepare an image that is loaded.
+
+        Args:
+            loaded (Any): What transforms take: ``img``, blue first, uint8 (H,
+                W, 3), with ``img_shape`` and ``ori_shape``.
+
+        Returns:
+            Tensor: RGB or grey, uint8 (channels, H, W).
+        """
+        image = np.atleast_3d(self.prepare(loaded)['img'])
         # Blue first becomes RGB.
-        image = np.atleast_3d(image)[..., ::-1].transpose(2, 0, 1)
-        return found.path, '', torch.from_numpy(np.ascontiguousarray(image))
+        image = image[..., ::-1].transpose(2, 0, 1)
+        return torch.from_numpy(np.ascontiguousarray(image))
+
+
+def generated_images(reader: ImageReader, number: int) -> Iterator[Tensor]:
+    """Make images to compare two forms of a model on: blurred noise.
+
+    Args:
+        reader (ImageReader): Prepares them as a file's image.
+        number (int): How many.
+
+    Yields:
+        Tensor: A batch of up to 32, see :meth:`ImageReader.tensor`.
+    """
+    rng = np.random.default_rng(0)
+    for start in range(0, number, 32):
+        batch = []
+        for _ in range(min(32, number - start)):
+            noise = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+            image = cv2.resize(noise, (400, 300), interpolation=cv2.INTER_CUBIC)
+            shape = image.shape[:2]
+            batch.append(
+                reader.tensor(dict(img=image, img_shape=shape, ori_shape=shape))
+            )
+        yield torch.stack(batch)
 
 
 def _collate(items: List[Any]) -> Batch:

@@ -13,6 +13,8 @@ from mmghm.deploy.load import load_deployed
 from mmghm.deploy.predict import batch_logits
 from mmghm.utils.errors import UserError
 
+from ..conftest import run_command
+
 pytestmark = pytest.mark.slow
 
 
@@ -68,6 +70,36 @@ def test_a_difference_is_an_error_and_leaves_no_file(
     assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match='needs an image'):
         export(model, tmp_path / 'd.pt2', 'torch', iter([]))
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda held: held['steps'].insert(0, dict(type='eval')),
+        lambda held: held['steps'].insert(0, dict(type='os.system')),
+        lambda held: held['steps'][0].update(_scope_='hostile_module'),
+        lambda held: held['steps'][0].update(backend_args='http://a/b'),
+        lambda held: held['classes'].pop(),
+        lambda held: held['calibration'].update(temperature='1'),
+        lambda held: held.pop('steps'),
+    ],
+)
+def test_what_an_onnx_file_says_of_itself_is_data(published, tmp_path, change):
+    onnx = pytest.importorskip('onnx')
+    status, printed = run_command(
+        'export', published, '--out', 'digits.onnx', cwd=tmp_path
+    )
+    assert status == 0 and 'On 64 generated images' in printed, printed
+    path = tmp_path / 'digits.onnx'
+    load_deployed(str(path))
+    model = onnx.load(path)
+    (held,) = (p for p in model.metadata_props if p.key == 'mmghm')
+    content = json.loads(held.value)
+    change(content)
+    held.value = json.dumps(content)
+    onnx.save(model, path)
+    with pytest.raises(UserError, match='no model of `export`'):
+        load_deployed(str(path))
 
 
 def test_other_onnx_files_are_refused(tmp_path):
