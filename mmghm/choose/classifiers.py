@@ -34,11 +34,13 @@ from mmghm.deploy.network import (
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.evaluation import GroupAccuracy
 from mmghm.models.posthoc import (
+    POSTHOC_METHODS,
     TAUS,
     choose_tau,
     remake_classifier,
 )
 from mmghm.utils.errors import UserError
+from mmghm.utils.options import closest
 from mmghm.visualization.tables import group_table
 
 
@@ -127,6 +129,15 @@ def _save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
 
 def make_classifiers(args: argparse.Namespace, cfg: Config) -> None:
     """Make, test and save the classifiers that the options ask for."""
+    known = ('none', *POSTHOC_METHODS)
+    if args.methods is None:
+        args.methods = known
+    for method in args.methods:
+        if method not in known:
+            raise UserError(
+                f'no method {method}{closest(method, known)} There are '
+                f'{", ".join(known)}'
+            )
     if args.losses:
         check_methods(cfg, args.losses)
     console = Console()

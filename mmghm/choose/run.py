@@ -36,6 +36,7 @@ from mmghm.choose.settings import (
 )
 from mmghm.choose.trial import is_frozen, time_trial
 from mmghm.engine.grid import Job, run_here, run_on_cluster
+from mmghm.evaluation.comparison import METRICS
 from mmghm.utils.environment import hardware, package_versions
 from mmghm.utils.errors import UserError
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
@@ -266,6 +267,10 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
     if not console.is_terminal:
         # A file has room for the whole table.
         console = Console(highlight=False, width=132)
+    if args.metric not in METRICS:
+        raise UserError(
+            f'--metric is one of {", ".join(METRICS)}, got {args.metric!r}'
+        )
     methods = tuple(dict.fromkeys([REFERENCE, *args.methods]))
     check_methods(cfg, list(methods))
     frozen = is_frozen(cfg)

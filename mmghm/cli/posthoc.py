@@ -19,9 +19,6 @@ from typing import List
 
 from .options import add_config, add_trust
 
-# POSTHOC_METHODS, without the imports that take seconds.
-METHODS = ('none', 'logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
-
 
 def parse(
     parser: argparse.ArgumentParser, arguments: List[str]
@@ -30,7 +27,11 @@ def parse(
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--methods', nargs='*', choices=METHODS, default=METHODS
+        '--methods',
+        nargs='*',
+        metavar='METHOD',
+        help='some of none, logit_adjustment, tau_norm, crt, lws, ncm; by '
+        'default all',
     )
     parser.add_argument(
         '--losses',
@@ -59,9 +60,10 @@ def parse(
     )
     add_trust(parser)
     args = parser.parse_args(arguments)
-    if args.save and len(args.methods) + len(args.losses) != 1:
+    given = args.methods or []
+    if args.save and len(given) + len(args.losses) != 1:
         parser.error('--save takes one method or one loss')
-    if args.save and args.methods == ['none']:
+    if args.save and given == ['none']:
         parser.error('--save writes a new classifier, which none does not make')
     return args
 

@@ -178,7 +178,7 @@ def test_mistakes(tmp_path):
             ['--budget', 'soon'],
             "takes a duration such as 45m or 3h, got 'soon'",
         ),
-        (['--metric', 'rare'], "invalid choice: 'rare'"),
+        (['--metric', 'rare'], "group:rare, got 'rare'"),
         (['--seeds', '0'], '--seeds and --jobs must be at least 1'),
     ):
         code, output = run_command('choose', *SMALL[:5], *args, cwd=tmp_path)
