@@ -72,7 +72,7 @@ def said():
             messages.append(record.getMessage())
 
     handler = Keep()
-    logger = MMLogger.get_instance('mmengine')
+    logger = MMLogger.get_current_instance()
     logger.addHandler(handler)
     yield messages
     logger.removeHandler(handler)
