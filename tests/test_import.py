@@ -188,6 +188,32 @@ def test_a_tool_names_the_package_that_cannot_be_imported(python):
     assert '`mmghm doctor`' in line
 
 
+PROGRAM = """
+from multiprocessing import get_context
+
+from mmghm.cli import main
+
+def names():
+    import mmghm
+    return sorted(vars(mmghm))
+
+if __name__ == '__main__':
+    import mmghm
+    print('GHMCWAPLoss' in vars(mmghm))
+    for kind in ('spawn', 'forkserver'):
+        with get_context(kind).Pool(1) as pool:
+            print('GHMCWAPLoss' in pool.apply(names))
+"""
+
+
+def test_processes_of_the_command_line_register_everything(python, tmp_path):
+    # As pip's program of this name.
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'bin/mmghm').write_text(PROGRAM)
+    done = python(str(tmp_path / 'bin/mmghm'))
+    assert words(done) == ['False', 'True', 'True']
+
+
 def test_help_needs_nothing(python):
     for command in (('--help',), ('train', '--help')):
         done = python('-m', 'mmghm', *command, missing=('torch', *OPENMMLAB))

@@ -106,14 +106,16 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
 
     from mmghm.deploy.calibration import Scores, calibrate
     from mmghm.deploy.load import read_training
-    from mmghm.deploy.network import dataset_logits
+    from mmghm.deploy.network import Classifier, dataset_logits
     from mmghm.deploy.publish import (
         group_accuracies,
         inference_config,
         inference_weights,
+        loads_files,
         sha256,
         write_folder,
     )
+    from mmghm.deploy.read_back import check_folder
 
     console = Console(highlight=False)
     if args.out.exists():
@@ -130,6 +132,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
         )
         test = Scores(found[0], found[1], f'{len(found[1]):,} test images')
     calibration = calibrate(training.loss, training.class_counts, scores)
+    network = Classifier(training.model, takes_bgr=loads_files(cfg))
     files = write_folder(
         args.out,
         settings,
@@ -147,6 +150,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
             test=test and group_accuracies(test, training.class_counts),
             test_images=test and test.what,
         ),
+        lambda folder: check_folder(folder, network, settings),
     )
     console.print(f'Wrote {args.out}:', soft_wrap=True)
     for path in files:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -264,6 +264,7 @@ def write_folder(
     classes: Sequence[str],
     calibration: Calibration,
     card: Dict[str, Any],
+    check: Callable[[Path], None] = lambda folder: None,
 ) -> List[Path]:
     """Write a published folder, all of it or nothing.
 
@@ -275,6 +276,8 @@ def write_folder(
         classes (Sequence[str]): Names of the C classes.
         calibration (Calibration): Of :func:`calibrate`.
         card (Dict[str, Any]): What else the model card says.
+        check (Callable[[Path], None]): Called with the folder before it gets
+            its name; what it raises leaves none.
 
     Returns:
         List[Path]: The files.
@@ -331,5 +334,6 @@ def write_folder(
             )
         )
         write_sums(folder)
+        check(folder)
         os.replace(folder, out)
     return sorted(out.iterdir())

@@ -1,7 +1,6 @@
 """Checks of the installed OpenMMLab stack."""
 
 import importlib
-import multiprocessing
 import sys
 import warnings
 from functools import cache
@@ -209,7 +208,9 @@ def starts_command() -> bool:
         bool: True in the process that a person started, False in those that
         it starts.
     """
-    if multiprocessing.parent_process() is not None:
+    # Those have the program's name, too, and may import it before they know
+    # that they have a parent.
+    if any(word.startswith('from multiprocessing') for word in sys.orig_argv):
         return False
     program = sys.argv[0] if sys.argv else ''
     if program == '-m':

@@ -24,6 +24,7 @@ from mmghm.deploy.network import (
     unaugmented_loader,
 )
 from mmghm.deploy.publish import calibration_loader, write_folder, write_sums
+from mmghm.deploy.read_back import check_folder
 from mmghm.engine.configs import load_config
 from mmghm.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
@@ -331,6 +332,23 @@ def test_what_cannot_be_published_is_refused_at_once(published, tmp_path):
             {},
         )
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.slow
+def test_it_is_read_back_before_it_has_its_name(trained, tmp_path):
+    status, printed = run_command(
+        'publish', *trained, tmp_path / 'out', cwd=tmp_path
+    )
+    assert status == 0, printed
+    settings = json.loads((tmp_path / 'out/config.json').read_text())
+    cfg = Config.fromfile(trained[0])
+    model = read_training(cfg, trained[1], False).model
+    network = Classifier(model, takes_bgr=False)
+    check_folder(tmp_path / 'out', network, settings)
+    with torch.no_grad():
+        model.head.fc.bias += 0.01
+    with pytest.raises(UserError, match=r'differs .* by 0\.01 in a logit'):
+        check_folder(tmp_path / 'out', network, settings)
 
 
 def change_first(field, value):

@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -135,6 +136,8 @@ def test_a_line_and_exit_code_2(mistake, place, tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in {**NO_NETWORK, 'TORCH_HOME': str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
+    # What opens addresses keeps the proxies that it began with.
+    monkeypatch.setattr(urllib.request, '_opener', None)
     if '--work-dir' not in args:
         args = [*args, '--work-dir', str(tmp_path / 'run')]
     status, printed = run_command('train', *args, cwd=place)
