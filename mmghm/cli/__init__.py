@@ -14,6 +14,7 @@ from typing import List, Optional
 import mmghm
 from mmghm.utils.dependencies import check_dependencies, hidden_by
 from mmghm.utils.errors import one_line_errors
+from mmghm.version import __version__
 
 from .options import make_parser
 
@@ -52,7 +53,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         '  mmghm report work_dirs/ghm_cwap/resnet8_digits_lt',
     )
     menu.add_argument(
-        '--version', action='version', version=f'mmghm {mmghm.__version__}'
+        '--version', action='version', version=f'mmghm {__version__}'
     )
     menu.add_argument('command', choices=COMMANDS, metavar='COMMAND')
     name = menu.parse_args(arguments[:1]).command

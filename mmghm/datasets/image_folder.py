@@ -174,7 +174,7 @@ class ImageFolder(BaseDataset):
             if empty:
                 names = ', '.join(found.classes[label] for label in empty[:5])
                 message += (
-                    f'; {len(empty):,} classes have no image here: {names}'
+                    f'; without an image here ({len(empty):,}): {names}'
                     + (' …' if len(empty) > 5 else '')
                 )
             print_log(message, 'current', logging.WARNING)

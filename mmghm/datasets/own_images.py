@@ -91,7 +91,7 @@ def find_own_images(folder: str, shards: str = '') -> OwnImages:
         dict(
             train=shown['train'] or '',
             val=val,
-            test=shown['test'] or f'as validation, {val}',
+            test=shown['test'] or f'{val}, as validation',
         ),
     )
 

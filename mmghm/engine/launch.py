@@ -220,6 +220,6 @@ def build_runner(cfg: Config) -> Runner:
     # Of configs/own_data: where each part comes from.
     sources = cfg.get('sources')
     if sources:
-        told = '; '.join(f'{part}: {place}' for part, place in sources.items())
-        runner.logger.info(f'Images of {told}')
+        told = [f'{part} from {place}' for part, place in sources.items()]
+        runner.logger.info(f'Images: {"; ".join(told)}')
     return runner
