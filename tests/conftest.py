@@ -5,6 +5,7 @@ import threading
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -47,7 +48,12 @@ def run_command(*arguments, cwd):
     printed, before = io.StringIO(), os.getcwd()
     os.chdir(cwd)
     try:
-        with redirect_stdout(printed), redirect_stderr(printed):
+        with (
+            # Launching sets LOCAL_RANK, which others take for a job's.
+            mock.patch.dict(os.environ),
+            redirect_stdout(printed),
+            redirect_stderr(printed),
+        ):
             status = main(list(map(str, arguments)))
     except SystemExit as end:
         status = end.code

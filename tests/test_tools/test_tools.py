@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from ..conftest import CONFIGS, ROOT
+from ..conftest import CONFIGS, ROOT, run_command
 
 pytestmark = pytest.mark.slow
 
@@ -153,40 +153,35 @@ def test_training_on_real_images(tmp_path, cifar10_folder):
 
 
 def test_posthoc(tmp_path):
-    options = [
-        '--cfg-options',
-        'train_dataloader.dataset.holdout=0.2',
-        'train_cfg.max_epochs=12',
-        'train_cfg.val_interval=12',
-    ]
-    cell = 'softmax/resnet8_digits_lt'
-    call('train.py', cell, '--work-dir', tmp_path, *options)
-    checkpoint = tmp_path / 'epoch_12.pth'
-    out = call('posthoc.py', cell, checkpoint, check=False)
-    assert out.returncode == 2 and 'holdout=0.2' in out.stdout
-    report = tmp_path / 'posthoc.json'
-    call('posthoc.py', cell, checkpoint, '--out', report, *options[:2])
-    results = json.loads(report.read_text())
+    def run(*arguments, check=True):
+        status, printed = run_command(*arguments, cwd=tmp_path)
+        assert not check or status == 0, printed[-3000:]
+        return status, printed
+
+    name = 'softmax/resnet8_digits_lt'
+    options = ('--cfg-options', 'train_dataloader.dataset.holdout=0.2')
+    run(
+        *('train', name, '--work-dir', '.', *options),
+        *('train_cfg.max_epochs=12', 'train_cfg.val_interval=12'),
+    )
+    status, printed = run('posthoc', name, 'epoch_12.pth', check=False)
+    assert status == 2 and 'holdout=0.2' in printed
+    run('posthoc', name, 'epoch_12.pth', '--out', 'posthoc.json', *options)
+    results = json.loads((tmp_path / 'posthoc.json').read_text())
     assert set(results) == {
         *('none', 'logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
     }
     # tau is one of the candidates; the head as it is equals a plain test.
     assert 0 <= results['tau_norm']['settings']['tau'] <= 1
     assert 0 <= results['logit_adjustment']['settings']['tau'] <= 3
-    metrics = tmp_path / 'metrics.json'
-    call(
-        'test.py',
-        cell,
-        checkpoint,
-        '--out',
-        metrics,
-        '--out-item',
-        'metrics',
-        '--work-dir',
-        tmp_path / 'test',
+    run(
+        *('test', name, 'epoch_12.pth', '--work-dir', 'test'),
+        *('--out', 'metrics.json', '--out-item', 'metrics'),
     )
-    tested = json.loads(metrics.read_text())['group/overall/top1']
-    assert results['none']['accuracy']['overall'] == pytest.approx(tested)
+    tested = json.loads((tmp_path / 'metrics.json').read_text())
+    assert results['none']['accuracy']['overall'] == pytest.approx(
+        tested['group/overall/top1']
+    )
     plain = results['none']['accuracy']['macro']
     for method in ('crt', 'logit_adjustment'):
         assert results[method]['accuracy']['macro'] > plain
