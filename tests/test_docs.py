@@ -106,7 +106,9 @@ def shortened(command):
         return with_options(f'{command} --dry-run', SMALL_RESNET)
     if 'own_data' in command and 'browse' not in command:
         command = command.replace('epoch_30', 'epoch_1')
-        return with_options(command, SMALL_RESNET)
+        return with_options(
+            command, CIFAR if 'BACKBONE=' in command else SMALL_RESNET
+        )
     if 'vit_base_lora' in command:
         return with_options(f'{command} --no-validate', SMALL_VIT)
     if re.search('liu2019|places_lt|inat2018', command):
