@@ -148,7 +148,9 @@ def test_averaged_weights_are_taken(digits_cfg, tmp_path):
 
 
 def test_adapters_are_merged():
-    lora = pytest.importorskip('mmghm.models.backbones.lora_backbone')
+    lora = pytest.importorskip(
+        'mmghm.models.backbones.lora_backbone', exc_type=ImportError
+    )
     backbone = lora.LoRABackbone(
         module=dict(
             type='VisionTransformer',
