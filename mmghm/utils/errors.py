@@ -59,7 +59,8 @@ def settings_errors() -> Iterator[None]:
         text = re.sub(
             r' Please check whether the value of .*', '', text, flags=re.S
         )
-        if isinstance(error, TypeError) and 'unexpected keyword' in text:
+        # Python 3.13 asks by itself.
+        if 'unexpected keyword' in text and 'Did you mean' not in text:
             text += (
                 '; is it misspelt, or an argument of what _delete_ should '
                 'remove?'

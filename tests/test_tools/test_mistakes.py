@@ -79,7 +79,7 @@ MISTAKES = {
     ),
     'unknown argument': (
         [DIGITS, *options('model.backbone.dpeth=8')],
-        "unexpected keyword argument 'dpeth'; is it misspelt",
+        "unexpected keyword argument 'dpeth'",
     ),
     'work dir': (
         [DIGITS, '--work-dir', 'file/run'],
