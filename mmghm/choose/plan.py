@@ -154,7 +154,7 @@ class Plan:
             return self.features_job().out
         return self.trial(REFERENCE, seed).work_dir / FEATURES
 
-    def remade(self, seed: int) -> Job:
+    def posthoc(self, seed: int) -> Job:
         """Classifiers made anew from the softmax run, all in one job.
 
         Args:

@@ -68,11 +68,11 @@ def gather(
         method: float(np.mean([one['seconds'] for one in of_seeds]))
         for method, of_seeds in found.items()
     }
-    remade = [_read(plan.remade(seed).out) for seed in seeds]
+    posthoc = [_read(plan.posthoc(seed).out) for seed in seeds]
     for method in POSTHOC_METHODS:
         found[method] = [
             {k: one[f'{method}.{k}'] for k in ('predicted', 'confidence')}
-            for one in remade
+            for one in posthoc
         ]
     comparison = Comparison(
         {m: _stacked(f, 'predicted') == labels for m, f in found.items()},
@@ -82,9 +82,9 @@ def gather(
     )
     curves, taus = {}, {}
     for method in TAUS:
-        taus[method] = float(np.median([r[f'{method}.tau'] for r in remade]))
+        taus[method] = float(np.median([r[f'{method}.tau'] for r in posthoc]))
         right = np.mean(
-            [one[f'{method}.curve'] == labels for one in remade], axis=0
+            [one[f'{method}.curve'] == labels for one in posthoc], axis=0
         )
         curves[method] = comparison.at(right, ends(comparison))
     return Results(comparison, curves, taus, seconds)

@@ -297,7 +297,7 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
     losses = [] if frozen else [n for n in LOSSES if n != REFERENCE]
     failed += run_jobs(
         [
-            *(plan.remade(seed) for seed in seeds),
+            *(plan.posthoc(seed) for seed in seeds),
             *(plan.classifier(loss, s) for s in seeds for loss in losses),
         ],
         args,

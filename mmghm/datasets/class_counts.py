@@ -30,33 +30,23 @@ def dataset_labels(dataset: Any) -> np.ndarray:
     """
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
-    labels = _read_labels(dataset)
-    if not isinstance(labels, np.ndarray):
-        # Lists of one label are one label; lists of several are refused.
-        labels = [_only(label) for label in labels]
-        if any(label is None for label in labels):
-            raise _not_one_label(dataset)
-        labels = np.array(labels)
+    found = _read_labels(dataset)
+    try:
+        labels = np.asarray(found)
+    except ValueError:
+        # Lists of unequal length.
+        labels = np.empty((0, 0))
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     whole = labels.dtype.kind in 'iub' or not labels.size
     if labels.ndim != 1 or not whole:
-        raise _not_one_label(dataset)
+        raise TypeError(
+            f'{type(dataset).__name__} does not have exactly one label, a '
+            'whole number, for each sample; multi-label data and detection '
+            'are not supported, for other data give the loss '
+            'class_counts=[...]'
+        )
     return labels.astype(np.int64)
-
-
-def _only(label: Any) -> Any:
-    """The label in it if there is exactly one, else None."""
-    values = np.asarray(label)
-    return values.reshape(-1)[0] if values.size == 1 else None
-
-
-def _not_one_label(dataset: Any) -> TypeError:
-    return TypeError(
-        f'{type(dataset).__name__} does not have exactly one label, a whole '
-        'number, for each sample; multi-label data and detection are not '
-        'supported, for other data give the loss class_counts=[...]'
-    )
 
 
 def _read_labels(dataset: Any) -> Any:

@@ -35,7 +35,7 @@ _PARTS = (
 _TRANSFORMS = (
     *('LoadImageFromFile', 'LoadCheckedImage', 'PackInputs', 'Resize'),
     *('ResizeEdge', 'CenterCrop', 'Pad', 'Normalize', 'RandomGrayscale'),
-    *('EfficientNetCenterCrop', 'EfficientNetRandomCrop'),
+    'EfficientNetCenterCrop',
 )
 # Arguments that load weights.
 _LOADING = {'init_cfg', 'pretrained', 'checkpoint', 'checkpoint_path'}
