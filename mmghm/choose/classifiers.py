@@ -15,30 +15,30 @@ from mmengine.runner import save_checkpoint
 from rich.console import Console
 from torch import Tensor
 
-from mmghm.choose.features import feature_config
 from mmghm.choose.settings import check_methods, trial_config, with_method
 from mmghm.choose.trial import (
     linear_classifier,
-    linear_layer,
     run_trial,
-    write_arrays,
 )
 from mmghm.datasets import dataset_class_counts
 from mmghm.deploy.load import REMADE
 from mmghm.deploy.network import (
     build_model,
-    dataset_features,
     head_logits,
     unaugmented_loader,
 )
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.evaluation import GroupAccuracy
+from mmghm.features.cached import feature_config, linear_layer, trained_head
+from mmghm.features.extract import dataset_features
+from mmghm.features.frozen import is_frozen
 from mmghm.models.posthoc import (
     POSTHOC_METHODS,
     TAUS,
     choose_tau,
     remake_classifier,
 )
+from mmghm.utils.arrays import write_arrays
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
 from mmghm.visualization.tables import group_table
@@ -47,7 +47,9 @@ from mmghm.visualization.tables import group_table
 def _extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
     """Features and labels of the images of a dataloader, as they are tested."""
     loader = unaugmented_loader(cfg, field)
-    return dataset_features(model, loader, f'features of {field}')
+    return dataset_features(
+        model, loader, f'features of {field}', keep=is_frozen(cfg)
+    )
 
 
 def _held_out_part(cfg: Config) -> Config:
@@ -82,7 +84,7 @@ def _trained_head(
         settings = feature_config(trial_config(cfg, loss, seed, 0.5), features)
         run_trial(settings.to_dict(), Path(folder) / 'scores.npz', work_dir)
         last = next(complete_checkpoints(work_dir))
-        head = build_model(settings, last, trust=True)[0].head
+        head = trained_head(settings, last)
     with torch.inference_mode():
         return head, head_logits(head, (test[0],))
 

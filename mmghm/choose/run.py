@@ -23,23 +23,28 @@ from mmghm.choose.answer import (
     describe,
     signed,
 )
-from mmghm.choose.features import feature_config
 from mmghm.choose.page import columns, render
 from mmghm.choose.plan import LOSSES, Plan, duration
 from mmghm.choose.posthoc_trials import run_posthoc_trials
-from mmghm.choose.results import Results, gather
+from mmghm.choose.results import Results, doubts, gather
 from mmghm.choose.settings import (
     check_methods,
     data_digest,
     run_length,
     with_method,
 )
-from mmghm.choose.trial import is_frozen, time_trial
+from mmghm.choose.trial import time_trial
 from mmghm.engine.grid import Job, run_here, run_on_cluster
 from mmghm.evaluation.comparison import METRICS
+from mmghm.features.cached import feature_config
+from mmghm.features.frozen import is_frozen
+from mmghm.features.training import FACTORS
 from mmghm.utils.environment import hardware, package_versions
 from mmghm.utils.errors import UserError
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
+
+# The config of the recommendation, in --out.
+CHOSEN = 'chosen.py'
 
 
 def run_jobs(
@@ -92,7 +97,7 @@ def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str], Plan]:
     names = train.metainfo.get('classes') or range(len(counts))
     console.print(
         f'{counts.sum():,} train images of {len(counts)} classes: '
-        f'{len(train):,} to train on, {len(holdout):,} held out to judge on.',
+        f'{len(train):,} to train on, {len(holdout):,} held out to evaluate on.',
         soft_wrap=True,
     )
     if not len(holdout):
@@ -118,7 +123,7 @@ def budgeted(
         whole = seconds = timed(settings)
         features = plan.features_job().out
         if features.exists():
-            seconds = timed(feature_config(settings, features))
+            seconds = len(FACTORS) * timed(feature_config(settings, features))
 
     def cost(of: Plan) -> float:
         left = [job for job in of.trials() if not job.out.exists()]
@@ -150,10 +155,10 @@ def budgeted(
 
 
 def commands_for(
-    plan: Plan, method: str, judged: Results, args: argparse.Namespace
+    plan: Plan, method: str, results: Results, args: argparse.Namespace
 ) -> List[str]:
     """What trains a method on all images."""
-    chosen = args.out / 'chosen.py'
+    chosen = args.out / CHOSEN
     run = Path('work_dirs') / 'chosen'
     unit = 'epoch' if 'max_epochs' in plan.cfg.train_cfg else 'iter'
     last = run / f'{unit}_{run_length(plan.cfg)}.pth'
@@ -162,10 +167,10 @@ def commands_for(
     if method.startswith(CLASSIFIER):
         loss = method[len(CLASSIFIER) :]
         commands.append([*posthoc, '--methods', '--losses', loss])
-    elif method not in judged.seconds:
+    elif method not in results.seconds:
         commands.append([*posthoc, '--methods', method])
-        if method in judged.taus:
-            commands[-1] += ['--tau', f'{judged.taus[method]:g}']
+        if method in results.taus:
+            commands[-1] += ['--tau', f'{results.taus[method]:g}']
     if len(commands) > 1:
         commands[-1] += ['--save', str(run / 'chosen.pth')]
     return [shlex.join(command) for command in commands]
@@ -189,7 +194,7 @@ def show(found: Answer, console: Console) -> None:
         )
     console.print(table)
     console.print(
-        f'=: cannot be told from the best in {describe(found.metric)}.'
+        f'=: statistically tied with the best in {describe(found.metric)}.'
     )
     for warning in found.warnings:
         console.print(warning, soft_wrap=True)
@@ -199,20 +204,23 @@ def show(found: Answer, console: Console) -> None:
 def write(
     plan: Plan,
     found: Answer,
-    judged: Results,
+    results: Results,
     class_counts: np.ndarray,
     notes: List[str],
     args: argparse.Namespace,
 ) -> List[str]:
     """Write page, JSON and config; return the commands to go on with."""
     loss = found.method if found.method in plan.methods else REFERENCE
-    with_method(plan.cfg, loss).dump(str(args.out / 'chosen.py'))
-    commands = commands_for(plan, found.method, judged, args)
-    comparison = judged.comparison
+    chosen = with_method(plan.cfg, loss)
+    if plan.frozen:
+        chosen.train_on_features = dict(factors=[results.factors[loss]])
+    chosen.dump(str(args.out / CHOSEN))
+    commands = commands_for(plan, found.method, results, args)
+    comparison = results.comparison
     rows = [(row.method, row.kind) for row in found.rows]
     pictures = {
         'Head against tail': draw_trade_off(
-            comparison, rows, judged.curves, found.method
+            comparison, rows, results.curves, found.method
         ),
         'Gains over softmax': draw_gains(
             [
@@ -252,8 +260,8 @@ def write(
         holdout=plan.holdout,
         config=args.config,
         cfg_options=args.cfg_options,
-        taus=judged.taus,
-        seconds={k: round(v, 2) for k, v in judged.seconds.items()},
+        taus=results.taus,
+        seconds={k: round(v, 2) for k, v in results.seconds.items()},
         versions=versions,
         hardware=hardware(),
     )
@@ -303,8 +311,8 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
         args,
         console,
     )
-    judged = gather(plan, losses, counts)
-    spent = judged.seconds
+    results = gather(plan, losses, counts)
+    spent = results.seconds
     whole = duration(mean([spent[m] for m in plan.methods if m in spent]))
     on_features = [spent[m] for m in spent if m.startswith(CLASSIFIER)]
     if frozen:
@@ -314,13 +322,14 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
             'A classifier on the features of a softmax run took '
             f'{duration(mean(on_features))}, a whole run {whole}.'
         )
-    found = answer(judged.comparison, args.metric, names, plan.seeds)
+    found = answer(results.comparison, args.metric, names, plan.seeds)
+    found.warnings.extend(doubts(results, found))
     if failed:
         notes.append(
             f'Left out, for they failed: {", ".join(job.name for job in failed)} '
             f'({last_line_of(failed[0])}).'
         )
-    commands = write(plan, found, judged, counts, notes, args)
+    commands = write(plan, found, results, counts, notes, args)
     show(found, console)
     console.print('To train it on everything:')
     for command in commands:

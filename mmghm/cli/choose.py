@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     # Terminated like interrupted: the run under way is stopped as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault('MPLBACKEND', 'agg')
-    cfg = load_config(args.config)
+    cfg = load_config(args.config, args.cfg_options)
     merge_options(cfg, args.cfg_options)
     check_classes(cfg)
     with named_downloads(cfg):

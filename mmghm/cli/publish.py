@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
     from mmghm.engine.launch import named_downloads
     from mmghm.utils.options import merge_options
 
-    cfg = load_config(args.config)
+    cfg = load_config(args.config, args.cfg_options)
     merge_options(cfg, args.cfg_options)
     with named_downloads(cfg):
         publish(args, cfg)

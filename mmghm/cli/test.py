@@ -208,7 +208,7 @@ def run(args: argparse.Namespace) -> None:
     from mmghm.engine.safe_loading import trust_checkpoint
     from mmghm.evaluation import ClassScores
 
-    cfg = merge_args(load_config(args.config), args)
+    cfg = merge_args(load_config(args.config, args.cfg_options), args)
     prepare_cpu(cfg)
     trusted = args.checkpoint if args.trust_checkpoint else None
     with trust_checkpoint(trusted), named_downloads(cfg):

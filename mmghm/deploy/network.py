@@ -234,26 +234,6 @@ def unaugmented_loader(cfg: Config, field: str) -> Any:
     return loader
 
 
-def dataset_features(
-    model: Any, loader_cfg: dict, what: str
-) -> Tuple[Tensor, Tensor, Any]:
-    """What a classifier's last layer gets of a dataset, see :func:`run_dataset`.
-
-    Args:
-        model (Any): The classifier.
-        loader_cfg (dict): Config of a dataloader with the test pipeline.
-        what (str): Which images these are, for the progress bar.
-
-    Returns:
-        Tuple[Tensor, Tensor, Any]: Features (n, D), labels (n,) and the dataset.
-    """
-
-    def output(inputs: Tensor) -> Tensor:
-        return model.extract_feat(inputs, stage='pre_logits')
-
-    return run_dataset(model, loader_cfg, what, output)
-
-
 def dataset_logits(
     model: Any, loader_cfg: dict, what: str
 ) -> Tuple[np.ndarray, np.ndarray, Any]:

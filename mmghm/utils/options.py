@@ -14,7 +14,7 @@ from .errors import UserError
 _READ_BY_TOOLS = (
     *('auto_scale_lr', 'compile', 'find_unused_parameters', 'custom_imports'),
     *('model_wrapper_cfg', 'optim_wrapper', 'runner_type', 'tta_model'),
-    *('tta_pipeline', 'num_classes'),
+    *('tta_pipeline', 'num_classes', 'train_on_features'),
 )
 
 

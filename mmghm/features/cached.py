@@ -1,4 +1,4 @@
-"""Training on features that were computed once."""
+"""Features as a dataset, and the config of a training on them."""
 
 import copy
 from pathlib import Path
@@ -10,9 +10,11 @@ from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModule
 from mmengine.registry import DATASETS
 from mmpretrain.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
-from .settings import LINEAR_HEADS, run_length, type_name
+from mmghm.choose.settings import LINEAR_HEADS, run_length, type_name
+from mmghm.deploy.network import build_model
+from mmghm.utils.errors import UserError
 
 # Inside the folder of the run that they come from.
 FEATURES = 'features.npz'
@@ -47,11 +49,49 @@ def read_features(path: Path) -> Features:
         return Features(*(torch.from_numpy(found[f]) for f in Features._fields))
 
 
-def feature_config(trial: Config, path: Path) -> Config:
-    """Make of a trial one on features: the recipe stays, the network goes.
+class Scale(NamedTuple):
+    """Mean and spread of features.
 
     Args:
-        trial (Config): Of :func:`~.trial.trial_config`.
+        mean (Tensor): float32 (D,).
+        std (Tensor): Standard deviations, float32 (D,), above 0.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> 'Scale':
+        """That of features (n, D).
+
+        A feature that hardly varies is not blown up: no deviation is below a
+        hundredth of their mean.
+        """
+        std = features.std(0, correction=0)
+        return cls(
+            features.mean(0),
+            std.clamp(min=max(0.01 * float(std.mean()), 1e-12)),
+        )
+
+    def fold(self, layer: nn.Linear) -> None:
+        """Let a layer for standardised features take features as they are.
+
+        Args:
+            layer (nn.Linear): Changed in place.
+        """
+        with torch.no_grad():
+            layer.weight /= self.std
+            layer.bias -= layer.weight @ self.mean
+
+
+def feature_config(trial: Config, path: Path) -> Config:
+    """Make of a training one on features: the recipe stays, the network goes.
+
+    A linear classifier trains on standardised features (see
+    :func:`trained_head`), one of cosines on features as they are.
+
+    Args:
+        trial (Config): Any config of a training.
         path (Path): Of the features.
 
     Returns:
@@ -62,7 +102,8 @@ def feature_config(trial: Config, path: Path) -> Config:
     features = read_features(path)
     head = cfg.model.head
     kept = dict(head)
-    if type_name(head) not in LINEAR_HEADS:
+    kept['type'] = type_name(head)
+    if kept['type'] not in LINEAR_HEADS:
         # Its last layer is the same, see trial.linear_layer.
         kept = {k: head[k] for k in ('loss', 'init_cfg') if k in head}
         kept['type'] = 'LinearClsHead'
@@ -95,6 +136,7 @@ def feature_config(trial: Config, path: Path) -> Config:
             path=str(path),
             part=part,
             num_classes=head.num_classes,
+            standardize=kept['type'] == 'LinearClsHead',
         )
     if type_name(cfg.train_dataloader.sampler) == 'ShardSampler':
         cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
@@ -109,14 +151,27 @@ class CachedFeatures:
         path (str): Of the features.
         part (str): ``'train'`` or ``'holdout'``.
         num_classes (int): C.
+        standardize (bool): Whether each feature gets mean 0 and standard
+            deviation 1 over the train part.
+        classes (Sequence[str]): Names of the classes, if they are known.
     """
 
-    def __init__(self, path: str, part: str, num_classes: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        part: str,
+        num_classes: int,
+        standardize: bool = False,
+        classes: Sequence[str] = (),
+    ) -> None:
         features = read_features(Path(path))
         self._inputs: Tensor = getattr(features, part)
+        if standardize:
+            scale = Scale.of(features.train)
+            self._inputs = (self._inputs - scale.mean) / scale.std
         self._labels: Tensor = getattr(features, f'{part}_labels')
         self.num_classes = num_classes
-        self.metainfo: Dict[str, Any] = {}
+        self.metainfo: Dict[str, Any] = dict(classes=tuple(classes) or None)
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -169,3 +224,45 @@ class IdentityBackbone(BaseModule):
     def forward(self, features: Tensor) -> Tuple[Tensor]:
         """Hand the features on."""
         return (features,)
+
+
+def linear_layer(head: Any) -> nn.Linear:
+    """The last layer of a head.
+
+    Args:
+        head (Any): A head of mmpretrain.
+
+    Returns:
+        nn.Linear: The layer.
+
+    Raises:
+        UserError: If it is not linear.
+    """
+    layer = getattr(head, 'fc', None)
+    if layer is None and hasattr(head, 'layers'):
+        # VisionTransformerClsHead.
+        layer = getattr(head.layers, 'head', None)
+    if not isinstance(layer, nn.Linear) or layer.bias is None:
+        raise UserError(
+            'classifiers can be trained again for heads with a linear layer, '
+            f'got {type(head).__name__}'
+        )
+    return layer
+
+
+def trained_head(cfg: Config, checkpoint: str) -> Any:
+    """The head of a training, for features as they are.
+
+    Args:
+        cfg (Config): Of :func:`feature_config`, or of a whole network.
+        checkpoint (str): Its checkpoint.
+
+    Returns:
+        Any: A head of mmpretrain, on the CPU.
+    """
+    head = build_model(cfg, checkpoint, trust=True)[0].head
+    dataset = cfg.train_dataloader.dataset
+    if dataset.get('standardize'):
+        features = read_features(Path(dataset.path)).train
+        Scale.of(features).fold(linear_layer(head))
+    return head
