@@ -77,6 +77,12 @@ def serve():
         yield start
 
 
+@pytest.fixture(autouse=True, scope='session')
+def no_cache_of_the_user(tmp_path_factory):
+    """Features that tests keep are not the user's."""
+    os.environ['MMGHM_CACHE'] = str(tmp_path_factory.mktemp('cache'))
+
+
 @pytest.fixture(autouse=True)
 def fresh_message_hub():
     """Each test starts without another run's class counts and epochs."""

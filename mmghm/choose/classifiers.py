@@ -29,7 +29,7 @@ from mmghm.deploy.network import (
 )
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.evaluation import GroupAccuracy
-from mmghm.features.cached import feature_config, linear_layer, trained_head
+from mmghm.features.cached import feature_config, linear_layer
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import is_frozen
 from mmghm.models.posthoc import (
@@ -84,7 +84,7 @@ def _trained_head(
         settings = feature_config(trial_config(cfg, loss, seed, 0.5), features)
         run_trial(settings.to_dict(), Path(folder) / 'scores.npz', work_dir)
         last = next(complete_checkpoints(work_dir))
-        head = trained_head(settings, last)
+        head = build_model(settings, last, trust=True)[0].head
     with torch.inference_mode():
         return head, head_logits(head, (test[0],))
 

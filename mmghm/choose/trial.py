@@ -21,7 +21,6 @@ from mmghm.features.cached import (
     FEATURES,
     Features,
     linear_layer,
-    trained_head,
 )
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import initial_model
@@ -144,7 +143,9 @@ def run_trial(
             model, _ = build_model(cfg, last, trust=True)
             write_arrays(features, **_features(model, cfg))
         if keep_classifier:
-            classifier = linear_classifier(trained_head(cfg, last))
+            classifier = linear_classifier(
+                build_model(cfg, last, trust=True)[0].head
+            )
             result.update(
                 weight=classifier.weight.numpy(), bias=classifier.bias.numpy()
             )

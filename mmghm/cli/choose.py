@@ -8,7 +8,7 @@ answer, OUT/chosen.py the config to train on everything. A killed run goes on
 where it was.
 
 Examples:
-    DATA_ROOT=data/birds mmghm choose own_data/resnet50 --out choice
+    DATA_ROOT=data/birds mmghm choose own_data/fine_tuning --out choice
     mmghm choose my_config.py --budget 6h --jobs 2 --out choice
     mmghm choose softmax/resnet8_digits_lt --seeds 2 \
         --methods balanced_softmax ghm_cwap_balanced --out work_dirs/choice

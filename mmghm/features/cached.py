@@ -13,7 +13,6 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from mmghm.choose.settings import LINEAR_HEADS, run_length, type_name
-from mmghm.deploy.network import build_model
 from mmghm.utils.errors import UserError
 
 # Inside the folder of the run that they come from.
@@ -49,46 +48,8 @@ def read_features(path: Path) -> Features:
         return Features(*(torch.from_numpy(found[f]) for f in Features._fields))
 
 
-class Scale(NamedTuple):
-    """Mean and spread of features.
-
-    Args:
-        mean (Tensor): float32 (D,).
-        std (Tensor): Standard deviations, float32 (D,), above 0.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    @classmethod
-    def of(cls, features: Tensor) -> 'Scale':
-        """That of features (n, D).
-
-        A feature that hardly varies is not blown up: no deviation is below a
-        hundredth of their mean.
-        """
-        std = features.std(0, correction=0)
-        return cls(
-            features.mean(0),
-            std.clamp(min=max(0.01 * float(std.mean()), 1e-12)),
-        )
-
-    def fold(self, layer: nn.Linear) -> None:
-        """Let a layer for standardised features take features as they are.
-
-        Args:
-            layer (nn.Linear): Changed in place.
-        """
-        with torch.no_grad():
-            layer.weight /= self.std
-            layer.bias -= layer.weight @ self.mean
-
-
 def feature_config(trial: Config, path: Path) -> Config:
     """Make of a training one on features: the recipe stays, the network goes.
-
-    A linear classifier trains on standardised features (see
-    :func:`trained_head`), one of cosines on features as they are.
 
     Args:
         trial (Config): Any config of a training.
@@ -136,7 +97,6 @@ def feature_config(trial: Config, path: Path) -> Config:
             path=str(path),
             part=part,
             num_classes=head.num_classes,
-            standardize=kept['type'] == 'LinearClsHead',
         )
     if type_name(cfg.train_dataloader.sampler) == 'ShardSampler':
         cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
@@ -151,8 +111,6 @@ class CachedFeatures:
         path (str): Of the features.
         part (str): ``'train'`` or ``'holdout'``.
         num_classes (int): C.
-        standardize (bool): Whether each feature gets mean 0 and standard
-            deviation 1 over the train part.
         classes (Sequence[str]): Names of the classes, if they are known.
     """
 
@@ -161,14 +119,10 @@ class CachedFeatures:
         path: str,
         part: str,
         num_classes: int,
-        standardize: bool = False,
         classes: Sequence[str] = (),
     ) -> None:
         features = read_features(Path(path))
         self._inputs: Tensor = getattr(features, part)
-        if standardize:
-            scale = Scale.of(features.train)
-            self._inputs = (self._inputs - scale.mean) / scale.std
         self._labels: Tensor = getattr(features, f'{part}_labels')
         self.num_classes = num_classes
         self.metainfo: Dict[str, Any] = dict(classes=tuple(classes) or None)
@@ -248,21 +202,3 @@ def linear_layer(head: Any) -> nn.Linear:
             f'got {type(head).__name__}'
         )
     return layer
-
-
-def trained_head(cfg: Config, checkpoint: str) -> Any:
-    """The head of a training, for features as they are.
-
-    Args:
-        cfg (Config): Of :func:`feature_config`, or of a whole network.
-        checkpoint (str): Its checkpoint.
-
-    Returns:
-        Any: A head of mmpretrain, on the CPU.
-    """
-    head = build_model(cfg, checkpoint, trust=True)[0].head
-    dataset = cfg.train_dataloader.dataset
-    if dataset.get('standardize'):
-        features = read_features(Path(dataset.path)).train
-        Scale.of(features).fold(linear_layer(head))
-    return head

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmghm.choose.settings import evaluated_at_end, with_learning_rate
 from mmghm.datasets.subsets import split_held_out
-from mmghm.deploy.network import unaugmented_loader
+from mmghm.deploy.network import build_model, unaugmented_loader
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.engine.launch import build_runner
 from mmghm.engine.safe_loading import read_checkpoint
@@ -27,7 +27,6 @@ from .cached import (
     Features,
     feature_config,
     linear_layer,
-    trained_head,
 )
 from .extract import dataset_features
 from .frozen import initial_model, is_frozen
@@ -117,7 +116,7 @@ def train_on_features(cfg: Config) -> None:
             loader.dataset.classes = classes
         build_runner(settings).train()
         last = next(complete_checkpoints(Path(cfg.work_dir)))
-        _put_in(model.head, trained_head(settings, last))
+        _put_in(model.head, build_model(settings, last, trust=True)[0].head)
     saved = read_checkpoint(last, trust=True)
     save_checkpoint(
         dict(state_dict=model.cpu().state_dict(), meta=saved['meta']),

@@ -36,7 +36,7 @@ def train(monkeypatch, tmp_path):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         status, printed = run_command(
-            *('train', 'own_data/resnet50', '--work-dir', work_dir),
+            *('train', 'own_data/fine_tuning', '--work-dir', work_dir),
             *(
                 '--cfg-options',
                 'train_cfg.max_epochs=1',
@@ -171,7 +171,7 @@ def test_begins_with_a_checkpoint(train, class_folders, tmp_path):
 
 def test_says_what_it_looks_for(monkeypatch, tmp_path):
     monkeypatch.setenv('DATA_ROOT', 'nowhere')
-    status, printed = run_command('train', 'own_data/resnet50', cwd=tmp_path)
+    status, printed = run_command('train', 'own_data/fine_tuning', cwd=tmp_path)
     assert status == 2
     assert 'nowhere holds neither train.csv, train.parquet' in printed
 

@@ -164,7 +164,7 @@ def test_every_part_is_found_and_used_for_its_purpose(
     else:
         write_images(tmp_path / val, fox=1)
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
-    cfg = Config.fromfile(str(CONFIGS / 'own_data/resnet50.py'))
+    cfg = Config.fromfile(str(CONFIGS / 'own_data/fine_tuning.py'))
     parts = [
         build({**part.dataset, 'pipeline': []})
         for part in (cfg.val_dataloader, cfg.test_dataloader)
@@ -180,7 +180,7 @@ def test_every_part_is_found_and_used_for_its_purpose(
 def test_without_val_and_test_it_says_what_it_takes(tmp_path, monkeypatch):
     write_images(tmp_path / 'train', badger=20, fox=10)
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
-    cfg = Config.fromfile(str(CONFIGS / 'own_data/resnet50.py'))
+    cfg = Config.fromfile(str(CONFIGS / 'own_data/fine_tuning.py'))
     assert cfg.sources.val == 'a tenth of each class of train/'
     assert cfg.sources.test.endswith('train/, as validation')
     assert cfg.test_dataloader == cfg.val_dataloader
@@ -339,7 +339,7 @@ def test_a_network_fits_the_images_and_the_classes(
         PRETRAINED='none',
     ).items():
         monkeypatch.setenv(key, value)
-    cfg = Config.fromfile(str(CONFIGS / 'own_data/resnet50.py'))
+    cfg = Config.fromfile(str(CONFIGS / 'own_data/fine_tuning.py'))
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         from mmpretrain.registry import MODELS
 

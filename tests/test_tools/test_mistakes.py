@@ -112,7 +112,7 @@ MISTAKES = {
         'cannot download CIFAR10',
     ),
     'weights without a network': (
-        ['own_data/resnet50', *options('train_dataloader.num_workers=0')],
+        ['own_data/fine_tuning', *options('train_dataloader.num_workers=0')],
         'PRETRAINED=none begins with random weights',
     ),
 }
