@@ -161,19 +161,19 @@ def doubts(results: Results, found: Answer) -> List[str]:
         for method, base in results.not_deferred
     ]
     tied = {row.method for row in found.rows if row.ties_with_best}
-    for place, factor in enumerate(FACTORS):
-        figures = {
-            method: float(comparison.at(right[place], [found.metric])[0])
-            for method, right in results.by_factor.items()
-        }
-        if REFERENCE not in figures:
-            break
-        best = max(figures, key=figures.__getitem__)
-        if best not in tied:
-            warnings.append(
-                f'The answer depends on the learning rate: with {factor:g} '
-                f'times that of the recipe {best} would come first.'
-            )
+    figures = {
+        method: comparison.at(right, [found.metric])[:, 0]
+        for method, right in results.by_factor.items()
+    }
+    if REFERENCE in figures:
+        for place, factor in enumerate(FACTORS):
+            best = max(figures, key=lambda method: figures[method][place])
+            if best not in tied:
+                warnings.append(
+                    'The answer depends on the learning rate: with '
+                    f'{factor:.3g} times that of the recipe {best} would come '
+                    'first.'
+                )
     return warnings
 
 

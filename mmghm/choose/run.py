@@ -45,6 +45,11 @@ from mmghm.visualization.comparison import draw_gains, draw_trade_off
 
 # The config of the recommendation, in --out.
 CHOSEN = 'chosen.py'
+_ON_FEATURES = (
+    'The backbone is frozen: runs train on its features, computed once and '
+    'without augmentation, each method with '
+    f'{len(FACTORS)} learning rates.'
+)
 
 
 def run_jobs(
@@ -118,12 +123,15 @@ def budgeted(
     if done == len(trials):
         console.print(f'{size} = {done} runs, all of them done.')
         return plan, []
+    if plan.frozen and not plan.features_job().out.exists():
+        # --dry-run computes none.
+        console.print(f'{size}. {_ON_FEATURES}', soft_wrap=True)
+        return plan, []
     settings = plan.settings(REFERENCE, 0)
     with console.status('Timing some steps of a run'):
-        whole = seconds = timed(settings)
-        features = plan.features_job().out
-        if features.exists():
-            seconds = len(FACTORS) * timed(feature_config(settings, features))
+        if plan.frozen:
+            settings = feature_config(settings, plan.features_job().out)
+        seconds = timed(settings) * (len(FACTORS) if plan.frozen else 1)
 
     def cost(of: Plan) -> float:
         left = [job for job in of.trials() if not job.out.exists()]
@@ -131,11 +139,7 @@ def budgeted(
 
     notes = []
     if plan.frozen:
-        notes.append(
-            'The backbone is frozen: runs train on its features, computed once '
-            'and without augmentation. With the whole network a run would take '
-            f'about {duration(whole)}.'
-        )
+        notes.append(_ON_FEATURES)
     console.print(
         f'{size} = {len(trials)} runs, {done} of them done. A run takes about '
         f'{duration(seconds)} (some of its steps were timed), all that are '
