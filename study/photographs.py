@@ -5,6 +5,7 @@ Caltech-101 as class folders, a third of every class drawn as test images.
 
 Example:
     python study/photographs.py probe caltech101 --out work_dirs/photographs --draws 0 1 2 3 4
+    python study/photographs.py render docs/which_loss.md
     python study/photographs.py fine-tune caltech101 --out work_dirs/photographs
 """
 
@@ -15,13 +16,15 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.fileio import put
+from scipy import stats
 from torch import Tensor
 
 # `study` is no installed package.
@@ -49,6 +52,7 @@ from mmghm.engine.configs import load_config
 from mmghm.engine.launch import build_runner
 from mmghm.evaluation.calibration import fit_prior
 from mmghm.evaluation.comparison import Comparison
+from mmghm.evaluation.groups import QUARTILE_NAMES
 from mmghm.features.cached import Features, feature_config
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import initial_model
@@ -70,6 +74,10 @@ SMALL = 64
 HELD_OUT = 0.2
 # Imbalance factor of the train images by name; None takes them as they are.
 TAILS = {'natural': None, 'if100': 100}
+TITLES = {
+    'natural': 'Caltech-101 as it is',
+    'if100': 'Caltech-101 made longer-tailed',
+}
 FIRST = ' from the first epoch'
 METHODS = (
     'softmax',
@@ -316,14 +324,121 @@ def accuracies(
     return group_accuracies(Scores(scores.numpy(), labels.numpy(), ''), counts)
 
 
+LABELS = {
+    'softmax': 'softmax cross-entropy',
+    'class_balanced': 'class-balanced weights',
+    'effective_number': 'effective number',
+    'ghm_c': 'GHM-C',
+    'seesaw': 'Seesaw',
+    'ldam': 'LDAM',
+    'ldam_drw': 'LDAM-DRW',
+    'balanced_softmax': 'Balanced Softmax',
+    'ghm_cwap_margin': "the paper's margin alone, eq. (2)",
+    'ghm_cwap': "`ghm_cwap`, the paper's method",
+    f'ghm_cwap{FIRST}': '`ghm_cwap`, W from the first epoch',
+    'ghm_cwap_printed': '`ghm_cwap_printed`, nothing changed',
+    'ghm_cwap_balanced': '`ghm_cwap_balanced`, our variant',
+    f'ghm_cwap_balanced{FIRST}': '`ghm_cwap_balanced`, W from the first epoch',
+    'logit_adjustment': 'softmax, then logit adjustment',
+    'tau_norm': 'softmax, then tau-normalisation',
+    'crt': 'softmax, then cRT',
+    'ncm': 'nearest class mean',
+}
+
+
+def with_interval(values: Sequence[float]) -> str:
+    """Mean and 95 % t interval."""
+    mean = np.mean(values)
+    if len(values) < 2:
+        return f'{mean:.1f}'
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return f'{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]'
+
+
+def paired(values: Sequence[float]) -> str:
+    """Mean difference and 95 % t interval, signed."""
+    mean, half = np.mean(values), float('nan')
+    if len(values) > 1:
+        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return f'{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]'
+
+
+def table(found: List[Dict[str, Any]]) -> str:
+    """A table of markdown: a method a row, means over the draws."""
+
+    def column(method: str, kind: str, name: str) -> np.ndarray:
+        return np.array([one['methods'][method][kind][name] for one in found])
+
+    lines = [
+        '| method | overall | macro | rarest quarter | macro less softmax '
+        '[95 %] | macro after prior correction |',
+        '| --- | --- | --- | --- | --- | --- |',
+    ]
+    softmax = column('softmax', 'as_trained', 'macro')
+    for method in found[0]['methods']:
+        macro = column(method, 'as_trained', 'macro')
+        rare = column(method, 'as_trained', QUARTILE_NAMES[-1])
+        gain = '' if method == 'softmax' else paired(macro - softmax)
+        lines.append(
+            f'| {LABELS.get(method, method)} '
+            f'| {column(method, "as_trained", "overall").mean():.1f} '
+            f'| {macro.mean():.1f} | {rare.mean():.1f} | {gain} '
+            f'| {column(method, "prior_corrected", "macro").mean():.1f} |'
+        )
+    best = [
+        max(v['as_trained']['macro'] for v in one['methods'].values())
+        for one in found
+    ]
+    taken = [
+        one['methods'][one['chosen']]['as_trained']['macro'] for one in found
+    ]
+    names = ', '.join(
+        f'{LABELS.get(name, name)} ({number} of {len(found)})'
+        for name, number in Counter(
+            one['chosen'] for one in found
+        ).most_common()
+    )
+    lines += [
+        '',
+        f'{found[0]["train_images"]:,} train and {found[0]["test_images"]:,} '
+        f'test images, imbalance factor {found[0]["imbalance_factor"]:g}, '
+        f'{len(found)} draws; {found[0]["hardware"]}. By held-out train images '
+        f'`choose` takes {names}: on test images {with_interval(taken)} macro, '
+        f'where the best method of each draw has {np.mean(best):.1f}.',
+    ]
+    return '\n'.join(lines)
+
+
+def render(results: Path, page: Path) -> None:
+    """Write the tables, and put them between a page's markers."""
+    parts = []
+    for name, title in TITLES.items():
+        found = [
+            json.loads(path.read_text())
+            for path in sorted(results.glob(f'frozen_{name}_*.json'))
+        ]
+        if found:
+            parts.append(f'**{title}**\n\n{table(found)}\n')
+    text = '\n'.join(parts)
+    (results / 'photographs.md').write_text(text)
+    begin, end = '<!-- begin: photographs -->', '<!-- end -->'
+    before, _, rest = page.read_text().partition(begin)
+    after = rest.partition(end)[2]
+    page.write_text(f'{before}{begin}\n{text}{end}{after}')
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('what', choices=['fine-tune', 'probe'])
-    parser.add_argument('images', type=Path, help='class folders')
-    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('what', choices=['fine-tune', 'probe', 'render'])
+    parser.add_argument(
+        'images', type=Path, help='class folders; the page, for render'
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/photographs')
+    )
     parser.add_argument('--draws', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument(
         '--results',
@@ -336,6 +451,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.what == 'render':
+        render(args.results, args.images)
+        return
     mmghm.register()
     for draw in args.draws:
         root = draw_test_images(args.images, args.out, draw)
