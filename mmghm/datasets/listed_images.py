@@ -4,14 +4,16 @@ import os.path as osp
 from typing import Any, Iterator, List, Sequence, Union
 
 import numpy as np
-import pyarrow as pa
 from mmengine.dataset import force_full_init
 from mmengine.fileio import get
 from mmpretrain.datasets import BaseDataset
 
+from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
 
 from .tables import AnnotationError, AnnotationTable
+
+pa = LazyModule('pyarrow')
 
 
 class AnnotationList(Sequence):

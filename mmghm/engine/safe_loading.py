@@ -32,8 +32,11 @@ from mmghm.engine.checkpoints import (
     check_complete,
     is_bare_pickle,
 )
+from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
+
+safetensors = LazyModule('safetensors.torch')
 
 # MMEngine's names for lists of weights, and for stores; with those of
 # load_from_file and load_from_address all for which it calls torch.load.
@@ -137,12 +140,7 @@ def read_safetensors(path: Union[str, os.PathLike]) -> Dict[str, torch.Tensor]:
     Raises:
         UserError: If it cannot be read, or safetensors is missing.
     """
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise UserError(
-            f"{path} needs safetensors: pip install 'mmghm[deploy]'"
-        ) from error
+    load_file = safetensors.load_file
     try:
         return load_file(path)
     except Exception as error:
