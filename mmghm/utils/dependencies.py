@@ -87,7 +87,8 @@ def import_optional(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != package:
+        # Or a part of it that its builder left out.
+        if (error.name or '').partition('.')[0] != package:
             raise
         missing = OPTIONAL[package]
         raise UserError(
