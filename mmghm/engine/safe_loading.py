@@ -44,7 +44,7 @@ _ZOOS = ['torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://']
 _STORES = [r'(\S+\:)?s3://', r'(\S+\:)?petrel://', 'pavi://']
 # Hosts whose names end in the first digits of the content's SHA-256. Elsewhere
 # the digits may be a date.
-_HASHED_HOSTS = ('download.pytorch.org', 'download.openmmlab.com')
+HASHED_HOSTS = ('download.pytorch.org', 'download.openmmlab.com')
 # Files and addresses that may hold anything, while trust_checkpoint is active.
 _trusted: List[str] = []
 
@@ -241,7 +241,7 @@ def _content_hash(address: str) -> Optional[str]:
     """What a name promises of the content's SHA-256."""
     parts = urlparse(address)
     found = re.search(r'-([0-9a-f]{8})\.(?:pth|pt)$', parts.path)
-    return found[1] if found and parts.hostname in _HASHED_HOSTS else None
+    return found[1] if found and parts.hostname in HASHED_HOSTS else None
 
 
 def _cached(address: str) -> str:

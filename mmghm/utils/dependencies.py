@@ -236,7 +236,14 @@ def check_dependencies() -> None:
     """
     missing = missing_modules()
     if missing:
-        remedies = '; '.join(f'{name}: {REMEDIES[name]}' for name in missing)
+        # Several may have one remedy.
+        names = {
+            remedy: [n for n in missing if REMEDIES[n] == remedy]
+            for remedy in map(REMEDIES.get, missing)
+        }
+        remedies = '; '.join(
+            f'{", ".join(names[remedy])}: {remedy}' for remedy in names
+        )
         raise UserError(
             f'mmghm needs packages that are missing: {remedies}. '
             '`mmghm doctor` examines the whole installation.'

@@ -134,15 +134,12 @@ def _python() -> Iterator[Finding]:
 
 
 def _missing() -> Iterator[Finding]:
-    for name in missing_modules():
+    missing = missing_modules()
+    for name in missing:
         yield Finding(True, f'{name} is missing', REMEDIES[name])
-    for name in missing_modules(OPTIONAL):
-        missing = OPTIONAL[name]
-        yield Finding(
-            False,
-            f'{name} is not installed, for {missing.lost}',
-            missing.remedy,
-        )
+    for name in () if missing else missing_modules(OPTIONAL):
+        what = f'{name} is not installed, for {OPTIONAL[name].lost}'
+        yield Finding(False, what, OPTIONAL[name].remedy)
 
 
 def _twice() -> Iterator[Finding]:
