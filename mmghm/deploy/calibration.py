@@ -1,11 +1,11 @@
 """What turns a model's logits into probabilities that mean what they say."""
 
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
-from scipy.stats import chi2
 
 from mmghm.evaluation import reliability
 from mmghm.evaluation.calibration import (
@@ -20,7 +20,8 @@ from mmghm.evaluation.priors import correct_prior, log_softmax, normalize_counts
 
 GROUP_RULE = 'quartile'
 # Gain of log-likelihood by one more parameter that is chance in 5 % of cases.
-_CONTRADICTION = chi2.ppf(0.95, df=1) / 2
+# Half of that quantile of chi-squared with one degree of freedom.
+_CONTRADICTION = NormalDist().inv_cdf(0.975) ** 2 / 2
 
 
 @dataclass

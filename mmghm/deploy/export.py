@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
 from .load import DeployedModel, load_deployed
@@ -110,14 +111,8 @@ def export(
 def _write_onnx(
     network: Any, example: Tensor, path: Path, metadata: str
 ) -> None:
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"ONNX needs {error.name}: pip install 'mmghm[deploy]'"
-        ) from error
+    # torch needs onnxscript, and the file is tried with onnxruntime.
+    onnx, _, _ = map(import_optional, ('onnx', 'onnxruntime', 'onnxscript'))
     torch.onnx.export(
         network,
         (example,),

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmghm.datasets.image_folder import IMAGE_EXTENSIONS
 from mmghm.datasets.transforms import LoadCheckedImage
+from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
 # Arguments of LoadCheckedImage.
@@ -96,8 +97,7 @@ def _table(path: str, column: str) -> Iterator[str]:
                 yield from (row[column] for row in reader if row[column])
                 return
     else:
-        from pyarrow import parquet
-
+        parquet = import_optional('pyarrow.parquet')
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             if column in names:

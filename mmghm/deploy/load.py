@@ -15,6 +15,7 @@ from torch import Tensor
 from mmghm.engine.configs import load_config
 from mmghm.engine.safe_loading import read_safetensors
 from mmghm.evaluation.groups import group_names
+from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError, settings_errors
 
 from .allowed import (
@@ -230,12 +231,7 @@ def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
 
 
 def _load_onnx(path: str) -> DeployedModel:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            ".onnx files need ONNX Runtime: pip install 'mmghm[deploy]'"
-        ) from error
+    onnxruntime = import_optional('onnxruntime')
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:

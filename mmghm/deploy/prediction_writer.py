@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 import numpy as np
 from filelock import FileLock, Timeout
 
+from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
 FORMATS = ('.csv', '.jsonl', '.parquet')
@@ -210,9 +211,8 @@ def _write_jsonl(
 def _write_parquet(
     path: Path, rows: Iterable[Dict[str, Any]], columns: Dict[str, type]
 ) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
+    pyarrow = import_optional('pyarrow')
+    parquet = import_optional('pyarrow.parquet')
     kinds = {
         str: pyarrow.string(),
         float: pyarrow.float64(),

@@ -18,7 +18,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmghm.datasets.class_counts import imbalance_factor
 from mmghm.evaluation import group_classes
 from mmghm.evaluation.groups import group_names
-from mmghm.utils.dependencies import version_of
+from mmghm.utils.dependencies import import_optional, version_of
 from mmghm.utils.errors import UserError
 
 from .allowed import check_settings
@@ -285,12 +285,7 @@ def write_folder(
     Raises:
         UserError: If the folder exists, or safetensors is missing.
     """
-    try:
-        from safetensors.torch import save_file
-    except ImportError as error:
-        raise UserError(
-            "publishing needs safetensors: pip install 'mmghm[deploy]'"
-        ) from error
+    save_file = import_optional('safetensors.torch').save_file
     if out.exists():
         raise UserError(f'{out} exists; choose another folder or delete it')
     # As JSON has it: lists for tuples.

@@ -32,8 +32,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmghm.utils.dependencies import OPTIONAL
-from mmghm.utils.errors import UserError
+from mmghm.utils.dependencies import LazyModule
+
+submitit = LazyModule('submitit')
 
 
 class Job(NamedTuple):
@@ -196,12 +197,6 @@ def run_on_cluster(
     Raises:
         UserError: Without submitit.
     """
-    try:
-        import submitit
-    except ImportError as error:
-        raise UserError(
-            f'--cluster needs: {OPTIONAL["submitit"][1]}'
-        ) from error
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
     executor.update_parameters(
         timeout_min=int(timeout_hours * 60), cpus_per_task=8

@@ -3,9 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+
+from mmghm.utils.dependencies import LazyModule
 
 from .priors import log_softmax
+
+optimize = LazyModule('scipy.optimize')
 
 
 class Reliability(NamedTuple):
@@ -79,7 +82,9 @@ def fit_temperature(
             logits / np.exp(log_temperature) + log_shift, labels
         )
 
-    found = minimize_scalar(loss, bounds=np.log((0.05, 20)), method='bounded')
+    found = optimize.minimize_scalar(
+        loss, bounds=np.log((0.05, 20)), method='bounded'
+    )
     return float(np.exp(found.x))
 
 
@@ -121,7 +126,7 @@ def fit_prior(
         shift = log_prior - power * log_sizes
         return -log_likelihood(logits / np.exp(log_temperature) + shift, labels)
 
-    found = minimize(loss, (0.0, 0.5), method='Nelder-Mead')
+    found = optimize.minimize(loss, (0.0, 0.5), method='Nelder-Mead')
     return float(found.x[1])
 
 

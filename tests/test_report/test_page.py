@@ -25,7 +25,7 @@ def small(make_run, tmp_path_factory):
 @pytest.fixture(scope='module')
 def large(make_run, tmp_path_factory):
     """As many classes as iNaturalist 2018 has."""
-    run = make_run('inaturalist', 8142, 30, images=3)
+    run = make_run('inaturalist', 8142, 15, images=3)
     path = tmp_path_factory.mktemp('page') / 'report.html'
     path.write_text(render(read_runs([run])), encoding='utf-8')
     return path
@@ -146,7 +146,7 @@ def test_fits_a_phone(view, small, width):
 def test_many_classes(view, large):
     assert large.stat().st_size < 10e6
     page = view(large)
-    assert 'of 30 recorded epochs' in page.inner_text('#histogram-note')
+    assert 'of 15 recorded epochs' in page.inner_text('#histogram-note')
     assert int(page.get_attribute('#epoch', 'max')) >= 4
     page.fill('#class', '8141')
     page.keyboard.press('Enter')

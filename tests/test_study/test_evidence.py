@@ -158,18 +158,6 @@ def test_controls_change_what_they_name():
         assert begin(cfg) == 0 and cfg.model.head.loss.normalize == scale
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ('setting', 'start'),
-    [('ldam_drw', 'ldam')],
-)
-def test_going_on_with_class_weights_changes_nothing(tmp_path, setting, start):
-    whole = reproduce(tmp_path / 'whole', setting)[setting]
-    shared = reproduce(tmp_path / 'shared', start, setting)[setting]
-    assert (whole['epochs_timed'], shared['epochs_timed']) == (40, 8)
-    assert whole['per_class'] == shared['per_class']
-
-
 def test_plan_runs_prefixes_first_and_refuses_unknown_names():
     names = ['ghm_cwap', 'ghm_cwap_margin']
     planned = plan_evidence(['base'], names, [0, 1], True)

@@ -1,8 +1,6 @@
 """``browse``, and pictures of runs."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,14 +13,11 @@ from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.report.run import Run
 from mmghm.report.seeds import same_settings
 
-from ..conftest import ROOT, run_command
+from ..conftest import run_command, run_program
 
 
 def call(tool, *args):
-    path = str(ROOT / 'study' / f'{tool}.py')
-    return subprocess.run(
-        [sys.executable, path, *map(str, args)], capture_output=True, text=True
-    )
+    return run_program(f'study/{tool}.py', *args)
 
 
 def is_picture(path):
@@ -98,8 +93,8 @@ def test_browse_refuses_no_images(tmp_path):
 def test_plot_histograms(trained, tmp_path):
     checkpoint = trained / 'ghm0/epoch_2.pth'
     out = tmp_path / 'h.png'
-    done = call('plot_histograms', checkpoint, '--out', out)
-    assert done.returncode == 0, done.stderr
+    status, printed = call('plot_histograms', checkpoint, '--out', out)
+    assert status == 0, printed
     assert is_picture(out) and is_picture(tmp_path / 'h_categories.png')
     chosen = tmp_path / 'chosen.png'
     call('plot_histograms', checkpoint, '--out', chosen, '--classes', 9)
@@ -116,8 +111,9 @@ def test_plot_histograms(trained, tmp_path):
 )
 def test_plot_histograms_names_what_is_wrong(trained, run, options, error):
     checkpoint = trained / run / 'epoch_2.pth'
-    done = call('plot_histograms', checkpoint, '--out', 'x.png', *options)
-    assert done.returncode == 2 and error in done.stderr
+    options = ['--out', 'x.png', *options]
+    status, printed = call('plot_histograms', checkpoint, *options)
+    assert status == 2 and error in printed
 
 
 @pytest.mark.slow
@@ -198,9 +194,10 @@ def test_weights_of_wrong_labels(tmp_path, trained):
     assert status == 0, printed
     picture, figures = tmp_path / 'wrong.png', tmp_path / 'wrong.json'
     options = ['--out', picture, '--json', figures]
-    done = call('plot_label_noise', tmp_path / 'a', '--epoch', 3, *options)
-    assert done.returncode == 0, done.stderr
-    assert '30.3% of 482 labels are wrong' in done.stdout
+    folder = tmp_path / 'a'
+    status, printed = call('plot_label_noise', folder, '--epoch', 3, *options)
+    assert status == 0, printed
+    assert '30.3% of 482 labels are wrong' in printed
     assert is_picture(picture)
     assert json.loads(figures.read_text())['label_noise'] == {'rate': 0.3}
     for folder, epoch, match in (
@@ -208,6 +205,8 @@ def test_weights_of_wrong_labels(tmp_path, trained):
         (trained / 'ghm0', 2, 'has no label_noise'),
         (trained / 'plain', 2, 'without GHMCWAPLoss'),
     ):
-        done = call('plot_label_noise', folder, '--epoch', epoch, *options)
-        assert done.returncode == 2 and match in done.stderr
-        assert 'Traceback' not in done.stderr
+        options[:0] = [folder, '--epoch', epoch]
+        status, printed = call('plot_label_noise', *options)
+        assert status == 2 and match in printed
+        assert 'Traceback' not in printed
+        del options[:3]

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import subprocess
 import sys
 import tarfile
 from dataclasses import replace
@@ -25,7 +24,7 @@ from mmghm.datasets.prepare.reference_sets import (
 )
 from mmghm.utils.errors import UserError
 
-from ..conftest import ROOT, load_tool
+from ..conftest import ROOT, load_tool, run_program
 
 
 @pytest.fixture
@@ -241,18 +240,8 @@ def test_a_part_of_unknown_sizes(tmp_path):
 
 
 def make_list(*args):
-    return subprocess.run(
-        [
-            sys.executable,
-            '-W',
-            'ignore',
-            ROOT / 'tools/dataset_converters/make_list.py',
-            *map(str, args),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    tool = 'tools/dataset_converters/make_list.py'
+    return run_program(tool, *args, cwd=ROOT)
 
 
 def test_lists_of_class_folders(tmp_path):
@@ -260,9 +249,9 @@ def test_lists_of_class_folders(tmp_path):
         path = tmp_path / 'photos' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.zeros((2, 2, 3), np.uint8))
-    done = make_list(tmp_path / 'photos', tmp_path / 'train.txt')
-    assert done.returncode == 0, done.stderr
-    assert 'lists 3 images of 2 classes, 2 to 1 a class' in done.stdout
+    status, printed = make_list(tmp_path / 'photos', tmp_path / 'train.txt')
+    assert status == 0, printed
+    assert 'lists 3 images of 2 classes, 2 to 1 a class' in printed
     listed = (tmp_path / 'train.txt').read_text()
     assert listed == 'ant/a b.jpg 0\nant/c.jpg 0\nwolf/d.jpg 1\n'
     about = json.loads((tmp_path / 'train.json').read_text())
@@ -277,5 +266,7 @@ def test_lists_of_class_folders(tmp_path):
 
 
 def test_images_without_files_make_no_list(tmp_path):
-    done = make_list('ghm_cwap/resnet8_digits_lt', tmp_path / 'a.txt')
-    assert done.returncode == 2 and 'are no files' in done.stderr
+    status, printed = make_list(
+        'ghm_cwap/resnet8_digits_lt', tmp_path / 'a.txt'
+    )
+    assert status == 2 and 'are no files' in printed

@@ -6,10 +6,13 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
 
 from .packaged_weights import is_packaged, load_packaged
+
+timm = LazyModule('timm')
 
 
 def create_timm(name: str, image_size: Optional[int], **kwargs: Any) -> Any:
@@ -27,10 +30,6 @@ def create_timm(name: str, image_size: Optional[int], **kwargs: Any) -> Any:
     Raises:
         UserError: If timm is missing or knows no such network.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise UserError(f'timm/{name} needs timm: pip install timm') from error
     if not timm.is_model(name):
         raise UserError(
             f'timm has no network {name!r}{closest(name, timm.list_models())}'
