@@ -103,7 +103,6 @@ def run(args: argparse.Namespace) -> None:
     from hashlib import sha256
 
     import torch
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -125,8 +124,9 @@ def run(args: argparse.Namespace) -> None:
         row_columns,
     )
     from mmghm.deploy.prediction_writer import PredictionWriter
+    from mmghm.utils.text import TextConsole
 
-    console = Console(highlight=False, stderr=True)
+    console = TextConsole(stderr=True)
     check_outputs(args)
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     with console.status('Loading the model'):

@@ -1,13 +1,12 @@
 """A trained model as a folder that others can use."""
 
-import copy
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -30,30 +29,6 @@ WEIGHTS, PTH, CONFIG = 'model.safetensors', 'model.pth', 'config.json'
 CLASSES, CALIBRATION, CARD = 'classes.json', 'calibration.json', 'README.md'
 SUMS = 'SHA256SUMS'
 _CARD = Path(__file__).parent / 'card.md.j2'
-
-
-def calibration_loader(cfg: Config) -> Tuple[Optional[Any], str]:
-    """Find images that a model was neither trained nor will be tested on.
-
-    Args:
-        cfg (Config): The config.
-
-    Returns:
-        Tuple[Optional[Any], str]: Config of a dataloader over them and what
-        they are; None if the config has none.
-    """
-    train = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    test, val = cfg.get('test_dataloader'), cfg.get('val_dataloader')
-    if train.get('holdout'):
-        loader = copy.deepcopy(test or val)
-        pipeline = innermost(loader.dataset).pipeline
-        loader.dataset = copy.deepcopy(train)
-        loader.dataset.part = 'holdout'
-        innermost(loader.dataset).pipeline = pipeline
-        return loader, 'images held out of the train set'
-    if val and test and val.dataset != test.dataset:
-        return copy.deepcopy(val), 'validation images'
-    return None, ''
 
 
 def loads_files(cfg: Config) -> bool:

@@ -10,6 +10,20 @@ class UserError(ValueError):
     """A mistake of the user's; its message is all there is to say."""
 
 
+def printable(text: str) -> str:
+    r"""Show characters that steer a terminal, as ``\x1b``.
+
+    Args:
+        text (str): Any text.
+
+    Returns:
+        str: The same but for them; line ends and tabs stay.
+    """
+    return ''.join(
+        c if c.isprintable() or c in '\n\t' else repr(c)[1:-1] for c in text
+    )
+
+
 @contextmanager
 def one_line_errors(program: str, debug: bool) -> Iterator[None]:
     """End with a line and exit code 2 where a user made a mistake.
@@ -70,5 +84,6 @@ def settings_errors() -> Iterator[None]:
 
 def _in_one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f'{error.strerror}: {error.filename}'
-    return ' '.join(str(error).split()) or type(error).__name__
+        error = OSError(f'{error.strerror}: {error.filename}')
+    text = ' '.join(str(error).split()) or type(error).__name__
+    return printable(text)
