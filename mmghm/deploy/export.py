@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
-from mmghm.utils.errors import UserError
+from mmghm.utils.errors import UserError, writing_errors
 
 from .images import ImageReader, generated_images, is_loader, loading_settings
 from .load import DeployedModel, load_deployed
@@ -203,7 +203,8 @@ def _write_torch(
         (example,),
         dynamic_shapes=({0: torch.export.Dim('batch')},),
     )
-    torch.export.save(program, str(path), extra_files={'mmghm': metadata})
+    with writing_errors(path, RuntimeError):
+        torch.export.save(program, str(path), extra_files={'mmghm': metadata})
 
 
 def _runner(path: Path, format: str) -> Any:

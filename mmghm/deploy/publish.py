@@ -18,7 +18,7 @@ from mmghm.datasets.class_counts import imbalance_factor
 from mmghm.evaluation import group_classes
 from mmghm.evaluation.groups import group_names
 from mmghm.utils.dependencies import version_of
-from mmghm.utils.errors import UserError
+from mmghm.utils.errors import UserError, writing_errors
 
 from .allowed import check_settings
 from .calibration import GROUP_RULE, Calibration, Scores
@@ -261,6 +261,7 @@ def write_folder(
         UserError: If the folder exists, or safetensors is missing.
     """
     try:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
     except ImportError as error:
         raise UserError(
@@ -279,9 +280,10 @@ def write_folder(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.') as made:
         folder = Path(made) / out.name
         folder.mkdir()
-        save_file(weights, folder / WEIGHTS, metadata={'format': 'pt'})
         meta = dict(dataset_meta=dict(classes=list(classes)))
-        torch.save(dict(state_dict=weights, meta=meta), folder / PTH)
+        with writing_errors(out, SafetensorError, RuntimeError):
+            save_file(weights, folder / WEIGHTS, metadata={'format': 'pt'})
+            torch.save(dict(state_dict=weights, meta=meta), folder / PTH)
         # safetensors lets nobody else read its file.
         shutil.copymode(folder / PTH, folder / WEIGHTS)
         (folder / CONFIG).write_text(json.dumps(settings, indent=1))

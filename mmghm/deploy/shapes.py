@@ -22,7 +22,7 @@ _MADE_EACH, _MADE_ANYHOW = 16, 1000
 # Bytes of buffers that no file holds, such as positions, beside the weights.
 _UNSAVED = 1 << 28
 # Address space that building takes without any tensor's memory.
-_BUILDING = 1 << 30
+_BUILDING = 1 << 28
 
 
 class _WithoutMemory(TorchFunctionMode):

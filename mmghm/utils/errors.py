@@ -3,7 +3,7 @@
 import re
 import sys
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Any, Iterator, Type
 
 
 class UserError(ValueError):
@@ -48,6 +48,26 @@ def one_line_errors(program: str, debug: bool) -> Iterator[None]:
             raise
         print(f'{program}: {_in_one_line(error)}', file=sys.stderr, flush=True)
         raise SystemExit(2) from None
+
+
+@contextmanager
+def writing_errors(path: Any, *kinds: Type[Exception]) -> Iterator[None]:
+    """Blame the disk for what a library raises in place of an ``OSError``.
+
+    Args:
+        path (Any): The file that the context writes.
+        *kinds (Type[Exception]): What the library raises.
+
+    Yields:
+        None: The context.
+
+    Raises:
+        UserError: In place of them.
+    """
+    try:
+        yield
+    except kinds as error:
+        raise UserError(f'cannot write {path}: {error}') from error
 
 
 @contextmanager
