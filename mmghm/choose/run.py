@@ -41,6 +41,7 @@ from mmghm.features.frozen import is_frozen
 from mmghm.features.training import FACTORS
 from mmghm.utils.environment import hardware, package_versions
 from mmghm.utils.errors import UserError
+from mmghm.utils.text import TextConsole
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
 
 # The config of the recommendation, in --out.
@@ -275,10 +276,10 @@ def write(
 
 def choose(args: argparse.Namespace, cfg: Config) -> int:
     """Plan, run, and answer; return the exit status."""
-    console = Console(highlight=False)
+    console = TextConsole()
     if not console.is_terminal:
         # A file has room for the whole table.
-        console = Console(highlight=False, width=132)
+        console = TextConsole(width=132)
     if args.metric not in METRICS:
         raise UserError(
             f'--metric is one of {", ".join(METRICS)}, got {args.metric!r}'

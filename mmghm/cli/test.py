@@ -122,7 +122,6 @@ def show_priors(
     """Print what a corrected prior gains, and keep it for the report."""
     import numpy as np
     import torch
-    from rich.console import Console
     from rich.table import Table
 
     from mmghm.deploy.calibration import calibrate
@@ -137,6 +136,7 @@ def show_priors(
         estimate_prior,
         log_softmax,
     )
+    from mmghm.utils.text import TextConsole
     from mmghm.visualization.tables import group_table
 
     counts = np.array(runner.message_hub.get_info('class_counts'))
@@ -167,7 +167,7 @@ def show_priors(
         ],
     )
     metric.evaluate(len(moved))
-    console = Console(highlight=False)
+    console = TextConsole()
     # The table takes as much; a narrower terminal would fold its figures.
     console.width = max(console.width, 88)
     console.print(f'\nPrior corrected to that of --prior {args.prior}:')

@@ -9,9 +9,9 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 import cv2
 import numpy as np
 import torch
-from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -178,6 +178,21 @@ def loading_settings(steps: Sequence[dict]) -> Dict[str, Any]:
     return {name: loader[name] for name in LOADING if name in loader}
 
 
+def _check_growth(step: Any, height: int, width: int) -> None:
+    """Refuse an image so narrow that a transform would make it huge."""
+    long, short = max(height, width), min(height, width)
+    pixels = 0.0
+    if type(step).__name__ == 'ResizeEdge' and step.edge != 'long':
+        pixels = step.scale**2 * long / short
+    elif getattr(step, 'pad_to_square', False):
+        pixels = long**2
+    if pixels > 2 * (Image.MAX_IMAGE_PIXELS or np.inf):
+        raise UserError(
+            f'an image of {width} x {height} would be prepared with '
+            f'{pixels:,.0f} pixels'
+        )
+
+
 class ImageReader(Dataset):
     """Reads, decodes and prepares an image, as the model was tested.
 
@@ -192,7 +207,7 @@ class ImageReader(Dataset):
         self.load = LoadCheckedImage(**settings)
         rest = [step for step in steps if not is_loader(step)]
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            self.prepare = Compose([TRANSFORMS.build(step) for step in rest])
+            self.steps = [TRANSFORMS.build(step) for step in rest]
 
     def __getitem__(self, found: Found) -> Any:
         if found.error:
@@ -218,7 +233,10 @@ class ImageReader(Dataset):
         Returns:
             Tensor: RGB or grey, uint8 (channels, H, W).
         """
-        image = np.atleast_3d(self.prepare(loaded)['img'])
+        for step in self.steps:
+            _check_growth(step, *loaded['img'].shape[:2])
+            loaded = step(loaded)
+        image = np.atleast_3d(loaded['img'])
         # Blue first becomes RGB.
         image = image[..., ::-1].transpose(2, 0, 1)
         return torch.from_numpy(np.ascontiguousarray(image))

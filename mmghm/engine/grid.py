@@ -31,6 +31,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from mmghm.utils.dependencies import LazyModule
 
@@ -163,9 +164,8 @@ def run_here(
                     at += job.length
                     if process.exitcode:
                         failed.append(job)
-                        console.print(
-                            f'[red]failed[/red] {job.name}: see '
-                            f'{job.work_dir / "output.log"}'
+                        _tell_failed(
+                            console, job, f'see {job.work_dir / "output.log"}'
                         )
                 progress.update(whole, completed=at)
         finally:
@@ -209,8 +209,12 @@ def run_on_cluster(
         error = handle.exception()
         if error is not None:
             failed.append(job)
-            console.print(f'[red]failed[/red] {job.name}: {error}')
+            _tell_failed(console, job, str(error))
     return failed
+
+
+def _tell_failed(console: Console, job: Job, why: str) -> None:
+    console.print(Text.assemble(('failed', 'red'), f' {job.name}: {why}'))
 
 
 def _run_logged(job: Job) -> None:

@@ -9,6 +9,7 @@ from mmghm.evaluation.comparison import Comparison, Interval
 from mmghm.evaluation.groups import QUARTILE_NAMES
 
 from .distribution import GROUP_COLORS
+from .names import abbreviate
 
 Place = Tuple[float, float]
 
@@ -87,7 +88,7 @@ def draw_trade_off(
             *points.T,
             style,
             color='#999999',
-            label=f'{name}, all tau',
+            label=f'{abbreviate(name, 60)}, all tau',
             zorder=1,
         )
     axes.set_xlabel(f'top-1 accuracy of {_title(head)} (%)')

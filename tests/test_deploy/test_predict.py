@@ -190,6 +190,24 @@ def test_images_of_every_kind_become_rows(published, tmp_path, monkeypatch):
     assert 'text.png' in page and len(page) < 3_000_000
 
 
+@pytest.mark.parametrize(
+    'step',
+    [
+        dict(type='ResizeEdge', scale=256),
+        dict(type='ResizeEdge', scale=256, edge='width'),
+        dict(type='Pad', pad_to_square=True),
+    ],
+)
+def test_a_narrow_image_is_a_row_with_an_error(tmp_path, step):
+    """A few bytes, of which preparing would make gigabytes."""
+    cv2.imwrite(str(tmp_path / 'narrow.png'), np.zeros((60_000, 1), np.uint8))
+    cv2.imwrite(str(tmp_path / 'wide.png'), np.zeros((20, 400), np.uint8))
+    reader = ImageReader([step, dict(type='CenterCrop', crop_size=224)])
+    image = reader[Found(str(tmp_path / 'narrow.png'))]
+    assert image[1].startswith('an image of 1 x 60000 would be prepared with')
+    assert reader[Found(str(tmp_path / 'wide.png'))][1] == ''
+
+
 def test_orientation_is_followed(tmp_path):
     image = np.zeros((8, 16, 3), np.uint8)
     image[:, :8] = 255

@@ -6,7 +6,7 @@ import os
 import platform
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
+from mmghm.datasets.image_lists import image_list_digest
 from mmghm.engine.work_dir import RECORD, RUN_FILE
 from mmghm.evaluation import GroupAccuracy
 from mmghm.losses import histogram_losses
@@ -24,19 +25,25 @@ from mmghm.utils.errors import UserError
 
 from .class_counts_hook import CLASS_COUNTS_KEY
 
+# In a checkpoint's meta.
+IMAGES_KEY = 'images'
+
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
     """Write ``record/`` in the work dir, a few files that stay small.
 
-    - ``run.json``: class names and train counts, versions, device, ranks,
-      when training began.
+    - ``run.json``: class names and train counts, digests of the image lists
+      (``images``), versions, device, ranks, when training began.
     - ``histograms_{step}.npz``: of each ``GHMCWAPLoss`` the examples per
       region (C, N), their edges (C, N+1) and the weights of eq. (1) (C, N),
       float32, after an epoch; under an iteration-based loop at validations,
       the step then being the iteration.
     - ``predictions.npz``: label, predicted class and its score for each image
       of the last validation, if a ``GroupAccuracy`` is among the metrics.
+
+    Checkpoints keep ``images``, too, of all trainings that they have seen: by
+    ``'train'`` and ``'val'`` a list of :func:`image_list_digest`.
 
     Priority LOW: after ``AURARebinHook`` has published the epoch's
     histograms. Rank 0 alone writes.
@@ -57,16 +64,32 @@ class RunRecordHook(Hook):
                 f'max_records must be at least 1, got {max_records}'
             )
         self.max_records = max_records
+        self.images: Dict[str, List[str]] = {}
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Take over what a resumed training has seen before."""
+        if runner._resume:
+            meta = checkpoint.get('meta') or {}
+            self.images = meta.get(IMAGES_KEY, {})
+
+    @master_only
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Say in the checkpoint which images it has seen."""
+        checkpoint.setdefault('meta', {})[IMAGES_KEY] = self.images
 
     @master_only
     def before_train(self, runner: Any) -> None:
         """Write what is known from the start."""
+        self._note_images('train', runner.train_dataloader.dataset)
+        if runner.val_loop is not None:
+            self._note_images('val', runner.val_loop.dataloader.dataset)
         meta = getattr(runner.train_dataloader.dataset, 'metainfo', {})
         classes = meta.get('classes') or ()
         device = next(runner.model.parameters()).device
         record = dict(
             classes=[str(name) for name in classes],
             class_counts=runner.message_hub.get_info(CLASS_COUNTS_KEY),
+            images=self.images,
             versions={
                 name: version_of(name)
                 for name in ('torch', 'mmengine', 'mmpretrain', 'numpy')
@@ -82,6 +105,14 @@ class RunRecordHook(Hook):
         folder = Path(runner.work_dir) / RECORD
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN_FILE).write_text(json.dumps(record, indent=1))
+
+    def _note_images(self, part: str, dataset: Any) -> None:
+        try:
+            digest = image_list_digest(dataset)
+        # Without labels there are no class counts, which says so in the log.
+        except TypeError:
+            return
+        self.images[part] = sorted({*self.images.get(part, ()), digest})
 
     @master_only
     def after_train_epoch(self, runner: Any) -> None:
