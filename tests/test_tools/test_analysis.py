@@ -1,6 +1,5 @@
 """``browse``, and pictures of runs."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -181,33 +180,3 @@ def test_runs_of_other_initial_weights_are_other_rows():
         'scratch': 2,
         'tuned': 1,
     }
-
-
-@pytest.mark.slow
-def test_weights_of_wrong_labels(tmp_path, trained):
-    status, printed = run_command(
-        *('train', 'ghm_cwap/resnet8_digits_lt', '--work-dir', 'a'),
-        *(
-            '--cfg-options',
-            'train_cfg.max_epochs=3',
-            'train_cfg.val_interval=3',
-        ),
-        'train_dataloader.dataset.label_noise.rate=0.3',
-        cwd=tmp_path,
-    )
-    assert status == 0, printed
-    picture, figures = tmp_path / 'wrong.png', tmp_path / 'wrong.json'
-    options = ['--out', picture, '--json', figures]
-    done = call('plot_label_noise', tmp_path / 'a', '--epoch', 3, *options)
-    assert done.returncode == 0, done.stderr
-    assert '30.3% of 482 labels are wrong' in done.stdout
-    assert is_picture(picture)
-    assert json.loads(figures.read_text())['label_noise'] == {'rate': 0.3}
-    for folder, epoch, match in (
-        (tmp_path / 'a', 9, 'epoch_9.pth'),
-        (trained / 'ghm0', 2, 'has no label_noise'),
-        (trained / 'plain', 2, 'without GHMCWAPLoss'),
-    ):
-        done = call('plot_label_noise', folder, '--epoch', epoch, *options)
-        assert done.returncode == 2 and match in done.stderr
-        assert 'Traceback' not in done.stderr
