@@ -112,7 +112,7 @@ def measure(
     )
     return dict(
         as_trained=accuracy(trained),
-        reweighed=accuracy(moved),
+        prior_corrected=accuracy(moved),
         nearest_mean=accuracy(nearest(test).numpy()),
         prior_from=calibration.prior_from,
         temperature=round(calibration.temperature, 3),
@@ -170,7 +170,7 @@ def main(args: argparse.Namespace) -> None:
             f'{path.stem}: '
             + ', '.join(
                 f'{name.replace("_", " ")} {found[name]["overall"]:.2f}'
-                for name in ('as_trained', 'reweighed', 'nearest_mean')
+                for name in ('as_trained', 'prior_corrected', 'nearest_mean')
             )
         )
 

@@ -1,4 +1,4 @@
-"""Regimes and settings of the study in docs/evidence.md.
+"""Regimes and settings of the study in docs/results.md.
 
 A regime is a train set, a model and a number of epochs; a setting is a loss
 with its options. ``study/reproduce.py evidence`` runs any pair of them.
@@ -66,7 +66,6 @@ class Setting:
         loss (Dict[str, Any]): Options of the loss.
         begin (Optional[float]): Share of the epochs after which W, or class
             weights, act.
-        margin (Optional[str]): The setting with the same margin and no W.
         starts_from (Optional[str]): A setting that trains identically until
             then, so that a run may go on from its checkpoint.
         options (Dict[str, Any]): Further options of the config.
@@ -75,7 +74,6 @@ class Setting:
     method: str
     loss: Dict[str, Any] = field(default_factory=dict)
     begin: Optional[float] = None
-    margin: Optional[str] = None
     starts_from: Optional[str] = None
     options: Dict[str, Any] = field(default_factory=dict)
 
@@ -136,7 +134,7 @@ REGIMES = {
         epochs=60,
         options=_STRONG,
         hooks=(_EMA,),
-        note='cosine, weight decay 5e-4, Mixup 0.2, EMA',
+        note='cosine, weight decay 5e-4, Mixup 0.2, averaged weights',
     ),
     # As 'base', augmented by whole batches: docs/performance.md.
     'base_decoded': Regime(f'{_CIFAR}_decoded', 1000, 100, 400, epochs=60),
@@ -229,18 +227,16 @@ SETTINGS = {
     'ldam_drw': Setting('ldam_drw', begin=0.8, starts_from='ldam'),
     # The paper's margin, and from 80 % of the epochs on its whole method.
     _MARGIN: Setting(_MARGIN),
-    'ghm_cwap': Setting(
-        'ghm_cwap', begin=0.8, margin=_MARGIN, starts_from=_MARGIN
-    ),
+    'ghm_cwap': Setting('ghm_cwap', begin=0.8, starts_from=_MARGIN),
     # Balanced Softmax, which also counts histograms, and our variant.
     _BALANCED: Setting(_MARGIN, dict(margin='balanced', gamma=1.0)),
     'ghm_cwap_balanced': Setting(
-        'ghm_cwap_balanced', begin=0.8, margin=_BALANCED, starts_from=_BALANCED
+        'ghm_cwap_balanced', begin=0.8, starts_from=_BALANCED
     ),
     # S depends on the regions, so that it repeats no other run.
-    'ghm_cwap_ura': Setting('ghm_cwap_ura', begin=0.8, margin=_MARGIN),
+    'ghm_cwap_ura': Setting('ghm_cwap_ura', begin=0.8),
     # Nothing changed, and what might keep it from diverging.
-    'ghm_cwap_printed': Setting('ghm_cwap_printed', begin=0.0, margin=_MARGIN),
+    'ghm_cwap_printed': Setting('ghm_cwap_printed', begin=0.0),
     'ghm_cwap_printed_lr0.01': Setting(
         'ghm_cwap_printed',
         begin=0.0,
@@ -253,7 +249,7 @@ SETTINGS = {
     ),
     **{
         f'ghm_cwap_first_epoch_{scale}': Setting(
-            'ghm_cwap', dict(normalize=scale), begin=0.0, margin=_MARGIN
+            'ghm_cwap', dict(normalize=scale), begin=0.0
         )
         for scale in ('regions', 'mean')
     },
@@ -268,8 +264,11 @@ NAMES = {
     'equalization': 'equalization loss',
     'ghm_c': 'GHM-C',
     'seesaw': 'Seesaw',
-    'balanced_softmax': 'Balanced Softmax, `LogitAdjustedLoss`',
+    'balanced_softmax': 'Balanced Softmax',
     'ldam': 'LDAM',
+    'class_balanced_focal': 'class-balanced focal loss',
+    'label_smoothing': 'label smoothing',
+    'ghm_c_samples': 'GHM-C, divided by the number of images',
     'ldam_drw': 'LDAM-DRW',
     _MARGIN: "the paper's margin alone, eq. (2)",
     'ghm_cwap': "`ghm_cwap`, the paper's method",
@@ -290,11 +289,6 @@ NAMES = {
 }
 # Settings that are methods of the package under another name.
 METHOD_OF = {_BALANCED: 'balanced_softmax'}
-# Compared on the test images.
-FINALISTS = (
-    *('softmax', 'seesaw', 'ldam_drw', _MARGIN, 'ghm_cwap'),
-    *(_BALANCED, 'ghm_cwap_balanced'),
-)
 
 # Versions 0.1 and 0.2 called some settings by other names, and had some that
 # the package no longer offers: W by the running epoch's histogram, eq. (2)'s
@@ -374,11 +368,6 @@ def in_words(name: str) -> str:
     """
     if name in NAMES:
         return NAMES[name]
-    if name == OLD_DEFAULT:
-        return (
-            'default of 0.1 and 0.2: balanced margin, W from 80 % by the '
-            'running histogram'
-        )
     old = re.fullmatch(
         r'(?P<kind>margin|late|r_w|begin(?P<begin>[0-9.]+))'
         r'(?:_(?P<strength>(?:g|two_sided)[0-9.]+))?'
@@ -410,41 +399,5 @@ def _old_margin(strength: str) -> str:
     if strength.startswith('g'):
         words, usual = "eq. (2)'s margin from class counts", '0.8'
     else:
-        words, usual = 'balanced margin', '1.0'
+        words, usual = 'the margin of Balanced Softmax', '1.0'
     return words if gamma == usual else f'{words}, gamma {gamma}'
-
-
-def own_margin(setting: str) -> str:
-    """Name the margin alone that a setting has to beat.
-
-    Args:
-        setting (str): A name from :func:`name_of`.
-
-    Returns:
-        str: The setting with the same margin and no W.
-    """
-    known = SETTINGS.get(setting)
-    if known is not None and known.margin:
-        return known.margin
-    if setting.startswith('r_w'):
-        return _MARGIN
-    strength = re.fullmatch(r'late_((?:g|two_sided)[0-9.]+)', setting)
-    name = f'margin_{strength[1]}' if strength else OLD_MARGIN
-    if not strength and setting.endswith('_two_sided'):
-        return _BALANCED
-    return _RENAMED.get(name, name)
-
-
-def has_weights(setting: str) -> bool:
-    """Whether a setting is a margin with W.
-
-    Args:
-        setting (str): A name from :func:`name_of`.
-
-    Returns:
-        bool: True if it is.
-    """
-    known = SETTINGS.get(setting)
-    if known is not None:
-        return known.margin is not None
-    return setting.startswith(('late_', 'begin', 'r_w'))

@@ -167,7 +167,7 @@ def plan_evidence(
     seeds: Sequence[int],
     validation: bool,
 ) -> List[Experiment]:
-    """List the runs of the study in docs/evidence.md.
+    """List the runs of the study in docs/results.md.
 
     Args:
         regimes (Optional[Sequence[str]]): Some of the regimes.

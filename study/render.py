@@ -1,22 +1,27 @@
-"""Tables of measured results beside the published ones."""
+"""Tables of a folder of results, beside the published ones."""
 
 import json
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any, Dict, List, Optional, Tuple
+from statistics import mean
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from jinja2 import Template
+from mmghm.engine.configs import compose, method_names
 
-from mmghm.engine.configs import compose
-
-from .evidence import METHOD_OF, SETTINGS, in_words, name_of, regime_of
+from .evidence import (
+    METHOD_OF,
+    REGIMES,
+    SETTINGS,
+    in_words,
+    name_of,
+    regime_of,
+)
+from .intervals import estimate
 from .plan import Experiment
 from .result_version import VERSION, reasons_stale
 
 PUBLISHED = json.loads((Path(__file__).parent / 'published.json').read_text())
-_TEMPLATE = Path(__file__).parent / 'results.html.j2'
 EMPTY = '–'
 GROUPS = ('many', 'medium', 'few', 'rare')
 
@@ -28,9 +33,18 @@ def load_results(folder: Path) -> List[dict]:
         folder (Path): Folder of JSON files.
 
     Returns:
-        List[dict]: Results by file name.
+        List[dict]: Results by file name, which is their ``file``. What
+        ``after_training.py`` measured of a run is its ``after_training``.
     """
-    return [json.loads(p.read_text()) for p in sorted(folder.glob('*.json'))]
+    results = []
+    for path in sorted(folder.glob('*.json')):
+        result = json.loads(path.read_text())
+        result['file'] = path.name
+        after = folder / 'after_training' / path.name
+        if after.exists():
+            result['after_training'] = json.loads(after.read_text())
+        results.append(result)
+    return results
 
 
 def stale_reasons(result: dict) -> List[str]:
@@ -101,8 +115,8 @@ def schedule(result: dict) -> Tuple:
         result (dict): A result.
 
     Returns:
-        Tuple: (task, imbalance factor, epochs, precision, regime, whether
-        stale).
+        Tuple: (task, imbalance factor, epochs, precision, regime, whether on
+        held-out train images, whether stale).
     """
     cell = result['cell']
     return (
@@ -111,6 +125,7 @@ def schedule(result: dict) -> Tuple:
         result['epochs'],
         'bfloat16' if cell['amp'] else 'float32',
         regime_of(cell),
+        bool(cell.get('validation')),
         bool(stale_reasons(result)),
     )
 
@@ -153,20 +168,6 @@ def comparable(results: List[dict]) -> List[List[dict]]:
             parts.append([result])
     ordered = sorted(columns.items(), key=lambda kv: str(kv[0]))
     return [part for _, parts in ordered for part in parts]
-
-
-def spread(values: List[float], form: str = '.2f') -> str:
-    """Write mean and sample standard deviation.
-
-    Args:
-        values (List[float]): One or more values.
-        form (str): How the mean is written; ``'+.2f'`` with its sign.
-
-    Returns:
-        str: Such as ``71.23 ± 0.45``; a single value alone.
-    """
-    text = f'{mean(values):{form}}'
-    return f'{text} ± {stdev(values):.2f}' if len(values) > 1 else text
 
 
 def row_name(result: dict) -> str:
@@ -218,10 +219,49 @@ def published(
     }
 
 
+class Row(NamedTuple):
+    """The runs of one method in a column.
+
+    Attributes:
+        name (str): The method, or words.
+        config (str): What trains it.
+        runs (Dict[int, Dict[str, float]]): By seed, the last epoch's accuracies.
+        after (Dict[int, Dict[str, Any]]): By seed, what was measured after
+            training.
+        paper (Optional[float]): What the paper prints for it.
+        others (str): What other publications print.
+        files (str): Pattern of its files' names.
+    """
+
+    name: str
+    config: str
+    runs: Dict[int, Dict[str, float]]
+    after: Dict[int, Dict[str, Any]]
+    paper: Optional[float]
+    others: str
+    files: str
+
+    def values(self, what: str) -> Dict[int, float]:
+        """Accuracy of all classes by seed.
+
+        Args:
+            what (str): ``'as_trained'``, or a key of what was measured after
+                training.
+
+        Returns:
+            Dict[int, float]: In percent; empty if it was not measured.
+        """
+        if what == 'as_trained':
+            return {seed: run['overall'] for seed, run in self.runs.items()}
+        return {
+            seed: found[what]['overall'] for seed, found in self.after.items()
+        }
+
+
 def table_rows(
     results: List[dict], task: str, factor: Optional[int]
-) -> List[Dict[str, Any]]:
-    """One row per method: measured, published, difference and rank.
+) -> List[Row]:
+    """Gather the runs of each method.
 
     Args:
         results (List[dict]): The comparable results of one column.
@@ -229,54 +269,206 @@ def table_rows(
         factor (Optional[int]): Its imbalance factor.
 
     Returns:
-        List[Dict[str, Any]]: By falling mean accuracy; published methods that
-        were not run come last.
+        List[Row]: By falling mean accuracy.
     """
     by_method: Dict[str, List[dict]] = defaultdict(list)
     for result in results:
         by_method[row_name(result)].append(result)
     rows = []
     for method, part in by_method.items():
-        runs = [result['last_epoch'] for result in part]
-        overall = [run['overall'] for run in runs]
-        # Older results lack it.
-        errors = [
-            r['calibration_error']
-            for r in part
-            if r.get('calibration_error') is not None
-        ]
-        paper = published(method, published_task(task), factor)
-        own = next((v for k, v in paper.items() if 'GHM-CWAP' in k), None)
+        printed = published(method, published_task(task), factor)
+        files = {result.get('file', '').partition('__s')[0] for result in part}
         rows.append(
-            dict(
-                method=method,
-                seeds=len(runs),
-                mean=mean(overall),
-                overall=spread(overall),
-                groups=[
-                    spread([run[f'quartile/{g}'] for run in runs])
-                    if f'quartile/{g}' in runs[0]
-                    else EMPTY
-                    for g in GROUPS
-                ],
-                worst=spread([run['worst_class'] for run in runs]),
-                calibration=spread(errors) if errors else EMPTY,
-                paper=f'{own:.2f}' if own is not None else EMPTY,
-                difference=f'{mean(overall) - own:+.2f}'
-                if own is not None
-                else EMPTY,
-                others=', '.join(
+            Row(
+                in_words(method),
+                config_name(part[0]),
+                {r['cell']['seed']: _last_epoch(r) for r in part},
+                {
+                    r['cell']['seed']: r['after_training']
+                    for r in part
+                    if 'after_training' in r
+                },
+                next((v for k, v in printed.items() if 'GHM-CWAP' in k), None),
+                ', '.join(
                     f'{v:.2f} ({k})'
-                    for k, v in paper.items()
+                    for k, v in printed.items()
                     if 'GHM-CWAP' not in k
-                )
-                or EMPTY,
+                ),
+                ', '.join(f'`{name}__s*`' for name in sorted(files)),
             )
         )
-    rows.sort(key=lambda row: -row['mean'])
-    for rank, row in enumerate(rows, start=1):
-        row['rank'] = rank
+    rows.sort(key=lambda row: -mean(row.values('as_trained').values()))
     return rows
+
+
+def _last_epoch(result: dict) -> Dict[str, float]:
+    """Accuracies, and the calibration error, which older results lack."""
+    error = result.get('calibration_error')
+    known = {} if error is None else dict(calibration_error=error)
+    return {**result['last_epoch'], **known}
+
+
+def config_name(result: dict) -> str:
+    """Say what trains the method of a result today.
+
+    Args:
+        result (dict): A result.
+
+    Returns:
+        str: The config's name, the study's own setting, or that of version 0.1
+        or 0.2 which no config has any more.
+    """
+    cell, setting = result['cell'], setting_of(result)
+    method = METHOD_OF.get(setting, setting)
+    if method in method_names():
+        factor = cell['imbalance_factor']
+        end = f'_if{factor}' if factor else ''
+        return f'`{method}/{published_task(cell["task"])}{end}`'
+    if setting in SETTINGS:
+        return f'setting `{setting}` of the study'
+    return f'until 0.2: `{cell.get("setting") or cell["method"]}`'
+
+
+REFERENCE = 'softmax'
+AFTER = {
+    'prior_corrected': 'prior-corrected',
+    'nearest_mean': 'nearest class mean',
+}
+
+
+def seeds_table(rows: List[Row]) -> str:
+    """Write the methods with more than one seed.
+
+    Args:
+        rows (List[Row]): The rows of a column.
+
+    Returns:
+        str: A Markdown table; empty without such a method.
+    """
+    header = ['method', 'seeds', 'all classes', *AFTER.values()]
+    header += ['paper', 'other published', *GROUPS, 'worst class']
+    header += ['calibration error', 'config', 'files']
+    body = []
+    for row in rows:
+        if len(row.runs) < 2:
+            continue
+        runs = row.runs.values()
+        body.append(
+            [
+                row.name,
+                str(len(runs)),
+                *(_estimated(row.values(k)) for k in ('as_trained', *AFTER)),
+                EMPTY if row.paper is None else f'{row.paper:.2f}',
+                row.others or EMPTY,
+                *(_mean(runs, f'quartile/{group}') for group in GROUPS),
+                _mean(runs, 'worst_class'),
+                _mean(runs, 'calibration_error'),
+                row.config,
+                row.files,
+            ]
+        )
+    return markdown(header, body)
+
+
+def _estimated(values: Dict[int, float]) -> str:
+    return estimate(list(values.values())).text() if values else EMPTY
+
+
+def _mean(runs: Any, key: str) -> str:
+    values = [run[key] for run in runs if key in run]
+    return f'{mean(values):.1f}' if values else EMPTY
+
+
+def one_seed_table(rows: List[Row]) -> str:
+    """Write the methods with one seed, as differences on that seed.
+
+    Args:
+        rows (List[Row]): The rows of a column.
+
+    Returns:
+        str: A Markdown table with a sentence that names the reference; empty
+        without such a method.
+    """
+    alone = [row for row in rows if len(row.runs) == 1]
+    if not alone:
+        return ''
+    seeds = {seed for row in alone for seed in row.runs}
+    name = in_words(REFERENCE)
+    reference = next(
+        (r for r in rows if r.name == name and seeds <= r.runs.keys()), rows[0]
+    )
+    keys = ['as_trained', *(key for key in AFTER if reference.values(key))]
+    header = ['method', 'seed', 'all classes']
+    header += [AFTER[key] for key in keys[1:]]
+    header += [f'paper, less its {reference.name}', *GROUPS, 'config', 'files']
+    body = []
+    for row in alone:
+        (seed,) = row.runs
+        if row is reference or seed not in reference.runs:
+            differences = [f'{row.values("as_trained")[seed]:.2f}']
+            differences += [EMPTY] * (len(keys) - 1)
+            groups = [EMPTY] * len(GROUPS)
+        else:
+            differences = [
+                f'{row.values(k)[seed] - reference.values(k)[seed]:+.2f}'
+                if seed in row.values(k) and seed in reference.values(k)
+                else EMPTY
+                for k in keys
+            ]
+            groups = [
+                f'{row.runs[seed][key] - reference.runs[seed][key]:+.1f}'
+                if key in row.runs[seed] and key in reference.runs[seed]
+                else EMPTY
+                for key in (f'quartile/{group}' for group in GROUPS)
+            ]
+        paper = EMPTY
+        if row.paper is not None:
+            paper = f'{row.paper:.2f}'
+            if reference.paper is not None and row is not reference:
+                paper += f' ({row.paper - reference.paper:+.2f})'
+        body.append(
+            [row.name, str(seed), *differences, paper, *groups]
+            + [row.config, row.files]
+        )
+    of_seeds = '; '.join(
+        f'seed {seed}: '
+        + ', '.join(
+            f'{reference.values(k)[seed]:.2f} {_AS.get(k) or AFTER[k]}'
+            for k in keys
+            if seed in reference.values(k)
+        )
+        for seed in sorted(seeds & reference.runs.keys())
+    )
+    return (
+        f'One seed each, as differences to {reference.name} on the same seed '
+        f'({of_seeds}):\n\n{markdown(header, body)}'
+    )
+
+
+_AS = {'as_trained': 'as trained'}
+
+
+def markdown(header: List[str], body: List[List[str]]) -> str:
+    """Write a table, without the columns that say nothing.
+
+    Args:
+        header (List[str]): Names of the columns.
+        body (List[List[str]]): Rows.
+
+    Returns:
+        str: Markdown; empty without rows.
+    """
+    if not body:
+        return ''
+    kept = [
+        i
+        for i in range(len(header))
+        if any(row[i] not in (EMPTY, '') for row in body)
+    ]
+    lines = [header, ['---'] * len(header), *body]
+    return ''.join(
+        f'| {" | ".join(line[i] for i in kept)} |\n' for line in lines
+    )
 
 
 def is_full(task: str, epochs: int) -> bool:
@@ -316,8 +508,8 @@ def missing_experiments(columns: List[List[dict]]) -> List[str]:
     """
     seen = set()
     for part in columns:
-        task, factor, epochs, *_, stale = schedule(part[0])
-        if is_full(task, epochs) and not stale:
+        task, factor, epochs, *_, validation, stale = schedule(part[0])
+        if is_full(task, epochs) and not stale and not validation:
             seen |= {(row_name(r), published_task(task), factor) for r in part}
     missing: Dict[str, List[str]] = defaultdict(list)
     for row in PUBLISHED:
@@ -333,101 +525,105 @@ def missing_experiments(columns: List[List[dict]]) -> List[str]:
     return [f'{name}: {", ".join(part)}' for name, part in missing.items()]
 
 
-def page_data(results: List[dict]) -> Dict[str, Any]:
-    """Gather what both pages show.
-
-    Args:
-        results (List[dict]): All results.
-
-    Returns:
-        Dict[str, Any]: ``tables`` and ``missing``.
-    """
-    columns = comparable(results)
-    tables = []
-    for part in columns:
-        task, factor, epochs, precision, _, stale = schedule(part[0])
-        data = dict.fromkeys(r['identity']['data_sha256'][:8] for r in part)
-        hours = sum(r['wall_seconds'] for r in part) / 3600
-        rows = table_rows(part, task, factor)
-        why = sorted({reason for r in part for reason in stale_reasons(r)})
-        tables.append(
-            dict(
-                headers=fill_cells(rows),
-                rows=rows,
-                title=task + (f', imbalance factor {factor}' if factor else ''),
-                settings=f'{epochs} epochs, {precision}, last epoch; '
-                f'{len(part)} runs, {hours:.2f} h in all; '
-                f'{", ".join(sorted({r["hardware"] for r in part}))}; '
-                f'torch {", ".join(sorted({r["versions"]["torch"] for r in part}))}'
-                f'; data {", ".join(data)}',
-                full=is_full(task, epochs),
-                stale=f'{STALE} {"; ".join(why)}.' if stale else '',
-            )
-        )
-    return dict(tables=tables, missing=missing_experiments(columns))
-
-
-HEADERS = (
-    'rank', 'method', 'seeds', 'overall', 'paper', 'difference',
-    'other published', 'many', 'medium', 'few', 'rare', 'worst class',
-    'calibration error',
-)  # fmt: skip
-
-
-def fill_cells(rows: List[Dict[str, Any]]) -> List[str]:
-    """Write rows as text, without the columns that say nothing.
-
-    Args:
-        rows (List[Dict[str, Any]]): From :func:`table_rows`; each gets
-            ``cells``, a text per header.
-
-    Returns:
-        List[str]: The headers.
-    """
-    texts = [
-        [
-            str(row['rank']), row['method'], str(row['seeds']), row['overall'],
-            row['paper'], row['difference'], row['others'], *row['groups'],
-            row['worst'], row['calibration'],
-        ]
-        for row in rows
-    ]  # fmt: skip
-    shown = [
-        column
-        for column in range(len(HEADERS))
-        if any(text[column] != EMPTY for text in texts)
-    ]
-    for row, text in zip(rows, texts):
-        row['cells'] = [text[column] for column in shown]
-    return [HEADERS[column] for column in shown]
-
-
 NOTE = (
-    'Top-1 accuracy in percent on the test set, last epoch, mean ± sample '
-    'standard deviation over seeds. Where a table names several data, each seed '
-    'drew a long-tailed set of its own. Groups: quarters of the classes by rank '
-    "of train count (the paper's rule). Calibration error: expected gap in "
-    'percent between score and accuracy of the model as trained (15 bins). '
-    '"paper" is the figure that the '
-    'GHM-CWAP paper prints for the full schedule, "difference" measured minus '
-    'paper. A difference smaller than the spread is noise, whatever the rank. '
-    '"ghm_cwap" is the paper\'s method; what departs from print is the scale of '
-    'the weights W and when they begin. "ghm_cwap_balanced" is our variant. Rows '
-    'in words with "W from 80 %" were made with versions 0.1 and 0.2: W acts '
-    'after 80 % of the epochs, by the histogram of the running epoch ("running '
-    'histogram") in place of the finished one. No figure of the paper belongs '
-    'to them.'
+    'Top-1 accuracy in percent on the test images, last epoch: the mean over seeds '
+    "and Student's 95 % interval. Where a table names several data, each seed drew a "
+    'long-tailed set of its own. Groups: quarters of the classes by rank of train '
+    'count. "Prior-corrected": the same models, moved to equal class proportions '
+    'after training by a prior that was measured on left-out train images. "Nearest '
+    'class mean": the same features with another classifier. Calibration error: '
+    'expected gap between score and accuracy as trained, 15 bins. "Paper": what the '
+    'GHM-CWAP paper prints for that method.'
 )
-NOT_RUN = "Cells of the paper's tables without a run at the full schedule:"
+NOT_RUN = (
+    "Experiments of the paper's tables without a run at the full schedule:"
+)
 STALE = 'Stale, not to be compared with other tables. Changed since:'
 SHORT = (
     'Shorter than the full schedule: not comparable with published figures, '
     'only row with row.'
 )
+_DATA = {
+    'cifar10': 'CIFAR-10',
+    'cifar100': 'CIFAR-100',
+    'tinyimagenet': 'TinyImageNet',
+    'imagenet': 'ImageNet',
+    'inat2017': 'iNaturalist 2017',
+    'digits': 'digits',
+}
+
+
+def title(task: str, factor: Optional[int]) -> str:
+    """Name an experiment for a reader.
+
+    Args:
+        task (str): Name of the task.
+        factor (Optional[int]): Imbalance factor.
+
+    Returns:
+        str: Data, network and imbalance factor.
+    """
+    network, _, data = published_task(task).removesuffix('_lt').partition('_')
+    words = f'{_DATA.get(data, data)}, {network.replace("resnet", "ResNet-")}'
+    return words + (f', imbalance factor {factor}' if factor else '')
+
+
+def render_columns(results: List[dict], level: str = '##') -> str:
+    """Write the tables of all columns, each with what was run.
+
+    Args:
+        results (List[dict]): All results.
+        level (str): Marks of a heading; empty for none.
+
+    Returns:
+        str: Markdown.
+    """
+    parts = []
+    for part in comparable(results):
+        task, factor, epochs, precision, regime, validation, stale = schedule(
+            part[0]
+        )
+        rows = table_rows(part, task, factor)
+        data = dict.fromkeys(r['identity']['data_sha256'][:8] for r in part)
+        hours = sum(r['wall_seconds'] for r in part) / 3600
+        if level:
+            where = f', experiment `{regime}`' if regime else ''
+            parts.append(f'{level} {title(task, factor)}{where}')
+        told = (
+            f'{epochs} epochs, {precision}, '
+            f'{"held-out train images" if validation else "test images"}; '
+            f'{len(part)} runs, {hours:.2f} h in all; '
+            f'{", ".join(sorted({r["hardware"] for r in part}))}; '
+            f'torch {", ".join(sorted({r["versions"]["torch"] for r in part}))}'
+            f'; data {", ".join(data)}.'
+        )
+        # A regime of the study has a schedule of its own.
+        own = regime and REGIMES[regime].epochs
+        if not own and not is_full(task, epochs):
+            told += f' {SHORT}'
+        if stale:
+            why = sorted({reason for r in part for reason in stale_reasons(r)})
+            told += f' {STALE} {"; ".join(why)}.'
+        parts.append(told)
+        parts += filter(None, (seeds_table(rows), one_seed_table(rows)))
+    return '\n\n'.join(part.rstrip('\n') for part in parts) + '\n'
+
+
+def render_missing(results: List[dict]) -> str:
+    """List the experiments of the paper's tables that were not run.
+
+    Args:
+        results (List[dict]): All results.
+
+    Returns:
+        str: Markdown.
+    """
+    missing = missing_experiments(comparable(results))
+    return ''.join(f'- {name}\n' for name in missing or ['none'])
 
 
 def render_markdown(results: List[dict]) -> str:
-    """Render the results as Markdown.
+    """Render the results of a folder as a page.
 
     Args:
         results (List[dict]): All results.
@@ -435,38 +631,7 @@ def render_markdown(results: List[dict]) -> str:
     Returns:
         str: The page.
     """
-    data = page_data(results)
-    lines = ['# Measured results', '', NOTE, '']
-    for table in data['tables']:
-        lines += [f'## {table["title"]}', '', table['settings'] + '.']
-        if not table['full']:
-            lines.append(SHORT)
-        if table['stale']:
-            lines.append(table['stale'])
-        lines += ['', '| ' + ' | '.join(table['headers']) + ' |']
-        lines.append('|' + '---|' * len(table['headers']))
-        for row in table['rows']:
-            lines.append('| ' + ' | '.join(row['cells']) + ' |')
-        lines.append('')
-    lines += ['## Not run', '']
-    lines += [NOT_RUN, '']
-    lines += [f'- {name}' for name in data['missing']] or ['- none']
-    return '\n'.join(lines) + '\n'
-
-
-def render_html(results: List[dict]) -> str:
-    """Render the results as one page without outside resources.
-
-    Args:
-        results (List[dict]): All results.
-
-    Returns:
-        str: The page.
-    """
-    template = Template(_TEMPLATE.read_text(), autoescape=True)
-    return template.render(
-        **page_data(results),
-        note=NOTE,
-        short=SHORT,
-        not_run=NOT_RUN,
+    return (
+        f'# Measured results\n\n{NOTE}\n\n{render_columns(results)}\n'
+        f'## Not run\n\n{NOT_RUN}\n\n{render_missing(results)}'
     )

@@ -2,7 +2,7 @@
 """Fill the paper's tables.
 
 Plans the runs of a table, does those that have no result yet, and renders all
-results as Markdown and HTML. A killed run goes on where it was.
+results as Markdown. A killed run goes on where it was.
 
 Examples:
     python study/reproduce.py table1 --scale quick --seeds 0 1 2
@@ -31,13 +31,6 @@ sys.path.insert(0, ROOT)
 from mmghm.cli.options import add_cluster, make_parser
 from mmghm.engine.grid import Job, run_here, run_on_cluster
 from mmghm.utils.errors import UserError, one_line_errors
-from study.evidence_tables import (
-    draw_classes,
-    draw_differences,
-    draw_groups,
-    read_runs,
-    render_study,
-)
 from study.plan import (
     Experiment,
     experiment_config,
@@ -45,12 +38,7 @@ from study.plan import (
     plan_table,
     prefix,
 )
-from study.render import (
-    covers,
-    load_results,
-    render_html,
-    render_markdown,
-)
+from study.render import covers, load_results, render_markdown
 from study.run import run_experiment
 from study.run_id import result_path, run_id
 
@@ -60,7 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'table',
         choices=['table1', 'table2', 'table3', 'evidence'],
-        help='table of the paper, or the study in docs/evidence.md',
+        help='table of the paper, or the study in docs/results.md',
     )
     parser.add_argument(
         '--scale',
@@ -201,35 +189,13 @@ def show_plan(
     console.print(f'{len(jobs)} to run{known}, {len(done)} done.')
 
 
-def render_evidence(folder: Path, console: Console) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'evidence.md').write_text(render_study(folder))
-    columns = read_runs(folder)
-    for part, validation in (('validation', True), ('test', False)):
-        shown = {k: v for k, v in columns.items() if k[1] == validation}
-        if not shown:
-            continue
-        draw_differences(shown).savefig(
-            folder / f'{part}_differences.png', dpi=130
-        )
-        if not validation:
-            draw_groups(shown).savefig(folder / 'test_groups.png', dpi=130)
-            classes = draw_classes(shown)
-            if classes:
-                classes.savefig(folder / 'test_classes.png', dpi=130)
-    console.print(f'Rendered {folder}/evidence.md and its pictures.')
-
-
 def render(folder: Path, console: Console) -> None:
-    results = load_results(folder)
-    # The study's runs of 200 epochs.
-    results += load_results(folder / 'full')
     folder.mkdir(parents=True, exist_ok=True)
+    results = load_results(folder)
     (folder / 'results.md').write_text(render_markdown(results))
-    (folder / 'results.html').write_text(render_html(results))
     console.print(
-        f'Rendered {len(results)} results into {folder}/results.md and '
-        'results.html.'
+        f'Rendered {len(results)} results into {folder}/results.md. '
+        'study/pages.py fills the pages of the documentation.'
     )
 
 
@@ -241,9 +207,8 @@ def main(args: argparse.Namespace) -> int:
     args.results = args.results or Path(
         'study/results/evidence' if study else 'study/results'
     )
-    render_all = render_evidence if study else render
     if args.render_only:
-        render_all(args.results, console)
+        render(args.results, console)
         return 0
     try:
         jobs = [job_of(experiment, args) for experiment in plan(args)]
@@ -271,7 +236,7 @@ def main(args: argparse.Namespace) -> int:
         if args.cluster
         else run_here(todo, console, args.jobs)
     )
-    render_all(args.results, console)
+    render(args.results, console)
     console.print(f'{len(failed)} of {len(todo)} runs failed.')
     return 1 if failed else 0
 

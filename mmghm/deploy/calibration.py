@@ -1,7 +1,6 @@
 """What turns a model's logits into probabilities that mean what they say."""
 
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -12,16 +11,17 @@ from mmghm.evaluation.calibration import (
     fit_prior,
     fit_temperature,
     log_counts,
-    log_likelihood,
     risk_coverage,
 )
 from mmghm.evaluation.groups import group_names
 from mmghm.evaluation.priors import correct_prior, log_softmax, normalize_counts
 
 GROUP_RULE = 'quartile'
-# Gain of log-likelihood by one more parameter that is chance in 5 % of cases.
-# Half of that quantile of chi-squared with one degree of freedom.
-_CONTRADICTION = NormalDist().inv_cdf(0.975) ** 2 / 2
+# What a network is expected to keep of the class proportions that its loss's formula
+# takes out of it, as a share of their power, and the deviation from that; the same for
+# losses whose formula says nothing. Fitted on the models of study/few_images.py.
+KEPT, KEPT_DEVIATION = 0.5, 0.15
+UNSTATED, UNSTATED_DEVIATION = 0.65, 0.25
 
 
 @dataclass
@@ -92,21 +92,60 @@ def stated_prior(
     return None, f'the formula of {name} does not say it'
 
 
+def stated_power(prior: np.ndarray, class_counts: np.ndarray) -> float:
+    """Power of the train counts that is nearest to a prior.
+
+    Args:
+        prior (np.ndarray): Positive, (C,).
+        class_counts (np.ndarray): Train images per class, (C,).
+
+    Returns:
+        float: By least squares of the logarithms; 1 if all counts are equal.
+    """
+    log_sizes = np.log(np.maximum(class_counts, 1))
+    centred = log_sizes - log_sizes.mean()
+    square = float(centred @ centred)
+    return float(centred @ np.log(prior)) / square if square else 1.0
+
+
+def expected_power(
+    prior: Optional[np.ndarray], class_counts: np.ndarray
+) -> Tuple[float, float]:
+    """Power of the train counts that a model's prior is expected to follow.
+
+    A network that fits its train set stops on the way to the prior that its loss
+    states.
+
+    Args:
+        prior (Optional[np.ndarray]): What the loss states, see :func:`stated_prior`.
+        class_counts (np.ndarray): Train images per class, (C,).
+
+    Returns:
+        Tuple[float, float]: Mean and standard deviation, from the models of the
+        study.
+    """
+    if prior is None:
+        return UNSTATED, UNSTATED_DEVIATION
+    stated = stated_power(prior, class_counts)
+    return stated + KEPT * (1 - stated), KEPT_DEVIATION
+
+
 def calibrate(
     loss: Any, class_counts: np.ndarray, scores: Optional[Scores]
 ) -> Calibration:
     """Fit the temperature and the prior that the model has in fact.
 
-    A loss states the prior that it trains toward. A network that fits its train
-    set may stop on the way: the prior is then measured, if the images say so by a
-    likelihood-ratio test at the 5 % level.
+    The prior is a power of the train counts. Its likelihood on the images is joined
+    with what the loss lets expect, see :func:`expected_power`: with few images the
+    expectation decides, with many the measurement.
 
     Args:
         loss (Any): The loss module that the model was trained with, see
             :func:`stated_prior`.
         class_counts (np.ndarray): Train images per class, (C,).
         scores (Optional[Scores]): On images that the model was neither trained
-            on nor will be tested on. None fits nothing.
+            on nor will be tested on. None fits nothing: the prior is then the one
+            that the loss states.
 
     Returns:
         Calibration: The result.
@@ -117,17 +156,14 @@ def calibrate(
         told = None if prior is None else prior.tolist()
         return Calibration(1.0, counts, told, known)
     logits, labels = scores.logits, scores.labels
-    power = fit_prior(logits, labels, class_counts)
-    measured = normalize_counts(class_counts) ** power
-    measured /= measured.sum()
-    temperature, fit = _fit_temperature(logits, labels, measured)
-    if prior is not None:
-        stated_temperature, stated_fit = _fit_temperature(logits, labels, prior)
-    if prior is None or fit - stated_fit > _CONTRADICTION / len(labels):
-        prior = measured
-        known = f'measured: proportional to (train images)^{power:.2f}'
-    else:
-        temperature = stated_temperature
+    power = fit_prior(
+        logits, labels, class_counts, *expected_power(prior, class_counts)
+    )
+    prior = normalize_counts(class_counts) ** power
+    prior /= prior.sum()
+    known = f'measured: proportional to (train images)^{power:.2f}'
+    log_shift = log_counts(labels, len(prior)) - np.log(prior)
+    temperature = fit_temperature(logits, labels, log_shift)
     here = np.bincount(labels, minlength=len(class_counts)) / len(labels)
     before, after = log_softmax(logits), log_softmax(logits / temperature)
     stages = {
@@ -157,15 +193,6 @@ def calibrate(
             **{k: v.round(5).tolist() for k, v in curve._asdict().items()},
         )
     return result
-
-
-def _fit_temperature(
-    logits: np.ndarray, labels: np.ndarray, prior: np.ndarray
-) -> Tuple[float, float]:
-    """Temperature under a trained prior, and the mean log-likelihood with it."""
-    log_shift = log_counts(labels, len(prior)) - np.log(prior)
-    temperature = fit_temperature(logits, labels, log_shift)
-    return temperature, log_likelihood(logits / temperature + log_shift, labels)
 
 
 def _errors(

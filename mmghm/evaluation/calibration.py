@@ -102,21 +102,30 @@ def log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def fit_prior(
-    logits: np.ndarray, labels: np.ndarray, class_counts: np.ndarray
+    logits: np.ndarray,
+    labels: np.ndarray,
+    class_counts: np.ndarray,
+    expected: float = 0.5,
+    deviation: float = np.inf,
 ) -> float:
     """Fit the power of the train counts that a model's prior follows.
 
     Among priors proportional to ``n ** power`` the one under which the model, at the
     temperature that suits it, is likeliest on images that it was not trained
-    on. 1 is cross-entropy's, 0 a uniform one.
+    on. 1 is cross-entropy's, 0 a uniform one. What is known of the power before any
+    image has been seen is a normal distribution: few images shrink the power toward
+    its mean, many overrule it.
 
     Args:
         logits (np.ndarray): Shape (n, C).
         labels (np.ndarray): Shape (n,).
         class_counts (np.ndarray): Train images per class, (C,).
+        expected (float): Mean of that distribution.
+        deviation (float): Its standard deviation, positive; infinite if nothing is
+            known.
 
     Returns:
-        float: The power.
+        float: The power, of the greatest posterior density.
     """
     log_sizes = np.log(np.maximum(class_counts, 1))
     log_prior = log_counts(labels, len(class_counts))
@@ -124,9 +133,11 @@ def fit_prior(
     def loss(parameters: np.ndarray) -> float:
         log_temperature, power = parameters
         shift = log_prior - power * log_sizes
-        return -log_likelihood(logits / np.exp(log_temperature) + shift, labels)
+        fit = log_likelihood(logits / np.exp(log_temperature) + shift, labels)
+        known = ((power - expected) / deviation) ** 2 / 2
+        return known / len(labels) - fit
 
-    found = optimize.minimize(loss, (0.0, 0.5), method='Nelder-Mead')
+    found = optimize.minimize(loss, (0.0, expected), method='Nelder-Mead')
     return float(found.x[1])
 
 

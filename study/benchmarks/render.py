@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-"""Fill the tables of README and docs/ that come from files in study/results/.
+"""Fill the tables of the pages that come from study/results/performance and decoded.
+
+Those of the study's results: study/pages.py.
 
 Example:
     python study/benchmarks/render.py
@@ -12,7 +14,6 @@ import re
 import sys
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Callable, Dict, List
 
 import matplotlib
@@ -21,76 +22,14 @@ from matplotlib.figure import Figure
 # `study` is no installed package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmghm.evaluation.priors import ShiftRow
 from study.benchmarks.harness import RESULTS
 from study.benchmarks.losses import CROSS_ENTROPY, GHM_CWAP, MARGIN_ONLY
-from study.evidence import METHOD_OF, OLD_DEFAULT, in_words
-from study.evidence_tables import read_runs
-from study.render import GROUPS, published, setting_of, spread
+from study.evidence import in_words
+from study.fill import fill_pages
+from study.intervals import estimate
 
-PAGES = (
-    Path('README.md'),
-    *(
-        Path('docs') / f'{name}.md'
-        for name in ('performance', 'datasets', 'own_data', 'evidence', 'use')
-    ),
-)
+PAGES = (Path('docs/performance.md'), Path('docs/datasets.md'))
 DECODED = Path('study/results/decoded')
-CHOOSE = Path('study/results/choose')
-# What `test --prior` wrote, without and with a calibration.
-USE = Path('study/results/use')
-SHOWN_SHIFTS = ('forward 10', 'uniform', 'backward 10')
-# The files of choose, use and posthoc call so what `ghm_cwap` was in 0.2.
-OLD_GHM_CWAP = "0.2's `ghm_cwap`, balanced margin"
-SHOWN_MODELS = {
-    'softmax': '`softmax`',
-    'ghm_cwap_margin': '`ghm_cwap_margin`',
-    'balanced_softmax': '`balanced_softmax`',
-    'ghm_cwap': OLD_GHM_CWAP,
-}
-# Runs of the paper's network on its data: imbalance factor 100, 200 epochs.
-FULL = Path('study/results/full')
-FULL_REGIME = 'cifar10_if100'
-# What study/after_training.py wrote for their checkpoints.
-AFTER = FULL / 'after_training'
-AFTER_KEYS = {'re-weighed': 'reweighed', 'nearest mean': 'nearest_mean'}
-BALANCED_SOFTMAX = 'balanced_margin'
-# What is compared seed by seed: what, and what is taken off.
-PAIRS = (
-    ((BALANCED_SOFTMAX, 'as trained'), ('softmax', 'as trained')),
-    (('softmax', 're-weighed'), (BALANCED_SOFTMAX, 're-weighed')),
-    (('softmax', 'nearest mean'), (BALANCED_SOFTMAX, 'as trained')),
-    *(
-        ((setting, what), (other, what))
-        for setting, other in (
-            ('ghm_cwap', 'ghm_cwap_margin'),
-            ('ghm_cwap_balanced', BALANCED_SOFTMAX),
-            (OLD_DEFAULT, BALANCED_SOFTMAX),
-            ('r_w', 'ghm_cwap_margin'),
-            ('r_w', 'seesaw'),
-            ('ghm_cwap_balanced', OLD_DEFAULT),
-        )
-        for what in ('as trained', 're-weighed')
-    ),
-)
-# What `mmghm posthoc` wrote for that of softmax.
-REMADE = FULL / 'posthoc'
-REMADE_NAMES = {
-    'none': 'as trained',
-    'logit_adjustment': 'logit adjustment',
-    'tau_norm': 'tau-normalisation',
-    'crt': 'cRT',
-    'lws': 'LWS',
-    'ncm': 'nearest class mean',
-    'balanced_softmax': 'a head trained with Balanced Softmax',
-    'ghm_cwap': f'a head trained with {OLD_GHM_CWAP}',
-}
-README_ROWS = (
-    *('softmax', 'seesaw', 'ldam_drw', 'ghm_cwap_margin', 'ghm_cwap'),
-    *(BALANCED_SOFTMAX, 'ghm_cwap_balanced'),
-)
-# Points of accuracy that make no difference to a user.
-CLOSE = 0.5
 # Table 1 of the paper: train images per epoch of its eight CIFAR settings, at
 # the imbalance factors 500, 100, 10 and 1, and what is done with them.
 CIFAR_IMAGES = (10011, 12406, 20431, 50000, 9502, 10847, 19573, 50000)
@@ -223,12 +162,12 @@ def accuracy() -> str:
             in_words(setting),
             names[regime],
             str(len(values)),
-            f'{mean(values):.2f} ± {stdev(values):.2f}',
+            estimate(values).text(),
             ', '.join(f'{value:.2f}' for value in values),
         ]
         for (setting, regime), values in sorted(found.items())
     ]
-    header = ['loss', 'data path', 'seeds', 'accuracy', 'each seed']
+    header = ['loss', 'data path', 'seeds', 'accuracy [95 %]', 'each seed']
     return f'{markdown(header, body)}\n{"; ".join(sorted(hardware))}.\n'
 
 
@@ -287,187 +226,6 @@ def epoch_parts(device: str) -> str:
     )
 
 
-def choose() -> str:
-    """What choose recommended beside what the test images say."""
-    found = [json.loads(p.read_text()) for p in sorted(CHOOSE.glob('*.json'))]
-    body = []
-    for one in found:
-        row, best = one['chosen_row'], one['best_on_test']
-        best = OLD_GHM_CWAP if best == 'ghm_cwap' else best
-        held = row['held_out']
-        lacks = one['lacks']['value']
-        body.append(
-            [
-                one['name'],
-                f'{one["held_out_images"]:,}',
-                one['chosen'],
-                f'{held["value"]:+.1f} [{held["low"]:.1f}, {held["high"]:.1f}]',
-                f'{row["test"]["value"]:+.1f}',
-                f'{best}, by {lacks:.1f}' if lacks else 'the same',
-                f'{one["inside"]} of {one["compared"]}',
-            ]
-        )
-    header = [
-        *('data', 'held-out images', 'recommended', 'its gain, held-out'),
-        *('its gain, test', 'best on test', 'gains inside their interval'),
-    ]
-    close = sum(one['lacks']['value'] < CLOSE for one in found)
-    inside, compared = (
-        sum(one[part] for one in found) for part in ('inside', 'compared')
-    )
-    return (
-        f'{markdown(header, body)}\n'
-        f'In {close} of {len(found)} sets the recommended method is the best on '
-        f'the test images or within {CLOSE} points of it; {inside} of '
-        f'{compared} gains lie in their held-out intervals.\n'
-    )
-
-
-def full_rows() -> Dict[str, List[str]]:
-    """Cells of the runs of 200 epochs by setting, best first."""
-    runs = read_runs(FULL)[FULL_REGIME, False]
-    ranked = sorted(
-        runs, key=lambda s: -mean(r['overall'] for r in runs[s].values())
-    )
-    rows = {}
-    for setting in ranked:
-        results = list(runs[setting].values())
-        groups = [
-            f'{mean(r[f"quartile/{group}"] for r in results):.1f}'
-            for group in GROUPS
-        ]
-        overall = spread([r['overall'] for r in results])
-        name = in_words(setting)
-        rows[setting] = [name, str(len(results)), overall, *groups]
-    return rows
-
-
-def measured(setting: str, what: str) -> Dict[int, float]:
-    """Accuracy of a setting's runs by seed.
-
-    As they were trained, or after a change that needs no training.
-    """
-    if what == 'as trained':
-        runs = read_runs(FULL)[FULL_REGIME, False][setting]
-        return {seed: run['overall'] for seed, run in runs.items()}
-    found = {}
-    for path in FULL.glob('*.json'):
-        result, after = json.loads(path.read_text()), AFTER / path.name
-        if setting_of(result) == setting and after.exists():
-            figures = json.loads(after.read_text())[AFTER_KEYS[what]]
-            found[result['cell']['seed']] = figures['overall']
-    return found
-
-
-def after_training(setting: str, what: str) -> str:
-    found = list(measured(setting, what).values())
-    return spread(found) if found else ''
-
-
-def pairs() -> str:
-    """Differences of the runs of 200 epochs, seed by seed."""
-    body = []
-    for compared in PAIRS:
-        more, less = (measured(*runs) for runs in compared)
-        found = [more[seed] - less[seed] for seed in sorted(more.keys() & less)]
-        body.append(
-            [
-                *(f'{in_words(setting)}, {what}' for setting, what in compared),
-                ', '.join(f'{value:+.2f}' for value in found),
-                spread(found, '+.2f'),
-            ]
-        )
-    return markdown(['what', 'less', 'each seed', 'mean'], body)
-
-
-def classifiers() -> str:
-    """Softmax after 200 epochs, seed 0, with its classifier made again."""
-    body = []
-    found = json.loads((REMADE / 'softmax__s0.json').read_text())
-    for name, made in found.items():
-        tau = made['settings'].get('tau')
-        accuracy = made['accuracy']
-        body.append(
-            [
-                REMADE_NAMES[name] + (f', tau {tau:g}' if tau else ''),
-                f'{accuracy["overall"]:.2f}',
-                *(f'{accuracy[f"quartile/{g}"]:.1f}' for g in GROUPS),
-                f'{accuracy["worst_class"]:.1f}',
-            ]
-        )
-    body.sort(key=lambda row: -float(row[1]))
-    return markdown(['classifier', 'all classes', *GROUPS, 'worst class'], body)
-
-
-def full_runs() -> str:
-    """All runs of 200 epochs."""
-    header = [
-        *('loss', 'seeds', 'all classes', *GROUPS),
-        *('re-weighed', 'nearest mean', 'paper'),
-    ]
-    body = []
-    for setting, row in full_rows().items():
-        method = METHOD_OF.get(setting, setting)
-        printed = published(method, 'resnet32_cifar10_lt', 100)
-        own = [f'{v:.2f}' for k, v in printed.items() if 'GHM-CWAP' in k]
-        body.append(
-            [
-                *row,
-                after_training(setting, 're-weighed'),
-                after_training(setting, 'nearest mean'),
-                *(own or ['']),
-            ]
-        )
-    return markdown(header, body)
-
-
-def first_table() -> str:
-    """README's: the losses that a newcomer knows, by rising accuracy."""
-    rows = full_rows()
-    shown = [rows[name] for name in reversed(rows) if name in README_ROWS]
-    header = [
-        *('loss', 'seeds', 'accuracy, all classes', '3 largest classes'),
-        *('next 3', 'next 2', '2 smallest'),
-    ]
-    return markdown(header, shown)
-
-
-def priors() -> str:
-    """What re-weighing gains, by the left-out images it was fitted on."""
-    body = []
-    for path in USE.glob('*.json'):
-        found = json.loads(path.read_text())
-        name = path.stem.partition('__')[0]
-        if name not in SHOWN_MODELS:
-            continue
-        fitted = re.search(r'([\d,]+) images$', found['fitted_on'])
-        images = fitted[1] if fitted else '0'
-        rows = {s['name']: ShiftRow(**s) for s in found['shifts']}
-        cells = []
-        for shift in SHOWN_SHIFTS:
-            row = rows[shift]
-            known, estimated = (
-                mean - row.trained[0] for mean, _ in (row.known, row.estimated)
-            )
-            cells.append(
-                f'{row.trained[0]:.1f}, {known:+.1f}, {estimated:+.1f}'
-            )
-        error = f'{rows["uniform"].error[0]:.3f}'
-        prior, temperature = found['prior_from'], f'{found["temperature"]:.2f}'
-        body.append([name, images, prior, temperature, *cells, error])
-    body.sort(
-        key=lambda row: (list(SHOWN_MODELS).index(row[0]), _number(row[1]))
-    )
-    for line in body:
-        line[0] = SHOWN_MODELS[line[0]]
-    header = ['model', 'left-out images', 'its prior', 'temperature']
-    return markdown([*header, *SHOWN_SHIFTS, 'error, uniform'], body)
-
-
-def _number(text: str) -> int:
-    return int(text.replace(',', ''))
-
-
 def blocks() -> Dict[str, str]:
     made = {}
     for device in ('cpu', 'cuda'):
@@ -480,32 +238,11 @@ def blocks() -> Dict[str, str]:
     made['start cpu'] = block('start', 'cpu', listed)
     made['use cpu'] = block('use', 'cpu', listed)
     made['accuracy'] = accuracy()
-    made['choose'] = choose()
-    made['full runs'] = full_runs()
-    made['pairs of seeds'] = pairs()
-    made['classifiers'] = classifiers()
-    made['first table'] = first_table()
-    made['priors'] = priors()
     return made
 
 
-def fill(text: str, name: str, content: str) -> str:
-    """Put content between the marks of a block, if the page has it."""
-    begin, end = f'<!-- begin: {name} -->\n', '<!-- end -->'
-    head, mark, rest = text.partition(begin)
-    if not mark:
-        return text
-    return f'{head}{begin}{content}{rest[rest.index(end) :]}'
-
-
 def main() -> None:
-    pages = {page: page.read_text() for page in PAGES}
-    for name, content in blocks().items():
-        if not any(f'<!-- begin: {name} -->' in t for t in pages.values()):
-            raise ValueError(f'no page has a block <!-- begin: {name} -->')
-        pages = {page: fill(t, name, content) for page, t in pages.items()}
-    for page, text in pages.items():
-        page.write_text(text)
+    fill_pages(PAGES, blocks())
     draw(
         'losses_by_classes',
         'classes (batch 256)',
@@ -515,7 +252,6 @@ def main() -> None:
     draw(
         'losses_by_batch', 'batch (1,000 classes)', 0, RESULTS / 'by_batch.png'
     )
-    print(f'Filled {", ".join(map(str, PAGES))}')
 
 
 if __name__ == '__main__':

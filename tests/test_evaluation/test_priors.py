@@ -110,6 +110,12 @@ def test_temperature_and_prior_are_found_again():
     shift = log_counts(labels, 4) - np.log(trained)
     assert abs(fit_temperature(logits, labels, shift) - 2.5) < 0.1
     assert abs(fit_prior(logits, labels, COUNTS) - 0.4) < 0.03
+    # What was known before is overruled by many images and stands with few.
+    assert abs(fit_prior(logits, labels, COUNTS, 1.0, 0.1) - 0.4) < 0.03
+    few = fit_prior(logits[:5], labels[:5], COUNTS, 1.0, 0.1)
+    assert abs(few - 1) < 0.1
+    between = fit_prior(logits[:200], labels[:200], COUNTS, 1.0, 0.1)
+    assert fit_prior(logits[:200], labels[:200], COUNTS) < between < few
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_after_training(tmp_path):
     assert found['fitted_on'].endswith(' images')
     # The rare classes gain most where the head is expected less.
     gain = {
-        part: found['reweighed'][part] - found['as_trained'][part]
+        part: found['prior_corrected'][part] - found['as_trained'][part]
         for part in ('many', 'rare')
     }
     assert gain['rare'] > gain['many']

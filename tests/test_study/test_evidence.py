@@ -1,30 +1,25 @@
-"""The study of docs/evidence.md: its runs, tables and pictures."""
+"""The study of docs/results.md: its runs and their comparisons."""
 
-import copy
 import json
 import subprocess
 import sys
 
 import pytest
 
+from study.comparisons import (
+    Pair,
+    grid_table,
+    paired,
+    pairs_table,
+    read_runs,
+)
 from study.evidence import (
-    FINALISTS,
     NAMES,
-    OLD_MARGIN,
     REGIMES,
     SETTINGS,
-    has_weights,
     in_words,
     name_of,
-    own_margin,
     regime_of,
-)
-from study.evidence_tables import (
-    column_table,
-    difference,
-    draw_classes,
-    read_runs,
-    summary_table,
 )
 from study.plan import (
     evidence_experiment,
@@ -66,12 +61,12 @@ def test_going_on_from_the_margin_alone_changes_nothing(tmp_path):
         assert whole['ghm_cwap'][key] == shared['ghm_cwap'][key]
     assert shared['ghm_cwap'] != shared['ghm_cwap_margin']
 
-    pictures = tmp_path / 'shared/study/results/evidence'
-    assert (pictures / 'validation_differences.png').stat().st_size > 5000
-    table = (pictures / 'evidence.md').read_text()
-    assert '## digits, held-out train images' in table
-    assert "| `ghm_cwap`, the paper's method | 1 |" in table
-    assert 'unknown' in table
+    results = tmp_path / 'shared/study/results/evidence'
+    table = (results / 'results.md').read_text()
+    assert (
+        ', experiment `digits`\n\n40 epochs, float32, held-out train' in table
+    )
+    assert "| `ghm_cwap`, the paper's method | 0 |" in table
 
     work = next(
         (tmp_path / 'shared/work_dirs/reproduce').glob('ghm_cwap_margin*')
@@ -121,7 +116,7 @@ def test_a_shared_prefix_differs_in_nothing_that_acts_before():
         other, epochs = shared
         assert 0 < epochs < 60
         ours, theirs = experiment_config(experiment), experiment_config(other)
-        if setting.margin:
+        if name.startswith('ghm_cwap'):
             assert not theirs.model.head.loss.pop('intra_balance')
         else:
             # Options of class weights alone.
@@ -166,7 +161,7 @@ def test_plan_runs_prefixes_first_and_refuses_unknown_names():
         plan_evidence(['nowhere'], None, [0], True)
     with pytest.raises(ValueError, match='unknown setting nothing'):
         plan_evidence(None, ['nothing'], [0], True)
-    assert {*FINALISTS} <= set(SETTINGS) == set(NAMES)
+    assert set(SETTINGS) <= set(NAMES)
 
 
 def test_names_of_older_results():
@@ -187,7 +182,7 @@ def test_names_of_older_results():
         ('r_w_ura', f"eq. (2)'s margin, {running}, equal regions"),
         (
             'late_mean_two_sided',
-            f"balanced margin, {running}, normalize='mean'",
+            f"the margin of Balanced Softmax, {running}, normalize='mean'",
         ),
         (
             'late_g1.2',
@@ -200,9 +195,10 @@ def test_names_of_older_results():
         ),
         (
             'begin0.3_two_sided',
-            'balanced margin, W from 30 % by the running histogram',
+            'the margin of Balanced Softmax, W from 30 % by the running '
+            'histogram',
         ),
-        ('margin_two_sided0.75', 'balanced margin, gamma 0.75'),
+        ('margin_two_sided0.75', 'the margin of Balanced Softmax, gamma 0.75'),
     ):
         name = name_of(dict(setting=older, method='-'), 1)
         assert name not in SETTINGS and in_words(name) == words
@@ -210,96 +206,93 @@ def test_names_of_older_results():
     cell = dict(method='ghm_cwap')
     assert name_of(cell, 2) == 'late_two_sided1.0'
     assert name_of(cell, 3) == 'ghm_cwap'
-    assert in_words('late_two_sided1.0').startswith('default of 0.1 and 0.2')
-    assert has_weights('r_w') and has_weights('ghm_cwap_printed')
-    assert not has_weights('margin_g0.8') and not has_weights('balanced_margin')
+    assert in_words('late_two_sided1.0') == (
+        f'the margin of Balanced Softmax, {running}'
+    )
 
 
 def runs(**overall):
-    groups = {f'quartile/{g}': 50.0 for g in ('many', 'medium', 'few', 'rare')}
     return {
-        setting: {s: dict(overall=v, **groups) for s, v in enumerate(values)}
+        setting: {s: dict(overall=v) for s, v in enumerate(values)}
         for setting, values in overall.items()
     }
 
 
-def test_differences_are_paired_and_judged_by_their_spread():
-    found = runs(margin=[40, 50, 60], up=[41, 51, 61.5], wild=[30, 60, 61])
-    assert difference(found, 'up', 'margin').values == [1, 1, 1.5]
-    assert difference(found, 'up', 'margin').verdict == 'gain'
-    assert difference(found, 'margin', 'up').verdict == 'loss'
-    assert difference(found, 'wild', 'margin').verdict == 'noise'
-    two = copy.deepcopy(found)
-    del two['up'][2]
-    assert difference(two, 'up', 'margin').verdict == 'unknown'
-    del two['up'][0], two['up'][1]
-    assert difference(two, 'up', 'margin') is None
-    assert own_margin('ghm_cwap') == 'ghm_cwap_margin'
-    assert own_margin('ghm_cwap_balanced') == 'balanced_margin'
-    # Of versions 0.1 and 0.2.
-    assert own_margin('late_ura_two_sided') == 'balanced_margin'
-    assert own_margin('late_two_sided1.0') == 'balanced_margin'
-    assert own_margin('late_g1.2') == 'margin_g1.2'
-    assert own_margin('late_max2') == own_margin('softmax') == OLD_MARGIN
-    assert own_margin('r_w_mean') == 'ghm_cwap_margin'
-    named = {'ghm_cwap_margin': found['margin'], 'ghm_cwap': found['up']}
-    table = column_table(named)
-    margin = "the paper's margin alone, eq. (2)"
-    assert f'| {margin} | +1.17 ± 0.29 (3, gain) |' in table
-    assert table.index('| `ghm_cwap`,') < table.index(f'| {margin} | 3')
-    named['softmax'] = found['wild']
-    summary = summary_table({('base', False): named, ('base', True): named})
-    assert summary.count('\n') == 2
-    assert '| +1.17 ± 0.29 (3, gain) |' in summary
-    # A line for each margin with W, of today and of then.
-    named['r_w'] = found['up']
-    assert summary_table({('base', False): named}).count('\n') == 3
-
-
-def test_classes_are_paired_by_size(tmp_path):
-    tops = {
-        'balanced_margin': [(50, 90), (52, 88), (54, 92)],
-        'ghm_cwap_balanced': [(57, 88), (59, 86), (61, 90)],
+def test_differences_are_paired_by_seed_and_corrected_for_their_number():
+    found = runs(
+        margin=[40, 50, 60],
+        up=[41, 51.01, 61.02],
+        wide=[41, 51.5, 60.5],
+        wild=[30, 60, 61],
+    )
+    del found['wild'][0]
+    assert paired(found, Pair('wild', 'margin')) == [10, 1]
+    assert paired(found, Pair('wild', 'nothing')) == []
+    # p is 3e-5, 0.074 and 0.44: of these one holds after Holm's correction.
+    table = pairs_table(
+        found, [Pair(name, 'margin') for name in ('up', 'wide', 'wild')]
+    )
+    up, wide, wild = table.splitlines()[2:5]
+    assert '| +1.00, +1.01, +1.02 | +1.01 [+0.99, +1.03] | gain |' in up
+    assert '| +1.00 [-0.24, +2.24] | tied |' in wide
+    assert '| +10.00, +1.00 |' in wild and wild.endswith('| tied |')
+    assert 'for the 3 comparisons' in table
+    # Its interval excludes 0 by itself; of three comparisons it could be chance.
+    found['near'] = {
+        0: {'overall': 41},
+        1: {'overall': 51.4},
+        2: {'overall': 60.7},
     }
-    for setting, seeds in tops.items():
-        for seed, (rare, many) in enumerate(seeds):
-            cell = dict(
-                regime='base', setting=setting, seed=seed, validation=False
-            )
-            record = dict(
-                cell=cell,
-                last_epoch=dict(overall=70.0),
-                per_class=[
-                    {'class': 0, 'train_images': 5, 'top1': rare},
-                    {'class': 1, 'train_images': 500, 'top1': many},
-                ],
-            )
-            path = tmp_path / f'{setting}{seed}.json'
-            path.write_text(json.dumps(record))
-    columns = read_runs(tmp_path)
-    figure = draw_classes(columns)
-    axes = figure.axes[0]
-    assert axes.get_title() == 'base'
-    means = axes.get_lines()[0].get_ydata()
+    (alone,) = pairs_table(found, [Pair('near', 'margin')]).splitlines()[2:3]
+    assert alone.endswith('| gain |')
+    both = pairs_table(found, [Pair('near', 'margin'), Pair('wild', 'margin')])
+    assert both.splitlines()[2].endswith('| open |')
+    assert '| loss |' in pairs_table(found, [Pair('margin', 'up')])
+    # One pair of seeds has no interval, and no place in the table.
+    found['wild'] = {0: {'overall': 70}}
+    assert 'for the 0 comparisons' in pairs_table(
+        found, [Pair('wild', 'margin')]
+    )
+
+
+def test_a_grid_corrects_for_all_its_cells():
+    cells = {
+        ('base', 'W'): [1.0, 1.01, 1.02],
+        ('wide', 'W'): [0.5, 1.5, -0.2],
+        ('base', 'softmax'): [1.0],
+    }
+    table = grid_table(cells, 'experiment', averaged=True)
+    header, _, base, wide, averaged = table.splitlines()[:5]
+    assert header == '| experiment | W |'
+    assert base == '| base | +1.01 [+0.99, +1.03] (3, gain) |'
+    assert wide.endswith('(3, tied) |')
+    assert averaged.startswith('| mean of the lines | +0.80 [')
+    assert 'for the 2 comparisons' in table
+
+
+def test_results_after_training_are_read_beside_those_as_trained(tmp_path):
+    (tmp_path / 'after_training').mkdir()
+    cell = dict(regime='base', setting='softmax', seed=0, validation=False)
+    record = dict(
+        cell=cell,
+        last_epoch={'overall': 70.0, 'quartile/rare': 40.0},
+        per_class=[
+            {'class': 0, 'train_images': 5, 'top1': 50},
+            {'class': 1, 'train_images': 500, 'top1': 90},
+        ],
+    )
+    (tmp_path / 'a.json').write_text(json.dumps(record))
+    after = dict(
+        prior_corrected={'overall': 78.0, 'quartile/rare': 70.0, 'macro': 1}
+    )
+    (tmp_path / 'after_training/a.json').write_text(json.dumps(after))
+    found = read_runs(tmp_path)['base', False]['softmax'][0]
     # The larger class first.
-    assert list(means) == [-2, 7]
-
-    # Two pairs say nothing.
-    (tmp_path / 'ghm_cwap_balanced2.json').unlink()
-    assert draw_classes(read_runs(tmp_path)) is None
-
-
-def test_the_interval_of_a_class_is_students():
-    margins = [{'class/0': v} for v in (50.0, 50.0, 50.0)]
-    weighted = [{'class/0': v} for v in (51.0, 52.0, 53.0)]
-    found = {
-        'balanced_margin': dict(enumerate(margins)),
-        'ghm_cwap_balanced': dict(enumerate(weighted)),
-    }
-    axes = draw_classes({('base', False): found}).axes[0]
-    ((low, high),) = axes.collections[0].get_segments()
-    # scipy.stats.ttest_1samp([1, 2, 3], 0).confidence_interval()
-    assert (low[1], high[1]) == pytest.approx((-0.484138, 4.484138))
+    assert (found['class/0'], found['class/1']) == (90, 50)
+    assert found['prior_corrected'] == 78
+    assert found['prior_corrected/quartile/rare'] == 70
+    pair = Pair('softmax', 'softmax', 'prior_corrected', 'overall')
+    assert paired({'softmax': {0: found}}, pair) == [8]
 
 
 def test_two_results_of_one_run_are_refused(tmp_path):

@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -26,9 +25,7 @@ from study.render import (
     PUBLISHED,
     covers,
     load_results,
-    render_html,
     render_markdown,
-    spread,
 )
 from study.reproduce import main, parse_args
 from study.result_version import VERSION
@@ -44,6 +41,7 @@ from ..conftest import ROOT
 
 TOOL = [sys.executable, str(ROOT / 'study/reproduce.py'), 'table1']
 RESULTS = 'study/results'
+TITLE = '## CIFAR-10, ResNet-32, imbalance factor 100'
 QUICK = ['--scale', 'quick', '--epochs', '3', '--methods', 'softmax', 'seesaw']
 
 
@@ -99,9 +97,8 @@ def test_a_killed_grid_ends_like_an_uninterrupted_one(tmp_path):
     assert accuracies(killed) == accuracies(whole)
     code, output = finish(killed)
     assert code == 0 and '0 to run' in output and '2 done' in output
-    page = (killed / RESULTS / 'results.html').read_text()
-    assert 'seesaw' in page and 'http' not in page
-    assert 'calibration error' in page
+    page = (killed / RESULTS / 'results.md').read_text()
+    assert '| Seesaw | 1 |' in page
 
 
 @pytest.mark.slow
@@ -314,12 +311,10 @@ def test_results_that_would_change_stand_apart():
         result('softmax', 0, 71.0, mathematics=1),
         result('ldam_drw', 0, 72.0, mathematics=1),
     ]
-    current, stale = render_markdown(results).split('## resnet32_cifar10_lt')[
-        1:
-    ]
+    current, stale = render_markdown(results).split(TITLE)[1:]
     assert 'Stale' not in current and 'ghm_cwap' in current
     assert 'Stale' in stale and "LDAM's classifier" in stale
-    assert '| 1 | ldam_drw' in stale and '| 2 | softmax' in stale
+    assert '| LDAM-DRW | 0 |' in stale and '| softmax cross-entropy |' in stale
     # It covers no cell of the paper's tables.
     assert 'resnet32_cifar10_lt_if100: softmax' in stale
 
@@ -330,8 +325,8 @@ def test_results_that_would_not_change_stand_together():
         result('softmax', 0, 71.0, task='resnet8_digits_lt', mathematics=1),
     ]
     page = render_markdown(results)
-    assert page.count('## resnet8_digits_lt') == 1
-    assert '| 1 | ghm_cwap' in page and '| 2 | softmax' in page
+    assert page.count('## digits, ResNet-8') == 1
+    assert '| `ghm_cwap`, ' in page and '| softmax cross-entropy |' in page
 
 
 def test_older_results_under_a_name_of_today_are_shown_in_words():
@@ -342,33 +337,47 @@ def test_older_results_under_a_name_of_today_are_shown_in_words():
         result('ghm_cwap_ura', 0, 9.0, mathematics=2),
         result('ghm_cwap', 0, 74.0),
     ]
-    page, stale = render_markdown(results).split('\nStale')
-    assert '| 1 | default of 0.1 and 0.2: balanced margin, W' in page
-    assert "| 2 | eq. (2)'s margin, W from 80 % by the running" in page
-    assert '| 3 | ghm_cwap | 1 | 74.00 | 75.39 | -1.39 |' in page
-    assert '| 4 | ghm_cwap_printed | 1 | 10.00' in page
+    page, stale = render_markdown(results).split(' Stale')
+    running = 'W from 80 % by the running histogram'
+    assert f'| the margin of Balanced Softmax, {running} | 0 |' in page
+    assert f"| eq. (2)'s margin, {running} | 0 |" in page
+    assert "| `ghm_cwap`, the paper's method | 0 | -2.00 | 75.39 |" in page
+    assert '| `ghm_cwap_printed`, nothing changed | 0 |' in page
     # The paper's figure stands in one row alone.
     assert page.count('75.39') == 1
     # The same name and another histogram.
-    assert "the running epoch's." in stale and '| 1 | ghm_cwap_ura' in stale
+    assert "the running epoch's." in stale and '| `ghm_cwap_ura`' in stale
+
+
+def rows_of(page):
+    """Cells of each line of the tables by the first."""
+    lines = [line for line in page.splitlines() if line.startswith('| ')]
+    cells = [line.strip('| ').split(' | ') for line in lines]
+    return {row[0]: row[1:] for row in cells}
 
 
 def test_what_the_results_at_200_epochs_are():
     """Older settings are today's where they compute the same, else words."""
     page = render_markdown(load_results(ROOT / 'study/results/full'))
-    rows = [line.split(' | ') for line in page.splitlines() if ' | ' in line]
-    found = {row[1]: row[2:6] for row in rows[1:]}
-    assert found['ghm_cwap_balanced'][:3] == ['3', '77.57 ± 0.47', '–']
-    assert found['ghm_cwap'][:4] == ['1', '75.04', '75.39', '-0.35']
-    assert found['balanced_softmax'][:3] == ['3', '77.36 ± 0.39', '–']
+    several, alone = page.split('One seed each')
+    found = rows_of(several)
+    variant = found['`ghm_cwap_balanced`, our variant']
+    assert variant[:2] == ['3', '77.57 [76.39, 78.75]']
+    assert variant[4] == '–'
+    assert '`ghm_cwap_balanced/resnet32_cifar10_lt_if100`' in variant
+    assert found['softmax cross-entropy'][2] == '79.78 [78.70, 80.86]'
+    assert '`softmax__paper_if100_test__s*`' in found['softmax cross-entropy']
+    assert '71.74' in found['softmax cross-entropy']
     running = 'W from 80 % by the running histogram'
-    for name, overall in (
-        (f'default of 0.1 and 0.2: balanced margin, {running}', '77.41 ± 0.43'),
-        (f"eq. (2)'s margin, {running}", '74.93 ± 0.62'),
-        (f"eq. (2)'s margin, {running}, normalize='none'", '25.54'),
-    ):
-        assert found[name][1:3] == [overall, '–']
-    assert 'late_' not in page and page.count('75.39') == 1
+    older = found[f'the margin of Balanced Softmax, {running}']
+    assert older[1] == '77.41 [76.34, 78.48]' and older[4] == '–'
+    assert 'until 0.2: `late_two_sided1.0`' in older
+    # One seed stands apart, as a difference on that seed.
+    assert 'seed 0: 71.78 as trained, 80.25 prior-corrected' in alone
+    own = rows_of(alone)["`ghm_cwap`, the paper's method"]
+    assert own[:2] == ['0', '+3.26'] and '75.39 (+3.65)' in own
+    assert not any('75.04' in row for row in rows_of(page).values())
+    assert page.count('75.39') == 1
 
 
 def test_a_run_is_not_repeated_under_its_new_name():
@@ -401,36 +410,32 @@ def test_pages_show_spread_difference_and_what_is_missing():
         result('seesaw', 0, 99.0, epochs=5),
     ]
     text = render_markdown(results)
-    assert '| 1 | ghm_cwap | 2 | 76.50 ± 0.71 |' in text
-    assert '| 75.39 | +1.11 |' in text
-    # Of runs that were made before it was noted there is none to show.
-    assert 'calibration error' not in text
-    assert '71.95 (BagofTricks-LT)' in text
+    own = rows_of(text)["`ghm_cwap`, the paper's method"]
+    # scipy.stats.ttest_1samp([76, 77], 0).confidence_interval()
+    assert own[:3] == ['2', '76.50 [70.15, 82.85]', '75.39']
+    # What was not measured has no column.
+    assert 'prior-corrected |' not in text
     # Another schedule stands in a table of its own and covers no cell.
-    assert text.count('## resnet32_cifar10_lt') == 2
+    assert text.count(TITLE) == 2
     assert 'Shorter than the full schedule' in text
     missing = next(
         line for line in text.splitlines()
         if line.startswith('- resnet32_cifar10_lt_if100:')
     )  # fmt: skip
     assert 'seesaw' in missing and 'ghm_cwap' not in missing
-    page = render_html(results)
-    assert '&lt;b&gt;cpu' in page and '76.50 ± 0.71' in page
-    assert spread([1.0]) == '1.00'
-    assert json.dumps(results)
 
 
 def test_seeds_of_the_study_that_drew_other_sets_stand_together():
     results = [result('softmax', seed, 71.0 + seed) for seed in (0, 1, 1)]
     for each, data in zip(results, 'abc'):
         each['identity']['data_sha256'] = data * 64
-    assert render_markdown(results).count('## resnet32_cifar10_lt') == 3
+    assert render_markdown(results).count(TITLE) == 3
     # Two names of one regime.
     for each, regime in zip(results, ('paper_if100', *['cifar10_if100'] * 2)):
         each['cell']['regime'] = regime
-    drawn, other = render_markdown(results).split('## resnet32_cifar10_lt')[1:]
+    drawn, other = render_markdown(results).split(TITLE)[1:]
     assert '; data aaaaaaaa, bbbbbbbb.' in drawn
-    assert '| 1 | softmax | 2 | 71.50 ± 0.71 |' in drawn
+    assert '| softmax cross-entropy | 2 | 71.50 [65.15, 77.85] |' in drawn
     # Its seed has another set already: these are other images.
     assert '; data cccccccc.' in other
 
@@ -441,7 +446,7 @@ def test_pages_show_the_calibration_error():
         each['calibration_error'] = error
     text = render_markdown(results)
     assert '| worst class | calibration error |' in text
-    assert '| 1.00 ± 0.00 | 13.00 ± 1.41 |' in text
+    assert '| 1.0 | 13.0 |' in text
 
 
 def test_the_calibration_error_is_that_of_the_last_validation(tmp_path):
@@ -475,11 +480,17 @@ def test_full_runs_of_the_study_stand_beside_published_figures():
     for each, setting in zip(results, settings):
         each['cell']['setting'] = setting
     text = render_markdown(results)
-    assert '| 1 | ghm_cwap_balanced | 1 | 78.00 | – |' in text
-    assert '| 2 | ghm_cwap | 1 | 77.00 | 75.39 | +1.61 |' in text
-    # By the name of the method that it is.
-    assert '| 3 | balanced_softmax | 1 | 76.50' in text
-    assert '| 5 | `ghm_cwap_printed` at learning rate 0.01 | 1 | 60.00' in text
+    found = rows_of(text)
+    assert found['`ghm_cwap_balanced`, our variant'][1:3] == ['+7.00', '–']
+    own = found["`ghm_cwap`, the paper's method"]
+    assert own[1:3] == ['+6.00', '75.39 (+3.65)']
+    # By the config that it is.
+    assert (
+        '`balanced_softmax/resnet32_cifar10_lt_if100`'
+        in found['Balanced Softmax']
+    )
+    control = found['`ghm_cwap_printed` at learning rate 0.01']
+    assert 'setting `ghm_cwap_printed_lr0.01` of the study' in control
     missing = next(
         line for line in text.splitlines()
         if line.startswith('- resnet32_cifar10_lt_if100:')

@@ -1,6 +1,5 @@
 """``browse``, and pictures of runs."""
 
-import json
 from pathlib import Path
 
 import cv2
@@ -177,36 +176,3 @@ def test_runs_of_other_initial_weights_are_other_rows():
         'scratch': 2,
         'tuned': 1,
     }
-
-
-@pytest.mark.slow
-def test_weights_of_wrong_labels(tmp_path, trained):
-    status, printed = run_command(
-        *('train', 'ghm_cwap/resnet8_digits_lt', '--work-dir', 'a'),
-        *(
-            '--cfg-options',
-            'train_cfg.max_epochs=3',
-            'train_cfg.val_interval=3',
-        ),
-        'train_dataloader.dataset.label_noise.rate=0.3',
-        cwd=tmp_path,
-    )
-    assert status == 0, printed
-    picture, figures = tmp_path / 'wrong.png', tmp_path / 'wrong.json'
-    options = ['--out', picture, '--json', figures]
-    folder = tmp_path / 'a'
-    status, printed = call('plot_label_noise', folder, '--epoch', 3, *options)
-    assert status == 0, printed
-    assert '30.3% of 482 labels are wrong' in printed
-    assert is_picture(picture)
-    assert json.loads(figures.read_text())['label_noise'] == {'rate': 0.3}
-    for folder, epoch, match in (
-        (tmp_path / 'a', 9, 'epoch_9.pth'),
-        (trained / 'ghm0', 2, 'has no label_noise'),
-        (trained / 'plain', 2, 'without GHMCWAPLoss'),
-    ):
-        options[:0] = [folder, '--epoch', epoch]
-        status, printed = call('plot_label_noise', *options)
-        assert status == 2 and match in printed
-        assert 'Traceback' not in printed
-        del options[:3]
