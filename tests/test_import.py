@@ -167,7 +167,7 @@ def test_a_tool_names_the_package_that_is_missing(python):
     'package, command',
     [
         ('sklearn', ['train', *TRAIN]),
-        ('pyarrow', ['train', 'own_data/resnet50']),
+        ('pyarrow', ['train', 'own_data/fine_tuning']),
         ('plotly', ['report', 'run']),
     ],
 )

@@ -8,9 +8,9 @@ import torch
 
 from mmghm.choose.answer import answer, describe, kind_of, signed
 from mmghm.choose.page import columns, render
-from mmghm.choose.posthoc_trials import _cross_fitted
 from mmghm.datasets.subsets import split_held_out
 from mmghm.evaluation.comparison import Comparison
+from mmghm.models.posthoc import cross_fitted
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
 
 COUNTS = np.array([2000, 1000, 500, 250, 120, 60, 30, 15])
@@ -166,7 +166,7 @@ def test_tau_is_not_chosen_on_the_images_that_judge_it():
     of_tau = {0.0: right.clone(), 1.0: right.clone()}
     of_tau[0.0][one] = 1 - right[one]
     of_tau[1.0][other] = 1 - right[other]
-    scores, _ = _cross_fitted(of_tau, labels)
+    scores, _ = cross_fitted(of_tau, labels)
     # What is best on either half is wrong on the other.
     assert (scores.argmax(1) != labels).all()
 
