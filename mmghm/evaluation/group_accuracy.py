@@ -75,7 +75,8 @@ class GroupAccuracy(BaseMetric):
         # classes, accuracies).
         self.table: List[Tuple[str, str, int, List[float]]] = []
         # And for reports: label, predicted class and the share in [0, 1] that
-        # it was predicted with (NaN if unknown), each of shape (images,).
+        # it was predicted with (NaN if unknown), each of shape (images,); and
+        # where the images are files, their paths.
         self.predictions: Dict[str, np.ndarray] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -95,16 +96,23 @@ class GroupAccuracy(BaseMetric):
                     'in the predictions'
                 )
             hits = [bool((best[:k] == label).any()) for k in self.topk]
-            self.results.append((label, int(best[0]), confidence, *hits))
+            self.results.append(
+                (
+                    *(label, int(best[0]), confidence),
+                    *(sample.get('img_path') or '', *hits),
+                )
+            )
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
         """Sum up the noted samples."""
-        label, prediction, confidence, *all_hits = map(
+        label, prediction, confidence, image, *all_hits = map(
             np.asarray, zip(*results)
         )
         self.predictions = dict(
             label=label, prediction=prediction, confidence=confidence
         )
+        if any(image):
+            self.predictions['image'] = image
         train = self._train_counts()
         num_classes = max(len(train), int(label.max()) + 1)
         train = np.pad(train, (0, num_classes - len(train)))

@@ -11,6 +11,7 @@ import numpy as np
 from mmghm.datasets.class_counts import imbalance_factor
 from mmghm.evaluation import group_classes, reliability
 
+from .mistakes import find_mistakes
 from .run import Run, read_arrays
 
 RULES = ('quartile', 'kang')
@@ -55,6 +56,9 @@ def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
         }
         if run.predictions is not None:
             payload.update(evaluation(counts, run.predictions))
+            payload['mistakes'] = find_mistakes(
+                run.predictions, run.class_names, counts
+            )
     payload['histograms'] = histograms(run.histogram_files, histogram_bytes)
     return payload
 
