@@ -112,7 +112,7 @@ def check_calibration(kept: Any, num_classes: int) -> Calibration:
         found = Calibration(**kept)
     except TypeError as error:
         raise UserError(str(error)) from error
-    if not (_is_number(found.temperature) and 0 < found.temperature < 1e6):
+    if not (_is_number(found.temperature) and 1e-6 < found.temperature < 1e6):
         raise UserError(
             f'its temperature must be a positive number, got '
             f'{str(found.temperature)[:40]!r}'
@@ -138,9 +138,10 @@ def check_calibration(kept: Any, num_classes: int) -> Calibration:
             raise UserError(f'expected a text, got {text!r}')
     try:
         for curve in dict(found.answers).values():
-            # Of one length, and numbers.
+            # Three lists of one length, of numbers.
             fields = [curve[field] for field in RiskCoverage._fields]
-            np.array(fields, np.float64)
+            if np.array(fields, np.float64).ndim != 2:
+                raise ValueError('more than three lists')
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f'a risk-coverage curve: {error}') from error
     return found

@@ -86,6 +86,22 @@ def _line(line: bytes, folder: str) -> Iterator[Found]:
 
 
 def _table(path: str, column: str) -> Iterator[str]:
+    try:
+        for found in _column(path, column):
+            if not isinstance(found, str):
+                raise UserError(
+                    f'{path}: column {column!r} holds {found!r:.60}, no path'
+                )
+            yield found
+    except UserError:
+        raise
+    # What readers raise for damaged tables; pyarrow's are ValueErrors.
+    except (csv.Error, ValueError) as error:
+        raise UserError(f'{path} is no table: {error}') from error
+
+
+def _column(path: str, column: str) -> Iterator[Any]:
+    """Values of a table's column, but for empty ones."""
     names: Any
     if path.lower().endswith('.csv'):
         with open(

@@ -1,6 +1,5 @@
 """Many runs on one machine or on a cluster."""
 
-import fcntl
 import multiprocessing
 import os
 import re
@@ -21,6 +20,7 @@ from typing import (
     Tuple,
 )
 
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -74,8 +74,7 @@ def exclusive_lock(work_dir: Path) -> Iterator[None]:
         None: The context.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
-    with open(work_dir / 'lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(work_dir / 'lock'):
         yield
 
 

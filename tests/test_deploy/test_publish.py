@@ -522,6 +522,15 @@ def change_first(field, value):
         ('calibration.json', lambda kept: kept.pop('temperature') and None),
         ('calibration.json', lambda kept: kept.update(temperature=-1)),
         ('calibration.json', lambda kept: kept.update(temperature='1.0')),
+        ('calibration.json', lambda kept: kept.update(temperature=1e-300)),
+        (
+            'calibration.json',
+            lambda kept: kept.update(
+                answers=dict(
+                    all=dict(threshold=[[1]], coverage=[[1]], risk=[[0]])
+                )
+            ),
+        ),
         ('calibration.json', lambda kept: kept.update(temperature=10**400)),
         ('calibration.json', lambda kept: kept.update(temperature=True)),
         ('calibration.json', lambda kept: kept.update(answers=dict(all=1))),
