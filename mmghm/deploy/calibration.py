@@ -19,8 +19,8 @@ from mmghm.evaluation.groups import group_names
 from mmghm.evaluation.priors import correct_prior, log_softmax, normalize_counts
 
 GROUP_RULE = 'quartile'
-# Gain of log-likelihood by one more parameter that is chance in 5 % of cases.
-# Half of that quantile of chi-squared with one degree of freedom.
+# Gain of log-likelihood by one more parameter that is chance in 5 % of cases:
+# half of that quantile of chi-squared, the square of a normal variable.
 _CONTRADICTION = NormalDist().inv_cdf(0.975) ** 2 / 2
 
 
