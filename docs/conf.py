@@ -9,7 +9,7 @@ import mmghm
 
 project = 'mmghm'
 version = release = mmghm.__version__
-author = copyright = 'the mmghm developers'
+author = copyright = 'mmghm contributors'
 
 extensions = [
     'myst_nb',

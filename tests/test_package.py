@@ -1,6 +1,7 @@
 """What `pip install` of a built wheel brings along."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -143,6 +144,24 @@ def test_inherits_by_name(installed, tmp_path, tool):
         command = ['-m', 'mim', 'train', 'mmghm']
     run(installed, tmp_path, *command, 'mine.py')
     check_trained(tmp_path)
+
+
+def test_the_hub_reads_the_metafiles(installed, tmp_path):
+    name = 'balanced_softmax/resnet32_cifar10_lt_if100.py'
+    code = (
+        'import mmghm\n'
+        'from mmengine.hub import get_config\n'
+        f"print(get_config('mmghm::{name}', pretrained=True).model_path)"
+    )
+    weights = run(installed, tmp_path, '-c', code).split()[-1]
+    assert (ROOT / weights).is_file()
+
+
+def test_mim_lists_the_models(installed, tmp_path):
+    pytest.importorskip('mim')
+    listed = run(installed, tmp_path, '-m', 'mim', 'search', 'mmghm')
+    found = re.findall(r'config id: (\S+)', listed)
+    assert sorted(found) == sorted(p.name for p in ROOT.glob('zoo/*_*'))
 
 
 THREE_LINES = """

@@ -125,12 +125,11 @@ def test_histograms_keep_to_their_budget(make_run):
     assert len(histograms(run.histogram_files, 1)['steps']) == 1
 
 
-@pytest.mark.parametrize('max_records, kept', [(40, [1, 2, 3]), (2, [2, 3])])
-def test_a_run_is_recorded(digits_cfg, max_records, kept):
+def test_a_run_is_recorded(digits_cfg):
     cfg = digits_cfg(max_epochs=3)
     for hook in cfg.custom_hooks:
         if hook.type == 'RunRecordHook':
-            hook.max_records = max_records
+            hook.max_records = 2
     cfg.visualizer = dict(
         type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]
     )
@@ -138,7 +137,7 @@ def test_a_run_is_recorded(digits_cfg, max_records, kept):
     runner.train()
     cfg.dump(str(runner.work_dir) + '/config.py')
     (run,) = read_runs([Path(runner.work_dir)])
-    assert sorted(run.histogram_files) == kept
+    assert sorted(run.histogram_files) == [2, 3]
     last = np.load(run.histogram_files[3])
     assert last['examples'].sum() == pytest.approx(482)
     assert run.class_counts.sum() == 482 and len(run.class_names) == 10

@@ -179,20 +179,6 @@ def test_names_of_older_results():
     running = 'W from 80 % by the running histogram'
     for older, words in (
         ('r_w', f"eq. (2)'s margin, {running}"),
-        ('r_w_ura', f"eq. (2)'s margin, {running}, equal regions"),
-        (
-            'late_mean_two_sided',
-            f"the margin of Balanced Softmax, {running}, normalize='mean'",
-        ),
-        (
-            'late_g1.2',
-            f"eq. (2)'s margin from class counts, gamma 1.2, {running}",
-        ),
-        (
-            'late_previous',
-            "eq. (2)'s margin from class counts, W from 80 % by the finished "
-            "epoch's histogram",
-        ),
         (
             'begin0.3_two_sided',
             'the margin of Balanced Softmax, W from 30 % by the running '
