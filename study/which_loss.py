@@ -1,0 +1,172 @@
+"""The table of the page "Which loss when": what each method gains over softmax."""
+
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+from scipy.stats import t as student
+
+from .evidence_tables import paired, read_runs
+from .render import setting_of
+
+RESULTS = Path('study/results')
+BALANCED_SOFTMAX = 'balanced_margin'
+# Methods by the names of the runs; the second name is that of `choose`, which
+# was measured with version 0.2: its `ghm_cwap` had the balanced margin.
+TRAINED = {
+    'Balanced Softmax': (BALANCED_SOFTMAX, 'balanced_softmax'),
+    "`ghm_cwap`, the paper's method": ('ghm_cwap', None),
+    '`ghm_cwap_balanced`, our variant': ('ghm_cwap_balanced', None),
+    'Seesaw': ('seesaw', 'seesaw'),
+    'effective number, deferred': (
+        'effective_number_drw',
+        'effective_number_drw',
+    ),
+    'LDAM-DRW': ('ldam_drw', 'ldam_drw'),
+}
+AFTERWARDS = {
+    'softmax, prior corrected with left-out images': ('reweighed', None),
+    'softmax, logit adjustment': (None, 'logit_adjustment'),
+    'softmax, nearest class mean': ('nearest_mean', 'ncm'),
+    'softmax, classifier trained again (cRT)': (None, 'crt'),
+}
+# What `mmghm posthoc` wrote for one of the long runs.
+POSTHOC = 'full/posthoc/softmax__s0.json'
+CHOSEN = {
+    'CIFAR-10, short training': 'cifar10_*',
+    'digits': 'digits_*',
+    'characters': 'text_*',
+}
+NOISE = {'20 % wrong labels': 'noise20', '40 % wrong labels': 'noise40'}
+LONG = 'CIFAR-10, long training'
+
+
+class Gain(NamedTuple):
+    """Points of macro accuracy over softmax.
+
+    Attributes:
+        value (float): Mean over seeds or draws.
+        low (Optional[float]): Lower end of the 95 % interval; None for one run.
+        high (Optional[float]): Upper end.
+    """
+
+    value: float
+    low: Optional[float]
+    high: Optional[float]
+
+    def __str__(self) -> str:
+        """Mean [95 %]."""
+        if self.low is None:
+            return f'{self.value:+.1f}'
+        return f'{self.value:+.1f} [{self.low:.1f}, {self.high:.1f}]'
+
+
+def gain_of(values: Sequence[float]) -> Optional[Gain]:
+    """Mean and interval of differences.
+
+    Args:
+        values (Sequence[float]): In points, one for each seed or draw.
+
+    Returns:
+        Optional[Gain]: None without a value.
+    """
+    if not values:
+        return None
+    if len(values) == 1:
+        return Gain(values[0], None, None)
+    deviation = stdev(values) / len(values) ** 0.5
+    reach = student.ppf(0.975, len(values) - 1) * deviation
+    return Gain(mean(values), mean(values) - reach, mean(values) + reach)
+
+
+def long_training() -> Dict[str, Optional[Gain]]:
+    """ResNet-32 for 200 epochs, paired by seed.
+
+    Returns:
+        Dict[str, Optional[Gain]]: By method.
+    """
+    folder = RESULTS / 'full'
+    runs = read_runs(folder)['cifar10_if100', False]
+    found = {
+        name: gain_of(paired(runs, setting, 'softmax', 'overall'))
+        for name, (setting, _) in TRAINED.items()
+    }
+    changed = [
+        json.loads((folder / 'after_training' / path.name).read_text())
+        for path in sorted(folder.glob('*.json'))
+        if setting_of(json.loads(path.read_text())) == 'softmax'
+    ]
+    for name, (key, _) in AFTERWARDS.items():
+        if key is not None:
+            found[name] = gain_of(
+                [
+                    one[key]['overall'] - one['as_trained']['overall']
+                    for one in changed
+                ]
+            )
+    posthoc = json.loads((RESULTS / POSTHOC).read_text())
+    before = posthoc['none']['accuracy']['macro']
+    for name, (key, method) in AFTERWARDS.items():
+        if key is None:
+            after = posthoc[method]['accuracy']['macro']
+            found[name] = gain_of([after - before])
+    return found
+
+
+def by_choose(pattern: str) -> Dict[str, Optional[Gain]]:
+    """Test images of the sets on which `choose` was checked.
+
+    Args:
+        pattern (str): Which sets, one draw each.
+
+    Returns:
+        Dict[str, Optional[Gain]]: By method.
+    """
+    sets = [
+        {row['method']: row['test'] for row in json.loads(p.read_text())['rows']}
+        for p in sorted((RESULTS / 'choose').glob(pattern))
+    ]
+    found: Dict[str, Optional[Gain]] = {}
+    for name, (_, method) in {**TRAINED, **AFTERWARDS}.items():
+        rows = [rows[method] for rows in sets if method in rows]
+        if len(rows) == 1:
+            found[name] = Gain(*(rows[0][k] for k in ('value', 'low', 'high')))
+        else:
+            found[name] = gain_of([row['value'] for row in rows])
+    return found
+
+
+def under_noise(regime: str) -> Dict[str, Optional[Gain]]:
+    """Wrong train labels, paired by seed.
+
+    Args:
+        regime (str): Name of the experiment.
+
+    Returns:
+        Dict[str, Optional[Gain]]: By method.
+    """
+    runs = read_runs(RESULTS / 'evidence')[regime, False]
+    return {
+        name: gain_of(paired(runs, setting, 'softmax', 'overall'))
+        for name, (setting, _) in TRAINED.items()
+        if setting in runs
+    }
+
+
+def table() -> str:
+    """All methods and experiments.
+
+    Returns:
+        str: Markdown.
+    """
+    columns = {
+        LONG: long_training(),
+        **{name: by_choose(pattern) for name, pattern in CHOSEN.items()},
+        **{name: under_noise(regime) for name, regime in NOISE.items()},
+    }
+    lines: List[List[str]] = [['method', *columns], ['---'] * (len(columns) + 1)]
+    for name in (*TRAINED, *AFTERWARDS):
+        cells = [found.get(name) for found in columns.values()]
+        lines.append([name, *('' if c is None else str(c) for c in cells)])
+    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
