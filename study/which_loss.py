@@ -1,4 +1,4 @@
-"""The table of the page "Which loss when": what each method gains over softmax."""
+"""The tables of the page "Which loss when"."""
 
 import json
 from pathlib import Path
@@ -40,6 +40,23 @@ CHOSEN = {
 }
 NOISE = {'20 % wrong labels': 'noise20', '40 % wrong labels': 'noise40'}
 LONG = 'CIFAR-10, long training'
+# A margin with the weights W, and the margin alone.
+WEIGHTED = {
+    'ghm_cwap': ('`ghm_cwap`', 'ghm_cwap_margin'),
+    'ghm_cwap_balanced': ('`ghm_cwap_balanced`', BALANCED_SOFTMAX),
+}
+# Files of `test --prior` by what their correction has seen of each class.
+SEEN = {
+    'the formula alone': 'loss',
+    '5 images': '45_images',
+    '20 images': '180_images',
+    '300 images': 'images',
+}
+TEST_SETS = {
+    'forward 50': 'long-tailed by 50',
+    'uniform': 'equally frequent classes',
+    'backward 50': 'inverted by 50',
+}
 
 
 class Gain(NamedTuple):
@@ -80,6 +97,24 @@ def gain_of(values: Sequence[float]) -> Optional[Gain]:
     return Gain(mean(values), mean(values) - reach, mean(values) + reach)
 
 
+def after_training(setting: str) -> Dict[int, Dict[str, Dict[str, float]]]:
+    """What study/after_training.py found for the long runs.
+
+    Args:
+        setting (str): Name of what was trained.
+
+    Returns:
+        Dict[int, Dict[str, Dict[str, float]]]: By seed.
+    """
+    found = {}
+    for path in sorted((RESULTS / 'full').glob('*.json')):
+        result = json.loads(path.read_text())
+        after = path.parent / 'after_training' / path.name
+        if setting_of(result) == setting and after.exists():
+            found[result['cell']['seed']] = json.loads(after.read_text())
+    return found
+
+
 def long_training() -> Dict[str, Optional[Gain]]:
     """ResNet-32 for 200 epochs, paired by seed.
 
@@ -92,17 +127,13 @@ def long_training() -> Dict[str, Optional[Gain]]:
         name: gain_of(paired(runs, setting, 'softmax', 'overall'))
         for name, (setting, _) in TRAINED.items()
     }
-    changed = [
-        json.loads((folder / 'after_training' / path.name).read_text())
-        for path in sorted(folder.glob('*.json'))
-        if setting_of(json.loads(path.read_text())) == 'softmax'
-    ]
+    changed = after_training('softmax')
     for name, (key, _) in AFTERWARDS.items():
         if key is not None:
             found[name] = gain_of(
                 [
                     one[key]['overall'] - one['as_trained']['overall']
-                    for one in changed
+                    for one in changed.values()
                 ]
             )
     posthoc = json.loads((RESULTS / POSTHOC).read_text())
@@ -165,8 +196,67 @@ def table() -> str:
         **{name: by_choose(pattern) for name, pattern in CHOSEN.items()},
         **{name: under_noise(regime) for name, regime in NOISE.items()},
     }
-    lines: List[List[str]] = [['method', *columns], ['---'] * (len(columns) + 1)]
+    body = []
     for name in (*TRAINED, *AFTERWARDS):
         cells = [found.get(name) for found in columns.values()]
-        lines.append([name, *('' if c is None else str(c) for c in cells)])
+        body.append([name, *('' if c is None else str(c) for c in cells)])
+    return markdown(['method', *columns], body)
+
+
+def weights() -> str:
+    """What the weights of eq. (1) add to a margin, as trained and corrected.
+
+    Returns:
+        str: Markdown.
+    """
+    body = []
+    for setting, (name, margin) in WEIGHTED.items():
+        more, less = after_training(setting), after_training(margin)
+        seeds = sorted(more.keys() & less)
+        gains = [
+            gain_of([more[s][key]['overall'] - less[s][key]['overall'] for s in seeds])
+            for key in ('as_trained', 'reweighed')
+        ]
+        body.append([name, str(len(seeds)), *map(str, gains)])
+    return markdown(
+        ['loss', 'seeds', 'as trained', 'with a corrected prior'], body
+    )
+
+
+def left_out_images() -> str:
+    """Accuracy by test set and by the images that the correction has seen.
+
+    Returns:
+        str: Markdown.
+    """
+    body = []
+    for method, name in (
+        ('softmax', 'softmax'),
+        ('balanced_softmax', 'Balanced Softmax'),
+    ):
+        for seen, file in SEEN.items():
+            path = RESULTS / 'use' / f'{method}__prior_of_{file}.json'
+            shifts = {
+                row['name']: row for row in json.loads(path.read_text())['shifts']
+            }
+            if not body or body[-1][0] != name:
+                trained = [f'{shifts[s]["trained"][0]:.1f}' for s in TEST_SETS]
+                body.append([name, 'not corrected', *trained])
+            known = [f'{shifts[s]["known"][0]:.1f}' for s in TEST_SETS]
+            body.append([name, seen, *known])
+    header = ['model', 'the correction has seen, of each class']
+    return markdown([*header, *TEST_SETS.values()], body)
+
+
+def markdown(header: List[str], body: List[List[str]]) -> str:
+    """A table.
+
+    Args:
+        header (List[str]): Names of the columns.
+        body (List[List[str]]): Rows.
+
+    Returns:
+        str: Markdown.
+    """
+    lines = [header, ['---'] * len(header), *body]
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)

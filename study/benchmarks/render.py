@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmghm.evaluation.priors import ShiftRow
+from study import which_loss
 from study.benchmarks.harness import RESULTS
 from study.benchmarks.losses import CROSS_ENTROPY, GHM_CWAP, MARGIN_ONLY
 from study.evidence import METHOD_OF, OLD_DEFAULT, in_words
@@ -32,7 +33,10 @@ PAGES = (
     Path('README.md'),
     *(
         Path('docs') / f'{name}.md'
-        for name in ('performance', 'datasets', 'own_data', 'evidence', 'use')
+        for name in (
+            *('performance', 'benchmarks', 'datasets', 'own_data'),
+            *('evidence', 'use', 'which_loss'),
+        )
     ),
 )
 DECODED = Path('study/results/decoded')
@@ -486,6 +490,9 @@ def blocks() -> Dict[str, str]:
     made['classifiers'] = classifiers()
     made['first table'] = first_table()
     made['priors'] = priors()
+    made['which loss'] = which_loss.table()
+    made['weights'] = which_loss.weights()
+    made['left-out images'] = which_loss.left_out_images()
     return made
 
 
