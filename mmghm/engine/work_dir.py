@@ -15,6 +15,9 @@ RECORD = 'record'
 RUN_FILE = 'run.json'
 # And `mmghm test --prior`.
 IN_USE_FILE = 'in_use.json'
+# Of the last validation and of the last test.
+PREDICTIONS = 'predictions.npz'
+TEST_PREDICTIONS = 'test.npz'
 
 
 def default_work_dir(config: str, file: str, configs: Path) -> str:
