@@ -99,7 +99,9 @@ class CommandLine(Directive):
         for part in text.strip().split('\n\n'):
             section += nodes.paragraph(text=' '.join(part.split()))
         if mark:
-            lines = [line.removeprefix('    ') for line in examples.splitlines()]
+            lines = [
+                line.removeprefix('    ') for line in examples.splitlines()
+            ]
             block = '\n'.join(lines).strip()
             section += nodes.literal_block(block, block, language='bash')
         entries = nodes.definition_list()

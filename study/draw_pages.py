@@ -95,7 +95,9 @@ def draw_groups() -> Figure:
     for number, (name, (setting, key, color)) in enumerate(SHOWN.items()):
         runs = [one[key] for one in found[setting]]
         bars = [interval([run[group] for run in runs]) for group in GROUPS]
-        places = np.arange(len(GROUPS)) + (number - (len(SHOWN) - 1) / 2) * width
+        places = (
+            np.arange(len(GROUPS)) + (number - (len(SHOWN) - 1) / 2) * width
+        )
         heights, reaches = (np.array(part) for part in zip(*bars))
         seeds = f'{len(runs)} seed' + ('s' if len(runs) > 1 else '')
         axes.bar(
@@ -115,7 +117,9 @@ def draw_groups() -> Figure:
             )
     axes.set_xticks(range(len(GROUPS)), GROUPS.values())
     axes.set(ylabel='accuracy on test images (%)', ylim=(0, 100))
-    axes.legend(ncols=2, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False)
+    axes.legend(
+        ncols=2, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False
+    )
     plain(axes)
     return figure
 
@@ -128,7 +132,9 @@ def draw_corrected() -> Figure:
     names = []
     for place, (setting, name) in enumerate(CORRECTED.items()):
         runs = found[setting]
-        names.append(f'{name}, {len(runs)} seed' + ('s' if len(runs) > 1 else ''))
+        names.append(
+            f'{name}, {len(runs)} seed' + ('s' if len(runs) > 1 else '')
+        )
         ends = []
         for key, color, label in (
             ('as_trained', '#8a95a3', 'as trained'),
@@ -145,7 +151,9 @@ def draw_corrected() -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set(xlabel='accuracy on test images (%)')
-    axes.legend(ncols=2, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False)
+    axes.legend(
+        ncols=2, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False
+    )
     axes.grid(axis='x', linewidth=0.4)
     plain(axes)
     return figure

@@ -74,9 +74,11 @@ class Gain(NamedTuple):
 
     def __str__(self) -> str:
         """Mean [95 %]."""
-        if self.low is None:
+        if self.low is None or self.high is None:
             return f'{self.value:+.1f}'
-        return f'{self.value:+.1f} [{self.low:.1f}, {self.high:.1f}]'
+        # Without the sign of a rounded zero.
+        low, high = (round(end, 1) + 0.0 for end in (self.low, self.high))
+        return f'{self.value:+.1f} [{low:.1f}, {high:.1f}]'
 
 
 def gain_of(values: Sequence[float]) -> Optional[Gain]:
@@ -155,7 +157,10 @@ def by_choose(pattern: str) -> Dict[str, Optional[Gain]]:
         Dict[str, Optional[Gain]]: By method.
     """
     sets = [
-        {row['method']: row['test'] for row in json.loads(p.read_text())['rows']}
+        {
+            row['method']: row['test']
+            for row in json.loads(p.read_text())['rows']
+        }
         for p in sorted((RESULTS / 'choose').glob(pattern))
     ]
     found: Dict[str, Optional[Gain]] = {}
@@ -214,7 +219,12 @@ def weights() -> str:
         more, less = after_training(setting), after_training(margin)
         seeds = sorted(more.keys() & less)
         gains = [
-            gain_of([more[s][key]['overall'] - less[s][key]['overall'] for s in seeds])
+            gain_of(
+                [
+                    more[s][key]['overall'] - less[s][key]['overall']
+                    for s in seeds
+                ]
+            )
             for key in ('as_trained', 'reweighed')
         ]
         body.append([name, str(len(seeds)), *map(str, gains)])
@@ -237,7 +247,8 @@ def left_out_images() -> str:
         for seen, file in SEEN.items():
             path = RESULTS / 'use' / f'{method}__prior_of_{file}.json'
             shifts = {
-                row['name']: row for row in json.loads(path.read_text())['shifts']
+                row['name']: row
+                for row in json.loads(path.read_text())['shifts']
             }
             if not body or body[-1][0] != name:
                 trained = [f'{shifts[s]["trained"][0]:.1f}' for s in TEST_SETS]

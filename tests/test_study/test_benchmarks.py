@@ -16,7 +16,10 @@ PAGES = (
     'README.md',
     *(
         f'docs/{name}.md'
-        for name in ('performance', 'datasets', 'own_data', 'evidence', 'use')
+        for name in (
+            *('performance', 'benchmarks', 'datasets', 'own_data'),
+            *('evidence', 'use', 'which_loss'),
+        )
     ),
 )
 
