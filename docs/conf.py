@@ -99,9 +99,8 @@ class CommandLine(Directive):
         for part in text.strip().split('\n\n'):
             section += nodes.paragraph(text=' '.join(part.split()))
         if mark:
-            lines = [
-                line.removeprefix('    ') for line in examples.splitlines()
-            ]
+            # Continued lines are one line with many blanks.
+            lines = [' '.join(line.split()) for line in examples.splitlines()]
             block = '\n'.join(lines).strip()
             section += nodes.literal_block(block, block, language='bash')
         entries = nodes.definition_list()
@@ -113,8 +112,6 @@ class CommandLine(Directive):
             if not action.option_strings and action.nargs in ('*', '+'):
                 names += ' ...'
             told = formatter._expand_help(action) if action.help else ''
-            if action.choices:
-                told += f' (one of {", ".join(map(str, action.choices))})'
             entry = nodes.definition_list_item()
             term = nodes.term()
             term += nodes.literal(text=names)

@@ -89,7 +89,7 @@ def interval(values: Sequence[float]) -> Tuple[float, float]:
 def draw_groups() -> Figure:
     """Accuracy by group of classes."""
     found = read()
-    figure = Figure(figsize=(8, 3.6), layout='constrained')
+    figure = Figure(figsize=(6.8, 3.8), layout='constrained')
     axes = figure.subplots()
     width = 0.8 / len(SHOWN)
     for number, (name, (setting, key, color)) in enumerate(SHOWN.items()):
@@ -127,7 +127,7 @@ def draw_groups() -> Figure:
 def draw_corrected() -> Figure:
     """Overall accuracy as trained and after a correction of the prior."""
     found = read()
-    figure = Figure(figsize=(8, 3), layout='constrained')
+    figure = Figure(figsize=(6.6, 3), layout='constrained')
     axes = figure.subplots()
     names = []
     for place, (setting, name) in enumerate(CORRECTED.items()):

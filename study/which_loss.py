@@ -76,9 +76,9 @@ class Gain(NamedTuple):
         """Mean [95 %]."""
         if self.low is None or self.high is None:
             return f'{self.value:+.1f}'
-        # Without the sign of a rounded zero.
+        # Without the sign of a rounded zero; on one line in a narrow cell.
         low, high = (round(end, 1) + 0.0 for end in (self.low, self.high))
-        return f'{self.value:+.1f} [{low:.1f}, {high:.1f}]'
+        return f'{self.value:+.1f} [{low:.1f},\u00a0{high:.1f}]'
 
 
 def gain_of(values: Sequence[float]) -> Optional[Gain]:
