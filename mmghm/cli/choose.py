@@ -1,7 +1,7 @@
 """Find out which method suits your data.
 
 Trains each method with the config's recipe on the same part of the train set
-and judges it on the rest, with several seeds; the config's own validation and
+and evaluates it on the rest, with several seeds; the config's own validation and
 test images are not touched. From the softmax runs it also makes the classifiers
 that need no training of the network. OUT/choice.html and choice.json hold the
 answer, OUT/chosen.py the config to train on everything. A killed run goes on
@@ -52,7 +52,7 @@ def parse(
         '--methods',
         nargs='+',
         default=METHODS,
-        help='losses to try beside softmax; by default %(default)s',
+        help='losses to try besides softmax; by default %(default)s',
     )
     parser.add_argument(
         '--seeds', type=count, default=3, help='runs of each method (3)'
@@ -61,7 +61,7 @@ def parse(
         '--holdout',
         type=float,
         default=0.2,
-        help='share of each class of the train set to judge on (0.2)',
+        help='fraction of each class of the train set to evaluate on (0.2)',
     )
     parser.add_argument(
         '--metric',
@@ -93,7 +93,7 @@ def parse(
         parser.error('--seeds and --jobs must be at least 1')
     if not 0 < args.holdout < 1:
         parser.error(
-            f'--holdout takes a share between 0 and 1, got {args.holdout:g}'
+            f'--holdout takes a fraction between 0 and 1, got {args.holdout:g}'
         )
     return args
 

@@ -48,7 +48,7 @@ def parse(
     )
     parser.add_argument(
         '--prior',
-        help='also show what the model does under other class shares: a table '
+        help='also show what the model does under other class proportions: a table '
         'of test sets drawn from long-tailed to inverted, and the accuracy '
         'with its prior corrected to uniform, train, estimate (from the test '
         'images), or a '

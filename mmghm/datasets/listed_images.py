@@ -19,7 +19,7 @@ pa = LazyModule('pyarrow')
 class AnnotationList(Sequence):
     """AnnotationTable as the list of dicts that MMEngine's datasets hold.
 
-    A dict is made when it is asked for. Forked workers share the table; those
+    A dict is made when it is asked for. Forked workers read the same table; those
     that are not forked get a copy of it when they start.
 
     Args:

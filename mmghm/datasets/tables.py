@@ -64,7 +64,7 @@ class AnnotationError(UserError):
 class AnnotationTable(NamedTuple):
     """Images of a list as columns: 8 or 12 bytes an image besides its path.
 
-    The columns are never written to, so that forked processes share them.
+    The columns are never written to, so that forked processes use the same memory.
 
     Args:
         paths (pa.Array): Binary (n,): a path may hold bytes that are not

@@ -22,7 +22,7 @@ SETTINGS = ('backbone', 'image_size', 'pretrained', 'freeze')
 
 
 def configs_folder() -> Path:
-    """Find the configs: beside the package, or packed inside it.
+    """Find the configs: next to the package, or packed inside it.
 
     Returns:
         Path: The folder with ``_base_``.
@@ -34,7 +34,7 @@ def configs_folder() -> Path:
     for folder in (package.parent / 'configs', package / '.mim' / 'configs'):
         if (folder / '_base_' / 'tasks').is_dir():
             return folder
-    raise FileNotFoundError(f'no configs beside or inside {package}')
+    raise FileNotFoundError(f'no configs next to or inside {package}')
 
 
 def method_names() -> List[str]:

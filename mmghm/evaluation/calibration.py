@@ -15,7 +15,7 @@ class Reliability(NamedTuple):
     """Points of a reliability diagram.
 
     Args:
-        share (np.ndarray): Share of the images in each bin, (bins,).
+        share (np.ndarray): Proportion of the images in each bin, (bins,).
         confidence (np.ndarray): Mean score in each bin, NaN if empty, (bins,).
         accuracy (np.ndarray): Share of right ones in each bin, NaN if empty,
             (bins,).

@@ -59,6 +59,11 @@ def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
             payload['mistakes'] = find_mistakes(
                 run.predictions, run.class_names, counts
             )
+        if run.test is not None:
+            payload['test'] = dict(
+                evaluation(counts, run.test),
+                checkpoint=str(run.test['checkpoint']),
+            )
     payload['histograms'] = histograms(run.histogram_files, histogram_bytes)
     return payload
 
@@ -136,7 +141,7 @@ def _brief(value: Any, most: int = 8) -> str:
 def evaluation(
     counts: np.ndarray, predictions: Dict[str, np.ndarray]
 ) -> Dict[str, Any]:
-    """Accuracy, confusion and calibration of a validation.
+    """Accuracy, confusion and calibration of a validation or a test.
 
     Args:
         counts (np.ndarray): Train images per class, (C,).
@@ -144,7 +149,7 @@ def evaluation(
 
     Returns:
         Dict[str, Any]: ``tested`` and ``correct`` images per class, and by
-        rule ``confusion`` (share of a group's images that is predicted as
+        rule ``confusion`` (proportion of a group's images that is predicted as
         each group) and ``calibration`` (of all images and of each group's).
     """
     label, prediction = predictions['label'], predictions['prediction']

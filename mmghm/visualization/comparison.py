@@ -1,4 +1,4 @@
-"""Pictures of methods beside each other."""
+"""Pictures that compare methods."""
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -39,7 +39,7 @@ def draw_trade_off(
     Args:
         comparison (Comparison): The methods.
         methods (Sequence[Tuple[str, str]]): Name and kind of each, numbered
-            in this order as in the table beside the picture.
+            in this order as in the table next to the picture.
         curves (Dict[str, np.ndarray]): By name, points (head, tail) in percent
             that a post-hoc method goes through with tau, (taus, 2).
         chosen (Optional[str]): The method to mark.
@@ -164,7 +164,7 @@ def _joined(
 
 def _bars(interval: Interval) -> np.ndarray:
     value, low, high = interval
-    # An interval of few seeds may lie beside its figure.
+    # An interval of few seeds may not contain its figure.
     return np.maximum([[value - low], [high - value]], 0)
 
 

@@ -12,7 +12,7 @@ from mmghm.losses.functional import density, effective_size
 
 from .names import abbreviate
 
-# Head to tail; told apart by colour-blind readers too.
+# From head to tail; also distinct for colour-blind readers.
 GROUP_COLORS = ('#1f5f99', '#3b9a8f', '#d98e04', '#b3402a')
 # Up to so many classes each has its name.
 NAMED_CLASSES = 20

@@ -173,7 +173,10 @@ def test_a_failed_method_is_left_out(tmp_path):
 
 def test_mistakes(tmp_path):
     for args, message in (
-        (['--holdout', '2'], '--holdout takes a share between 0 and 1, got 2'),
+        (
+            ['--holdout', '2'],
+            '--holdout takes a fraction between 0 and 1, got 2',
+        ),
         (
             ['--budget', 'soon'],
             "takes a duration such as 45m or 3h, got 'soon'",

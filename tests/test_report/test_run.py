@@ -145,6 +145,14 @@ def test_a_run_is_recorded(digits_cfg):
     logged = run.validation['group/overall/top1'][1][-1]
     assert 100 * right == pytest.approx(logged, abs=1e-3)
     assert isinstance(run.config, Config)
+    # A test goes to the run whose checkpoint it was.
+    assert run.test is None
+    cfg.load_from = f'{runner.work_dir}/epoch_3.pth'
+    cfg.work_dir = f'{runner.work_dir}/elsewhere'
+    Runner.from_cfg(cfg).test()
+    (run,) = read_runs([Path(runner.work_dir)])
+    assert run.test['checkpoint'] == 'epoch_3.pth'
+    assert len(run.test['label']) == 367
 
 
 def test_an_iteration_based_run_is_recorded(digits_cfg):

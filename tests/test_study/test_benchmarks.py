@@ -12,7 +12,7 @@ from ..conftest import ROOT
 pytestmark = pytest.mark.slow
 
 BENCHMARKS = ROOT / 'study/benchmarks'
-PAGES = ('docs/performance.md', 'docs/datasets.md')
+PAGES = ('docs/performance.md', 'docs/benchmarks.md', 'docs/datasets.md')
 
 
 @pytest.fixture

@@ -17,7 +17,12 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
 from mmghm.datasets.image_lists import image_list_digest
-from mmghm.engine.work_dir import RECORD, RUN_FILE
+from mmghm.engine.work_dir import (
+    PREDICTIONS,
+    RECORD,
+    RUN_FILE,
+    TEST_PREDICTIONS,
+)
 from mmghm.evaluation import GroupAccuracy
 from mmghm.losses import histogram_losses
 from mmghm.utils.dependencies import version_of
@@ -40,7 +45,9 @@ class RunRecordHook(Hook):
       float32, after an epoch; under an iteration-based loop at validations,
       the step then being the iteration.
     - ``predictions.npz``: label, predicted class and its score for each image
-      of the last validation, if a ``GroupAccuracy`` is among the metrics.
+      of the last validation, if a ``GroupAccuracy`` is among the metrics;
+      ``test.npz``: the same of the last test of one of the run's checkpoints,
+      in the folder of that run.
 
     Checkpoints keep ``images``, too, of all trainings that they have seen: by
     ``'train'`` and ``'val'`` a list of :func:`image_list_digest`.
@@ -129,14 +136,25 @@ class RunRecordHook(Hook):
         self, runner: Any, metrics: Optional[Dict[str, float]] = None
     ) -> None:
         """Keep the predictions of the validation."""
-        evaluator: Evaluator = runner.val_evaluator
-        for metric in evaluator.metrics:
-            if isinstance(metric, GroupAccuracy) and metric.predictions:
-                self._save(runner, 'predictions', metric.predictions)
+        arrays = _predictions(runner.val_evaluator)
+        if arrays is not None:
+            self._save(runner.work_dir, PREDICTIONS, arrays)
         # Its own loop may validate without training.
         loop = runner._train_loop
         if isinstance(loop, IterBasedTrainLoop):
             self._write_histograms(runner, runner.iter)
+
+    @master_only
+    def after_test_epoch(
+        self, runner: Any, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
+        """Keep the predictions of the test, if a run's checkpoint is tested."""
+        arrays = _predictions(runner.test_evaluator)
+        checkpoint = Path(runner._load_from or '')
+        recorded = (checkpoint.parent / RECORD / RUN_FILE).is_file()
+        if arrays is not None and recorded:
+            arrays = dict(arrays, checkpoint=np.array(checkpoint.name))
+            self._save(checkpoint.parent, TEST_PREDICTIONS, arrays)
 
     def _write_histograms(self, runner: Any, step: int) -> None:
         for number, loss in enumerate(histogram_losses(runner.model)):
@@ -146,16 +164,24 @@ class RunRecordHook(Hook):
                 weights=loss.weights,
             )
             self._save(
-                runner,
-                f'histograms{number or ""}_{step:07d}',
+                runner.work_dir,
+                f'histograms{number or ""}_{step:07d}.npz',
                 {k: v.float().cpu().numpy() for k, v in arrays.items()},
             )
 
     @staticmethod
-    def _save(runner: Any, name: str, arrays: Dict[str, Any]) -> None:
-        folder = Path(runner.work_dir) / RECORD
+    def _save(run: Any, name: str, arrays: Dict[str, Any]) -> None:
+        folder = Path(run) / RECORD
         folder.mkdir(parents=True, exist_ok=True)
         # A run that is killed leaves whole files.
-        partial = folder / f'.{name}.npz'
+        partial = folder / f'.{name}'
         np.savez_compressed(partial, **arrays)
-        os.replace(partial, folder / f'{name}.npz')
+        os.replace(partial, folder / name)
+
+
+def _predictions(evaluator: Evaluator) -> Optional[Dict[str, Any]]:
+    found = None
+    for metric in evaluator.metrics:
+        if isinstance(metric, GroupAccuracy) and metric.predictions:
+            found = metric.predictions
+    return found
