@@ -50,7 +50,7 @@ SHOWN = {
     'softmax': ('softmax', 'as_trained', '#8a95a3'),
     "ghm_cwap, the paper's method": ('ghm_cwap', 'as_trained', ORANGE),
     'Balanced Softmax': ('balanced_margin', 'as_trained', GREEN),
-    'softmax, prior corrected': ('softmax', 'reweighed', BLUE),
+    'softmax, prior corrected': ('softmax', 'prior_corrected', BLUE),
 }
 CORRECTED = {
     'softmax': 'softmax',
@@ -140,7 +140,7 @@ def draw_corrected() -> Figure:
         ends = []
         for key, color, label in (
             ('as_trained', '#8a95a3', 'as trained'),
-            ('reweighed', BLUE, 'prior corrected with left-out images'),
+            ('prior_corrected', BLUE, 'prior corrected with left-out images'),
         ):
             value, reach = interval([run[key]['overall'] for run in runs])
             ends.append(value)
