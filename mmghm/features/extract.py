@@ -50,7 +50,7 @@ def dataset_features(
     width: Any = getattr(model.head, 'hidden_dim', None)
     width = width or getattr(model.head, 'in_channels', 0)
     if keep and width and pipeline is not None and cache_limit():
-        keys = _keys(dataset)
+        keys = image_keys(image_paths(dataset) or [])
     if not keys:
         return run_dataset(
             model, {**loader_cfg, 'dataset': dataset}, what, output
@@ -78,17 +78,22 @@ def dataset_features(
     return torch.from_numpy(found), labels, dataset
 
 
-def _keys(dataset: Any) -> Optional[List[bytes]]:
-    """Of the images of a dataset; None if they are not all files here."""
+def image_paths(dataset: Any) -> Optional[List[str]]:
+    """Files of the images of a dataset.
+
+    Args:
+        dataset (Any): A dataset, of MMEngine or not.
+
+    Returns:
+        Optional[List[str]]: One for each image; None if they are not all files.
+    """
     if not hasattr(dataset, 'get_data_info'):
         return None
-    paths = []
-    for index in range(len(dataset)):
-        path = dataset.get_data_info(index).get('img_path')
-        if not path:
-            return None
-        paths.append(path)
-    return image_keys(paths)
+    paths = [
+        dataset.get_data_info(index).get('img_path')
+        for index in range(len(dataset))
+    ]
+    return paths if all(paths) else None
 
 
 def _network(model: Any, pipeline: Any) -> str:

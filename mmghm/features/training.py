@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Sequence, Tuple
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -18,6 +19,7 @@ from mmghm.deploy.network import build_model, unaugmented_loader
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.engine.launch import build_runner
 from mmghm.engine.safe_loading import read_checkpoint
+from mmghm.engine.work_dir import PREDICTIONS, RECORD
 from mmghm.models.posthoc import choose_tau
 from mmghm.utils.arrays import write_arrays
 from mmghm.utils.errors import UserError
@@ -28,7 +30,7 @@ from .cached import (
     feature_config,
     linear_layer,
 )
-from .extract import dataset_features
+from .extract import dataset_features, image_paths
 from .frozen import initial_model, is_frozen
 
 # Of the learning rate, tried where a run takes seconds.
@@ -98,7 +100,7 @@ def train_on_features(cfg: Config) -> None:
         'features of the train images',
         keep=True,
     )
-    val, val_labels, _ = dataset_features(
+    val, val_labels, val_set = dataset_features(
         model,
         cfg.val_dataloader,
         'features of the validation images',
@@ -116,6 +118,7 @@ def train_on_features(cfg: Config) -> None:
             loader.dataset.classes = classes
         build_runner(settings).train()
         last = next(complete_checkpoints(Path(cfg.work_dir)))
+        _name_images(Path(cfg.work_dir), val_set)
         _put_in(model.head, build_model(settings, last, trust=True)[0].head)
     saved = read_checkpoint(last, trust=True)
     save_checkpoint(
@@ -158,6 +161,15 @@ def _best_factor(
         'current',
     )
     return best
+
+
+def _name_images(work_dir: Path, dataset: Any) -> None:
+    """Add the files to the recorded predictions, which features do not have."""
+    path = work_dir / RECORD / PREDICTIONS
+    images = image_paths(dataset)
+    if images and path.exists():
+        with np.load(path) as found:
+            write_arrays(path, **found, image=np.array(images))
 
 
 def _write(path: Path, features: Features) -> None:

@@ -328,6 +328,43 @@
     } else missing('validation', 'No validation was logged.');
   }
 
+  function mistakes() {
+    const found = run().mistakes;
+    if (!found) return missing('mistakes', NO_RECORD);
+    if (!found.pairs.length) {
+      return $('mistakes').replaceChildren(element('p', 'None: every image is right.'));
+    }
+    const shown = [];
+    const add = (title, content) => shown.push(element('h3', title), content);
+    const scrolls = (content) => {
+      const frame = element('div', undefined, { class: 'scrolls' });
+      frame.append(content);
+      return frame;
+    };
+    if (found.images.length) {
+      const gallery = element('div', undefined, { class: 'gallery' });
+      for (const [source, file, label, taken, sure] of found.images) {
+        const figure = element('figure');
+        if (source) figure.append(element('img', undefined, { src: source, alt: file }));
+        else figure.append(element('p', 'no picture', { class: 'missing' }));
+        const caption = element('figcaption', undefined, { title: file });
+        caption.append(element('b', label), ` taken for ${taken}, score ${sure} %`);
+        figure.append(caption);
+        gallery.append(figure);
+      }
+      add('Images: the surest mistakes', gallery);
+    }
+    add('Classes: the lowest accuracies', scrolls(table(
+      ['class', 'train images', 'evaluated', 'accuracy', 'most often taken for'],
+      found.classes.map(([name, ...rest]) => [name, rest[0], rest[1], `${rest[2]} %`, rest[3]]),
+    )));
+    add('Pairs: the most frequent confusions', scrolls(table(
+      ['class', 'taken for', 'images', 'of the class'],
+      found.pairs.map(([name, taken, n, part]) => [name, taken, n, `${part} %`]),
+    )));
+    return $('mistakes').replaceChildren(...shown);
+  }
+
   function confusion() {
     const found = run().confusion?.[state.rule];
     if (!found) return missing('confusion', NO_RECORD);
@@ -540,7 +577,7 @@
   }
 
   function show() {
-    cards(); groups(); classes(); curves(); confusion(); calibration(); inUse(); settings();
+    cards(); groups(); classes(); curves(); mistakes(); confusion(); calibration(); inUse(); settings();
     return histogram();
   }
 
