@@ -1,6 +1,7 @@
 """Models as files of other runtimes: ONNX and torch.export."""
 
 import inspect
+import io
 import json
 import tempfile
 import warnings
@@ -14,7 +15,7 @@ from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
 from mmghm.utils.dependencies import import_optional
-from mmghm.utils.errors import UserError, writing_errors
+from mmghm.utils.errors import UserError
 
 from .images import ImageReader, generated_images, is_loader, loading_settings
 from .load import DeployedModel, load_deployed
@@ -198,8 +199,10 @@ def _write_torch(
         (example,),
         dynamic_shapes=({0: torch.export.Dim('batch')},),
     )
-    with writing_errors(path, RuntimeError):
-        torch.export.save(program, str(path), extra_files={'mmghm': metadata})
+    # A full disk would abort the process inside torch's writer.
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files={'mmghm': metadata})
+    path.write_bytes(content.getbuffer())
 
 
 def _runner(path: Path, format: str) -> Any:
