@@ -32,10 +32,8 @@ from study.render import setting_of
 
 DOCS = Path('docs')
 FULL = Path('study/results/full')
-INK, BLUE, GREEN, ORANGE, RED = (
-    *('#1d2733', '#1f5f99', '#3b9a8f'),
-    *('#d98e04', '#b3402a'),
-)
+INK, BLUE = '#1d2733', '#1f5f99'
+GREEN, ORANGE = '#3b9a8f', '#d98e04'
 GROUPS = {
     'overall': 'all classes',
     'many': '3 largest',
@@ -97,8 +95,12 @@ def draw_groups() -> Figure:
         )
         for place, height in zip(places, heights):
             axes.text(
-                *(place, 2, f'{height:.0f}'),
-                **dict(ha='center', color='white', fontsize=8),
+                place,
+                2,
+                f'{height:.0f}',
+                ha='center',
+                color='white',
+                fontsize=8,
             )
     axes.set_xticks(range(len(GROUPS)), GROUPS.values())
     axes.set(ylabel='accuracy on test images (%)', ylim=(0, 100))
@@ -129,8 +131,12 @@ def draw_margins() -> Figure:
             for column, value in enumerate(line):
                 text = '0' if abs(value) < 0.05 else f'{value:+.1f}'
                 axes.text(
-                    *(column, row, text),
-                    **dict(ha='center', va='center', fontsize=9),
+                    column,
+                    row,
+                    text,
+                    ha='center',
+                    va='center',
+                    fontsize=9,
                     color='white' if abs(value) > 3 else INK,
                 )
         axes.set_title(title, fontsize=10)
@@ -176,9 +182,13 @@ def draw_long_tail(folder: Path) -> Figure:
             )
         )
         axes.text(
-            *((number + 0.5) * step, 1220),
+            (number + 0.5) * step,
+            1220,
             f'{name.replace("_", " ")}\n{counts[name]} images',
-            **dict(ha='center', va='bottom', fontsize=8, color=INK),
+            ha='center',
+            va='bottom',
+            fontsize=8,
+            color=INK,
         )
     axes.set(
         xlim=(-1, len(order)),

@@ -185,7 +185,7 @@ def left_out_images() -> str:
     Returns:
         str: Markdown.
     """
-    body = []
+    body: List[List[str]] = []
     for method, name in (
         ('softmax', 'softmax'),
         ('balanced_softmax', 'Balanced Softmax'),
