@@ -1,8 +1,7 @@
 #!/usr/bin/env python
 """Draw the pictures of the pages.
 
-From the results: docs/accuracy_by_group.png, docs/prior_corrected.png and
-docs/margins.png. With --photographs, a folder of class folders, also
+From the results: docs/accuracy_by_group.png and docs/margins.png. With --photographs, a folder of class folders, also
 docs/long_tail.png. It was made from Caltech-101 (Li, Andreeto, Ranzato and
 Perona, CC BY 4.0).
 
@@ -15,8 +14,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List
 
 import matplotlib
 import numpy as np
@@ -24,20 +22,18 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import Image
-from scipy.stats import t as student
 
 # `study` is no installed package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmghm.losses.functional import balanced_margin_term, eq2_margin_terms
+from study.intervals import estimate
 from study.render import setting_of
 
 DOCS = Path('docs')
 FULL = Path('study/results/full')
-INK, BLUE, GREEN, ORANGE, RED = (
-    *('#1d2733', '#1f5f99', '#3b9a8f'),
-    *('#d98e04', '#b3402a'),
-)
+INK, BLUE = '#1d2733', '#1f5f99'
+GREEN, ORANGE = '#3b9a8f', '#d98e04'
 GROUPS = {
     'overall': 'all classes',
     'many': '3 largest',
@@ -51,14 +47,6 @@ SHOWN = {
     "ghm_cwap, the paper's method": ('ghm_cwap', 'as_trained', ORANGE),
     'Balanced Softmax': ('balanced_margin', 'as_trained', GREEN),
     'softmax, prior corrected': ('softmax', 'prior_corrected', BLUE),
-}
-CORRECTED = {
-    'softmax': 'softmax',
-    'seesaw': 'Seesaw',
-    'ldam_drw': 'LDAM-DRW',
-    'ghm_cwap': "ghm_cwap, the paper's method",
-    'balanced_margin': 'Balanced Softmax',
-    'ghm_cwap_balanced': 'ghm_cwap_balanced, our variant',
 }
 # Classes whose photographs stand above the bars; people are left out.
 CLASSES = (
@@ -78,14 +66,6 @@ def read() -> Dict[str, List[Dict[str, Dict[str, float]]]]:
     return found
 
 
-def interval(values: Sequence[float]) -> Tuple[float, float]:
-    """Mean, and half of its 95 % interval; NaN for one value."""
-    if len(values) < 2:
-        return mean(values), float('nan')
-    reach = student.ppf(0.975, len(values) - 1)
-    return mean(values), reach * stdev(values) / len(values) ** 0.5
-
-
 def draw_groups() -> Figure:
     """Accuracy by group of classes."""
     found = read()
@@ -94,11 +74,14 @@ def draw_groups() -> Figure:
     width = 0.8 / len(SHOWN)
     for number, (name, (setting, key, color)) in enumerate(SHOWN.items()):
         runs = [one[key] for one in found[setting]]
-        bars = [interval([run[group] for run in runs]) for group in GROUPS]
+        bars = [estimate([run[group] for run in runs]) for group in GROUPS]
         places = (
             np.arange(len(GROUPS)) + (number - (len(SHOWN) - 1) / 2) * width
         )
-        heights, reaches = (np.array(part) for part in zip(*bars))
+        heights = np.array([bar.mean for bar in bars])
+        reaches = [
+            np.nan if bar.high is None else bar.high - bar.mean for bar in bars
+        ]
         seeds = f'{len(runs)} seed' + ('s' if len(runs) > 1 else '')
         axes.bar(
             places,
@@ -112,7 +95,9 @@ def draw_groups() -> Figure:
         )
         for place, height in zip(places, heights):
             axes.text(
-                *(place, 2, f'{height:.0f}'),
+                place,
+                2,
+                f'{height:.0f}',
                 ha='center',
                 color='white',
                 fontsize=8,
@@ -122,45 +107,6 @@ def draw_groups() -> Figure:
     axes.legend(
         ncols=2, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False
     )
-    plain(axes)
-    return figure
-
-
-def draw_corrected() -> Figure:
-    """Overall accuracy as trained and after a correction of the prior."""
-    found = read()
-    figure = Figure(figsize=(6.6, 3), layout='constrained')
-    axes = figure.subplots()
-    names = []
-    for place, (setting, name) in enumerate(CORRECTED.items()):
-        runs = found[setting]
-        names.append(
-            f'{name}, {len(runs)} seed' + ('s' if len(runs) > 1 else '')
-        )
-        ends = []
-        for key, color, label in (
-            ('as_trained', '#8a95a3', 'as trained'),
-            ('prior_corrected', BLUE, 'prior corrected with left-out images'),
-        ):
-            value, reach = interval([run[key]['overall'] for run in runs])
-            ends.append(value)
-            axes.errorbar(
-                *(value, place),
-                xerr=reach,
-                fmt='o',
-                color=color,
-                capsize=3,
-                zorder=2,
-                label=None if place else label,
-            )
-        axes.plot(ends, [place] * 2, color='#d7dde4', linewidth=5, zorder=1)
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.set(xlabel='accuracy on test images (%)')
-    axes.legend(
-        ncols=2, loc='lower center', bbox_to_anchor=(0.5, 1), frameon=False
-    )
-    axes.grid(axis='x', linewidth=0.4)
     plain(axes)
     return figure
 
@@ -185,7 +131,9 @@ def draw_margins() -> Figure:
             for column, value in enumerate(line):
                 text = '0' if abs(value) < 0.05 else f'{value:+.1f}'
                 axes.text(
-                    *(column, row, text),
+                    column,
+                    row,
+                    text,
                     ha='center',
                     va='center',
                     fontsize=9,
@@ -234,7 +182,8 @@ def draw_long_tail(folder: Path) -> Figure:
             )
         )
         axes.text(
-            *((number + 0.5) * step, 1220),
+            (number + 0.5) * step,
+            1220,
             f'{name.replace("_", " ")}\n{counts[name]} images',
             ha='center',
             va='bottom',
@@ -273,7 +222,6 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     figures = {
         'accuracy_by_group': draw_groups(),
-        'prior_corrected': draw_corrected(),
         'margins': draw_margins(),
     }
     if args.photographs:

@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List
 
 from .comparisons import Pair, paired, read_runs
 from .intervals import Estimate, estimate
-from .render import markdown, setting_of
+from .render import markdown
 
 RESULTS = Path('study/results')
 BALANCED_SOFTMAX = 'balanced_margin'
@@ -14,8 +14,8 @@ BALANCED_SOFTMAX = 'balanced_margin'
 # was measured with version 0.2: its `ghm_cwap` had the balanced margin.
 TRAINED = {
     'Balanced Softmax': (BALANCED_SOFTMAX, 'balanced_softmax'),
-    "`ghm_cwap`, the paper's method": ('ghm_cwap', None),
-    '`ghm_cwap_balanced`, our variant': ('ghm_cwap_balanced', None),
+    "`ghm_cwap`, the paper's method": ('ghm_cwap', ''),
+    '`ghm_cwap_balanced`, our variant': ('ghm_cwap_balanced', ''),
     'Seesaw': ('seesaw', 'seesaw'),
     'effective number, deferred': (
         'effective_number_drw',
@@ -24,10 +24,10 @@ TRAINED = {
     'LDAM-DRW': ('ldam_drw', 'ldam_drw'),
 }
 AFTERWARDS = {
-    'softmax, prior corrected with left-out images': ('prior_corrected', None),
-    'softmax, logit adjustment': (None, 'logit_adjustment'),
+    'softmax, prior corrected with left-out images': ('prior_corrected', ''),
+    'softmax, logit adjustment': ('', 'logit_adjustment'),
     'softmax, nearest class mean': ('nearest_mean', 'ncm'),
-    'softmax, classifier trained again (cRT)': (None, 'crt'),
+    'softmax, classifier trained again (cRT)': ('', 'crt'),
 }
 # What `mmghm posthoc` wrote for one of the long runs.
 POSTHOC = 'full/posthoc/softmax__s0.json'
@@ -38,91 +38,66 @@ CHOSEN = {
 }
 NOISE = {'20 % wrong labels': 'noise20', '40 % wrong labels': 'noise40'}
 LONG = 'CIFAR-10, long training'
+FULL = ('cifar10_if100', False)
 # A margin with the weights W, and the margin alone.
 WEIGHTED = {
     'ghm_cwap': ('`ghm_cwap`', 'ghm_cwap_margin'),
     'ghm_cwap_balanced': ('`ghm_cwap_balanced`', BALANCED_SOFTMAX),
 }
 # Files of `test --prior` by what their correction has seen of each class.
-SEEN = {
-    'the formula alone': 'loss',
-    '5 images': '45_images',
-    '20 images': '180_images',
-    '300 images': 'images',
-}
+SEEN = {'the formula alone': 'loss', '300 images': 'images'}
 TEST_SETS = {
     'forward 50': 'long-tailed by 50',
     'uniform': 'equally frequent classes',
     'backward 50': 'inverted by 50',
 }
+Gains = Dict[str, Estimate]
 
 
-def gain_of(values: Sequence[float]) -> Optional[Estimate]:
-    """Mean and interval of differences; None without a value."""
-    return estimate(values) if values else None
-
-
-def cell(gain: Optional[Estimate]) -> str:
-    """A cell of the table: on one line in a narrow column."""
-    return '' if gain is None else gain.text('+.1f').replace(', ', ',\u00a0')
-
-
-def after_training(setting: str) -> Dict[int, Dict[str, Dict[str, float]]]:
-    """What study/after_training.py found for the long runs.
+def gains(found: Dict[str, List[float]]) -> Gains:
+    """Estimate what methods gain.
 
     Args:
-        setting (str): Name of what was trained.
+        found (Dict[str, List[float]]): Points over softmax by method.
 
     Returns:
-        Dict[int, Dict[str, Dict[str, float]]]: By seed.
+        Gains: Of the methods that were measured.
     """
-    found = {}
-    for path in sorted((RESULTS / 'full').glob('*.json')):
-        result = json.loads(path.read_text())
-        after = path.parent / 'after_training' / path.name
-        if setting_of(result) == setting and after.exists():
-            found[result['cell']['seed']] = json.loads(after.read_text())
-    return found
+    return {name: estimate(values) for name, values in found.items() if values}
 
 
-def long_training() -> Dict[str, Optional[Estimate]]:
+def long_training() -> Gains:
     """ResNet-32 for 200 epochs, paired by seed.
 
     Returns:
-        Dict[str, Optional[Estimate]]: By method.
+        Gains: By method.
     """
-    folder = RESULTS / 'full'
-    runs = read_runs(folder)['cifar10_if100', False]
+    runs = read_runs(RESULTS / 'full')[FULL]
     found = {
-        name: gain_of(paired(runs, Pair(setting, 'softmax')))
+        name: paired(runs, Pair(setting, 'softmax'))
         for name, (setting, _) in TRAINED.items()
     }
-    changed = after_training('softmax')
-    for name, (key, _) in AFTERWARDS.items():
-        if key is not None:
-            found[name] = gain_of(
-                [
-                    one[key]['overall'] - one['as_trained']['overall']
-                    for one in changed.values()
-                ]
-            )
     posthoc = json.loads((RESULTS / POSTHOC).read_text())
-    before = posthoc['none']['accuracy']['macro']
     for name, (key, method) in AFTERWARDS.items():
-        if key is None:
-            after = posthoc[method]['accuracy']['macro']
-            found[name] = gain_of([after - before])
-    return found
+        if key:
+            pair = Pair('softmax', 'softmax', key, 'overall')
+            found[name] = paired(runs, pair)
+        else:
+            after, before = (
+                posthoc[one]['accuracy']['macro'] for one in (method, 'none')
+            )
+            found[name] = [after - before]
+    return gains(found)
 
 
-def by_choose(pattern: str) -> Dict[str, Optional[Estimate]]:
+def by_choose(pattern: str) -> Gains:
     """Test images of the sets on which `choose` was checked.
 
     Args:
         pattern (str): Which sets, one draw each.
 
     Returns:
-        Dict[str, Optional[Estimate]]: By method.
+        Gains: By method; of a single set with its interval over images.
     """
     sets = [
         {
@@ -131,32 +106,33 @@ def by_choose(pattern: str) -> Dict[str, Optional[Estimate]]:
         }
         for p in sorted((RESULTS / 'choose').glob(pattern))
     ]
-    found: Dict[str, Optional[Estimate]] = {}
+    found: Gains = {}
     for name, (_, method) in {**TRAINED, **AFTERWARDS}.items():
         rows = [rows[method] for rows in sets if method in rows]
+        if rows:
+            found[name] = estimate([row['value'] for row in rows])
         if len(rows) == 1:
-            value, low, high = (rows[0][k] for k in ('value', 'low', 'high'))
-            found[name] = Estimate(value, low, high, 1, None)
-        else:
-            found[name] = gain_of([row['value'] for row in rows])
+            low, high = rows[0]['low'], rows[0]['high']
+            found[name] = found[name]._replace(low=low, high=high)
     return found
 
 
-def under_noise(regime: str) -> Dict[str, Optional[Estimate]]:
+def under_noise(regime: str) -> Gains:
     """Wrong train labels, paired by seed.
 
     Args:
         regime (str): Name of the experiment.
 
     Returns:
-        Dict[str, Optional[Estimate]]: By method.
+        Gains: By method.
     """
     runs = read_runs(RESULTS / 'evidence')[regime, False]
-    return {
-        name: gain_of(paired(runs, Pair(setting, 'softmax')))
-        for name, (setting, _) in TRAINED.items()
-        if setting in runs
-    }
+    return gains(
+        {
+            name: paired(runs, Pair(setting, 'softmax'))
+            for name, (setting, _) in TRAINED.items()
+        }
+    )
 
 
 def table() -> str:
@@ -170,11 +146,19 @@ def table() -> str:
         **{name: by_choose(pattern) for name, pattern in CHOSEN.items()},
         **{name: under_noise(regime) for name, regime in NOISE.items()},
     }
-    body: List[List[str]] = []
-    for name in (*TRAINED, *AFTERWARDS):
-        cells = [found.get(name) for found in columns.values()]
-        body.append([name, *map(cell, cells)])
+    body = [
+        [
+            name,
+            *(told(of[name]) if name in of else '' for of in columns.values()),
+        ]
+        for name in (*TRAINED, *AFTERWARDS)
+    ]
     return markdown(['method', *columns], body)
+
+
+def told(gain: Estimate) -> str:
+    """Mean and interval, which stays on one line in a narrow cell."""
+    return gain.text('+.1f').replace(', ', ',\u00a0')
 
 
 def weights() -> str:
@@ -183,27 +167,20 @@ def weights() -> str:
     Returns:
         str: Markdown.
     """
-    body: List[List[str]] = []
+    runs = read_runs(RESULTS / 'full')[FULL]
+    body = []
     for setting, (name, margin) in WEIGHTED.items():
-        more, less = after_training(setting), after_training(margin)
-        seeds = sorted(more.keys() & less)
-        gains = [
-            gain_of(
-                [
-                    more[s][key]['overall'] - less[s][key]['overall']
-                    for s in seeds
-                ]
-            )
-            for key in ('as_trained', 'prior_corrected')
+        found = [
+            estimate(paired(runs, Pair(setting, margin, key)))
+            for key in ('overall', 'prior_corrected')
         ]
-        body.append([name, str(len(seeds)), *map(cell, gains)])
-    return markdown(
-        ['loss', 'seeds', 'as trained', 'with a corrected prior'], body
-    )
+        body.append([name, str(found[0].number), *map(told, found)])
+    header = ['loss', 'seeds', 'as trained', 'with a corrected prior']
+    return markdown(header, body)
 
 
 def left_out_images() -> str:
-    """Accuracy by test set and by the images that the correction has seen.
+    """Accuracy by test set and by what the correction has seen.
 
     Returns:
         str: Markdown.

@@ -33,7 +33,13 @@ def test_passes(command):
 @pytest.mark.parametrize(
     'module',
     [
-        'mmghm.losses.ghm_cwap',
+        *(
+            f'mmghm.losses.{name}'
+            for name in (
+                *('equalization', 'ghm_c', 'ghm_cwap', 'ldam'),
+                *('logit_adjusted', 'reweighted', 'seesaw'),
+            )
+        ),
         'mmghm.datasets.long_tail',
         'mmghm.datasets.profiles',
     ],
