@@ -75,7 +75,8 @@ def calibration_scores(
     from mmghm.deploy.images import Found, ImageReader, read_images
     from mmghm.deploy.labelled import labelled_images
     from mmghm.deploy.load import pipeline_steps
-    from mmghm.deploy.network import dataset_logits, network_logits
+    from mmghm.deploy.network import network_logits
+    from mmghm.features.extract import logits_of
 
     if args.calibrate_on is None:
         loader, what = calibration_loader(cfg)
@@ -88,7 +89,7 @@ def calibration_scores(
         if what == 'validation images':
             check_recorded('val', held, training.images, args.checkpoint)
         check_apart(train, image_paths(held))
-        return Scores(*dataset_logits(training.model, loader, what)[:2], what)
+        return Scores(*logits_of(training.model, cfg, loader, what)[:2], what)
     paths, labels = labelled_images(args.calibrate_on, training.classes)
     try:
         with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -127,7 +128,6 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
     """Measure the model, write its folder, and say so."""
     from mmghm.deploy.calibration import Scores, calibrate
     from mmghm.deploy.load import read_training
-    from mmghm.deploy.network import dataset_logits
     from mmghm.deploy.publish import (
         group_accuracies,
         inference_config,
@@ -136,6 +136,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
         write_folder,
     )
     from mmghm.deploy.read_back import check_folder
+    from mmghm.features.extract import logits_of
     from mmghm.utils.text import TextConsole
 
     console = TextConsole()
@@ -148,8 +149,8 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
     scores = calibration_scores(args, cfg, training, settings)
     test = None
     if not args.no_test:
-        found = dataset_logits(
-            training.model, cfg.test_dataloader, 'test images'
+        found = logits_of(
+            training.model, cfg, cfg.test_dataloader, 'test images'
         )
         test = Scores(found[0], found[1], f'{len(found[1]):,} test images')
     calibration = calibrate(training.loss, training.class_counts, scores)

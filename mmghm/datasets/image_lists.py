@@ -1,7 +1,7 @@
 """Which images a dataset has, so that two datasets can be compared."""
 
 import os
-from typing import Any, Set
+from typing import Any, List
 
 from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 
@@ -31,17 +31,18 @@ def image_list_digest(dataset: Any) -> str:
     return dataset.manifest()['sha256']
 
 
-def image_paths(dataset: Any) -> Set[str]:
+def image_paths(dataset: Any) -> List[str]:
     """Absolute paths of a dataset's images.
 
     Args:
         dataset (Any): A dataset.
 
     Returns:
-        Set[str]: Empty where images have none.
+        List[str]: One for each image, empty for an image without one; nothing
+        where the dataset does not tell.
     """
     if not hasattr(dataset, 'get_data_info'):
-        return set()
+        return []
     infos = (dataset.get_data_info(i) for i in range(len(dataset)))
     paths = (info.get('img_path') for info in infos)
-    return {os.path.abspath(path) for path in paths if path}
+    return [os.path.abspath(path) if path else '' for path in paths]

@@ -82,7 +82,7 @@ def check_apart(train: Any, paths: Iterable[str]) -> None:
     Raises:
         UserError: Naming one.
     """
-    common = image_paths(train) & {os.path.abspath(path) for path in paths}
+    common = {*image_paths(train)} & {os.path.abspath(p) for p in paths if p}
     if common:
         raise UserError(
             f'{len(common):,} of the images to calibrate on are train images, '

@@ -6,14 +6,22 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from torch import Tensor
 from torch.utils.data import Subset
 
 from mmghm.datasets.class_counts import dataset_labels
-from mmghm.deploy.network import innermost, run_dataset
+from mmghm.datasets.image_lists import image_paths
+from mmghm.deploy.network import (
+    dataset_logits,
+    head_logits,
+    innermost,
+    run_dataset,
+)
 from mmghm.utils.environment import package_versions
 
+from .frozen import is_frozen
 from .store import FeatureStore, cache_limit, image_keys
 
 # Images whose features are written at a time: what a kill may cost.
@@ -50,7 +58,7 @@ def dataset_features(
     width: Any = getattr(model.head, 'hidden_dim', None)
     width = width or getattr(model.head, 'in_channels', 0)
     if keep and width and pipeline is not None and cache_limit():
-        keys = image_keys(image_paths(dataset) or [])
+        keys = image_keys(image_paths(dataset))
     if not keys:
         return run_dataset(
             model, {**loader_cfg, 'dataset': dataset}, what, output
@@ -78,22 +86,29 @@ def dataset_features(
     return torch.from_numpy(found), labels, dataset
 
 
-def image_paths(dataset: Any) -> Optional[List[str]]:
-    """Files of the images of a dataset.
+@torch.inference_mode()
+def logits_of(
+    model: Any, cfg: Config, loader_cfg: dict, what: str
+) -> Tuple[np.ndarray, np.ndarray, Any]:
+    """Logits of a dataset; by kept features if the network is frozen.
 
     Args:
-        dataset (Any): A dataset, of MMEngine or not.
+        model (Any): The classifier.
+        cfg (Config): The config that it was trained with.
+        loader_cfg (dict): Config of a dataloader with the test pipeline.
+        what (str): Which images these are, for the progress bar.
 
     Returns:
-        Optional[List[str]]: One for each image; None if they are not all files.
+        Tuple[np.ndarray, np.ndarray, Any]: Logits (n, C), labels (n,) and the
+        dataset.
     """
-    if not hasattr(dataset, 'get_data_info'):
-        return None
-    paths = [
-        dataset.get_data_info(index).get('img_path')
-        for index in range(len(dataset))
-    ]
-    return paths if all(paths) else None
+    if not is_frozen(cfg):
+        return dataset_logits(model, loader_cfg, what)
+    features, labels, dataset = dataset_features(
+        model, loader_cfg, what, keep=True
+    )
+    logits = head_logits(model.head, (features,))
+    return logits.numpy(), labels.numpy(), dataset
 
 
 def _network(model: Any, pipeline: Any) -> str:

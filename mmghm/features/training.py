@@ -1,9 +1,10 @@
 """Train the classifier of a frozen network on features."""
 
+import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -14,12 +15,13 @@ from mmengine.runner import save_checkpoint
 from torch import Tensor
 
 from mmghm.choose.settings import evaluated_at_end, with_learning_rate
+from mmghm.datasets.image_lists import image_list_digest, image_paths
 from mmghm.datasets.subsets import split_held_out
 from mmghm.deploy.network import build_model, unaugmented_loader
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.engine.launch import build_runner
 from mmghm.engine.safe_loading import read_checkpoint
-from mmghm.engine.work_dir import PREDICTIONS, RECORD
+from mmghm.engine.work_dir import PREDICTIONS, RECORD, RUN_FILE
 from mmghm.models.posthoc import choose_tau
 from mmghm.utils.arrays import write_arrays
 from mmghm.utils.errors import UserError
@@ -30,7 +32,7 @@ from .cached import (
     feature_config,
     linear_layer,
 )
-from .extract import dataset_features, image_paths
+from .extract import dataset_features
 from .frozen import initial_model, is_frozen
 
 # Of the learning rate, tried where a run takes seconds.
@@ -118,11 +120,11 @@ def train_on_features(cfg: Config) -> None:
             loader.dataset.classes = classes
         build_runner(settings).train()
         last = next(complete_checkpoints(Path(cfg.work_dir)))
-        _name_images(Path(cfg.work_dir), val_set)
+        images = _note_images(Path(cfg.work_dir), dataset, val_set)
         _put_in(model.head, build_model(settings, last, trust=True)[0].head)
-    saved = read_checkpoint(last, trust=True)
+    meta = dict(read_checkpoint(last, trust=True)['meta'], images=images)
     save_checkpoint(
-        dict(state_dict=model.cpu().state_dict(), meta=saved['meta']),
+        dict(state_dict=model.cpu().state_dict(), meta=meta),
         last,
         backend_args=dict(backend=ATOMIC),
     )
@@ -163,13 +165,21 @@ def _best_factor(
     return best
 
 
-def _name_images(work_dir: Path, dataset: Any) -> None:
-    """Add the files to the recorded predictions, which features do not have."""
-    path = work_dir / RECORD / PREDICTIONS
-    images = image_paths(dataset)
-    if images and path.exists():
+def _note_images(work_dir: Path, train: Any, val: Any) -> Dict[str, List[str]]:
+    """Say in the record which images the features are of."""
+    images = {
+        part: [image_list_digest(dataset)]
+        for part, dataset in (('train', train), ('val', val))
+    }
+    path, paths = work_dir / RECORD / PREDICTIONS, image_paths(val)
+    if path.exists() and any(paths):
         with np.load(path) as found:
-            write_arrays(path, **found, image=np.array(images))
+            write_arrays(path, **found, image=np.array(paths))
+    path = work_dir / RECORD / RUN_FILE
+    if path.exists():
+        record = dict(json.loads(path.read_text()), images=images)
+        path.write_text(json.dumps(record, indent=1))
+    return images
 
 
 def _write(path: Path, features: Features) -> None:

@@ -1,6 +1,7 @@
 """Features that are kept, and classifiers that are trained on them."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,3 +242,16 @@ def test_cosine_classifiers_begin_at_the_class_means(probe, tmp_path):
     runner.model.head = torch.nn.Identity()
     with pytest.raises(UserError, match='got Identity'):
         ClassMeanInitHook().before_train(runner)
+
+
+def test_a_probe_is_published_by_kept_features(probe, monkeypatch):
+    code, output = run_command(
+        'train', 'own_data/linear_probe', '--work-dir', 'run', *SMALL, cwd='.'
+    )
+    assert code == 0, output
+    network = Path('run/linear_probe.py'), Path('run/epoch_20.pth')
+    code, output = run_command(
+        *('publish', *network, 'published'), '--license', 'CC0-1.0', cwd='.'
+    )
+    assert code == 0 and 'unchecked' not in output, output
+    assert (Path('published') / 'config.json').exists()
