@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 import torch
 from torch.overrides import TorchFunctionMode
 
+from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
 Shapes = Dict[str, Tuple[int, ...]]
@@ -107,14 +108,19 @@ def file_shapes(path: Path) -> Shapes:
 
     Returns:
         Shapes: Of its tensors, by name.
-    """
-    from safetensors import safe_open
 
-    with safe_open(path, 'pt') as file:
-        return {
-            name: tuple(file.get_slice(name).get_shape())
-            for name in file.keys()  # noqa: SIM118
-        }
+    Raises:
+        UserError: If it is damaged, or safetensors is missing.
+    """
+    safetensors = import_optional('safetensors')
+    try:
+        with safetensors.safe_open(path, 'pt') as file:
+            return {
+                name: tuple(file.get_slice(name).get_shape())
+                for name in file.keys()  # noqa: SIM118
+            }
+    except safetensors.SafetensorError as error:
+        raise UserError(f'cannot read {path}: {error}') from error
 
 
 def check_shapes(build: Callable[[], Any], file: Shapes) -> None:
