@@ -21,7 +21,7 @@ from mmghm.choose.trial import (
 )
 from mmghm.datasets import dataset_class_counts
 from mmghm.deploy.held_out import check_recorded
-from mmghm.deploy.load import REMADE
+from mmghm.deploy.load import POSTHOC
 from mmghm.deploy.network import (
     build_model,
     head_logits,
@@ -116,7 +116,7 @@ def _save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
             layer.bias.copy_(made.bias)
         weights = model.state_dict()
         # Its prior is no longer what the loss states.
-        args.meta[REMADE] = args.methods[0]
+        args.meta[POSTHOC] = args.methods[0]
     save_checkpoint(
         dict(state_dict=weights, meta=args.meta),
         args.save,

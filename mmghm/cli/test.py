@@ -125,7 +125,7 @@ def show_priors(
     from rich.table import Table
 
     from mmghm.deploy.calibration import calibrate
-    from mmghm.deploy.load import REMADE, read_calibration
+    from mmghm.deploy.load import POSTHOC, read_calibration
     from mmghm.deploy.predict import known_prior
     from mmghm.deploy.prior_shift import in_use, shift_lines, write_in_use
     from mmghm.engine.safe_loading import read_checkpoint
@@ -143,7 +143,7 @@ def show_priors(
     if args.calibration is None:
         loss = getattr(runner.model, 'module', runner.model).head.loss_module
         checkpoint = read_checkpoint(args.checkpoint, args.trust_checkpoint)
-        if REMADE in checkpoint.get('meta', {}):
+        if POSTHOC in checkpoint.get('meta', {}):
             loss = None
         calibration = calibrate(loss, counts, None)
     else:

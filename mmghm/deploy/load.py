@@ -51,8 +51,9 @@ from .publish import (
 )
 from .shapes import check_shapes, file_shapes
 
-# In a checkpoint's meta: how its classifier was made anew after training.
-REMADE = 'remade_classifier'
+# In a checkpoint's meta: the method that its classifier was fitted with after
+# training.
+POSTHOC = 'posthoc_classifier'
 
 
 @dataclass
@@ -243,7 +244,7 @@ class Training:
         classes (List[str]): Names of the C classes.
         class_counts (np.ndarray): Train images per class, (C,).
         loss (Any): The loss module that it was trained with; None if its
-            classifier was made anew after training.
+            classifier was fitted again after training.
         images (Optional[Dict[str, List[str]]]): Digests of its image lists;
             None if its training did not record them.
     """
@@ -280,7 +281,7 @@ def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
             "train with dict(type='ClassCountsHook') in custom_hooks"
         )
     names: Sequence[Any] = told.get('classes') or range(len(counts))
-    loss = None if REMADE in meta else model.head.loss_module
+    loss = None if POSTHOC in meta else model.head.loss_module
     return Training(
         model,
         Classifier(model, takes_bgr=loads_files(cfg)),

@@ -1,7 +1,7 @@
-"""Classifiers made anew from a trained model.
+"""Classifiers that are fitted after training.
 
 Kang et al. 2020 ("Decoupling representation and classifier") keep the backbone
-as it was trained and re-make the classifier; Menon et al. 2021 subtract the
+as it was trained and fit the classifier again; Menon et al. 2021 subtract the
 class prior from its logits. Settings are those of Kang et al.'s code where a
 default is given. All functions take features or logits in memory;
 hyper-parameters are to be chosen on images held out of the train set, never on
@@ -59,7 +59,7 @@ def remake_classifier(
     tau: float = 0.0,
     **fitting: Any,
 ) -> LinearClassifier:
-    """Make a classifier anew by the name of the method.
+    """Fit a classifier by the name of the method.
 
     Args:
         method (str): One of :data:`POSTHOC_METHODS`.

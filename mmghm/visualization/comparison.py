@@ -16,12 +16,12 @@ Place = Tuple[float, float]
 # A method's kind: colour and mark.
 _KINDS = {
     'trained': (GROUP_COLORS[0], 'o'),
-    're-made': (GROUP_COLORS[3], 's'),
+    'post-hoc': (GROUP_COLORS[3], 's'),
     'classifier': (GROUP_COLORS[1], '^'),
 }
 _LEGEND = {
     'trained': 'trained',
-    're-made': 'made from the softmax run',
+    'post-hoc': 'post-hoc, from the softmax run',
     'classifier': "trained on the softmax run's features",
 }
 # Share of the picture within which labels would lie on each other.

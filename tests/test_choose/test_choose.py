@@ -136,7 +136,7 @@ def test_a_classifier_made_anew_is_kept(chosen, made):
             *('--work-dir', f'prior_{made}'),
             cwd=folder,
         )
-        assert code == 2 and 'made anew after training' in output, output
+        assert code == 2 and 'fitted again after training' in output, output
 
 
 @pytest.mark.slow
