@@ -263,9 +263,9 @@ def _warnings(
         second, images = tied[0], int(comparison.held_out.sum())
         needed = second.to_best.images_needed
         enough = (
-            f'it would take about {_round(needed):,}'
+            f'about {_round(needed):,} would separate them'
             if needed < _OUT_OF_REACH * images
-            else 'no number within reach would'
+            else 'no number within reach would separate them'
         )
         found.append(
             f'On {images:,} held-out images {best.method} and '
