@@ -3,6 +3,7 @@
 docs/own_data.md has a table of these.
 """
 
+import json
 import logging
 import os
 
@@ -197,6 +198,20 @@ def test_labels_that_count_from_1_are_told(tmp_path):
     (tmp_path / 'train.txt').write_text('a 1\nb 2\n')
     with pytest.warns(UserWarning, match='no image has the label 0'):
         find_own_images(str(tmp_path))
+
+
+@pytest.mark.parametrize('labels', [[[0, 2], [1, 2], [2]], [[0, 2], [1, 2]]])
+def test_several_labels_an_image_are_refused(tmp_path, labels):
+    file = tmp_path / 'train.json'
+    rows = [dict(img_path='x.png', gt_label=label) for label in labels]
+    file.write_text(
+        json.dumps(dict(metainfo=dict(classes=list('abc')), data_list=rows))
+    )
+    dataset = build(
+        dict(type='MultiLabelDataset', ann_file=str(file), pipeline=[])
+    )
+    with pytest.raises(TypeError, match='MultiLabelDataset does not have'):
+        dataset_class_counts(dataset)
 
 
 def test_numbers_with_leading_zeros_are_names(tmp_path):
