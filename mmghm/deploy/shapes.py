@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 import torch
 from torch.overrides import TorchFunctionMode
 
+from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
 Shapes = Dict[str, Tuple[int, ...]]
@@ -108,8 +109,7 @@ def file_shapes(path: Path) -> Shapes:
     Returns:
         Shapes: Of its tensors, by name.
     """
-    from safetensors import safe_open
-
+    safe_open = import_optional('safetensors').safe_open
     with safe_open(path, 'pt') as file:
         return {
             name: tuple(file.get_slice(name).get_shape())
