@@ -118,15 +118,15 @@ def budgeted(
     plan: Plan, args: argparse.Namespace, console: Console
 ) -> Tuple[Plan, List[str]]:
     """Time some steps and cut the plan; return notes on both."""
-    trials = plan.trials()
-    done = sum(job.out.exists() for job in trials)
     size = f'{len(plan.methods)} methods x {plan.seeds} seeds'
-    if done == len(trials):
-        console.print(f'{size} = {done} runs, all of them done.')
-        return plan, []
     if plan.frozen and not plan.features_job().out.exists():
         # --dry-run computes none.
         console.print(f'{size}. {_ON_FEATURES}', soft_wrap=True)
+        return plan, []
+    trials = plan.trials()
+    done = sum(job.out.exists() for job in trials)
+    if done == len(trials):
+        console.print(f'{size} = {done} runs, all of them done.')
         return plan, []
     settings = plan.settings(REFERENCE, 0)
     with console.status('Timing some steps of a run'):
