@@ -10,6 +10,7 @@ from .evidence import REGIMES, in_words, regime_of
 from .intervals import LEVEL, TIED, Estimate, estimate, verdicts
 from .render import (
     EMPTY,
+    GROUPS,
     full_epochs,
     load_results,
     markdown,
@@ -87,9 +88,9 @@ def _after(result: dict, key: str) -> Dict[str, float]:
     """Accuracies after training: of all classes under '', of groups '/quartile/many'."""
     found = result.get('after_training', {}).get(key, {})
     return {
-        '' if group == 'overall' else f'/{group}': value
-        for group, value in found.items()
-        if group == 'overall' or group.startswith('quartile/')
+        '' if group == 'overall' else f'/quartile/{group}': found[group]
+        for group in ('overall', *GROUPS)
+        if group in found
     }
 
 

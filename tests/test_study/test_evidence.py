@@ -268,9 +268,7 @@ def test_results_after_training_are_read_beside_those_as_trained(tmp_path):
         ],
     )
     (tmp_path / 'a.json').write_text(json.dumps(record))
-    after = dict(
-        prior_corrected={'overall': 78.0, 'quartile/rare': 70.0, 'macro': 1}
-    )
+    after = dict(prior_corrected=dict(overall=78.0, rare=70.0, macro=1.0))
     (tmp_path / 'after_training/a.json').write_text(json.dumps(after))
     found = read_runs(tmp_path)['base', False]['softmax'][0]
     # The larger class first.
