@@ -8,7 +8,14 @@ import nox
 
 nox.options.sessions = ['oldest', 'newest']
 
-SHORT = ('pytest', '-n', '2', '--dist', 'loadfile', '-m', 'not slow')
+SHORT = (
+    *('pytest', '-n', '2', '--dist', 'loadfile', '-m', 'not slow'),
+    # Tables and pages of the study, generated calls, style: they do not depend
+    # on the releases.
+    *('--ignore', 'tests/test_study'),
+    *('--ignore', 'tests/test_losses/test_fuzz.py'),
+    *('--ignore', 'tests/test_style.py'),
+)
 OLDEST = [
     'torch==2.4.0',
     'torchvision==0.19.0',

@@ -1,25 +1,12 @@
-"""Packaging of mmghm."""
+"""Packs configs and tools into the package; the rest is in pyproject.toml."""
 
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-
-
-def requirements(name: str) -> list:
-    """Read a requirements file, without its comments.
-
-    Args:
-        name (str): File name under requirements/, without the ending.
-
-    Returns:
-        list: One requirement each.
-    """
-    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
-    return [line for line in lines if line and not line.startswith('#')]
 
 
 class BuildWithConfigs(build_py):
@@ -73,41 +60,4 @@ class BuildWithConfigs(build_py):
             )
 
 
-version: dict = {}
-exec((ROOT / 'mmghm' / 'version.py').read_text(), version)
-
-setup(
-    name='mmghm',
-    version=version['__version__'],
-    description='Long-tailed image classification for OpenMMLab: GHM-CWAP, '
-    'its baselines, datasets and metrics',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
-    long_description_content_type='text/markdown',
-    license='Apache-2.0',
-    packages=find_packages(include=['mmghm', 'mmghm.*']),
-    include_package_data=True,
-    entry_points=dict(console_scripts=['mmghm = mmghm.cli:main']),
-    cmdclass={'build_py': BuildWithConfigs},
-    python_requires='>=3.10',
-    install_requires=requirements('runtime'),
-    extras_require={
-        'lite': requirements('lite'),
-        'onedl': requirements('onedl'),
-        'deploy': requirements('deploy'),
-        'slurm': ['submitit'],
-        'docs': requirements('docs'),
-        'tests': requirements('tests'),
-        'dev': [
-            *requirements('deploy'),
-            *requirements('tests'),
-            *requirements('docs'),
-            *requirements('dev'),
-        ],
-    },
-    classifiers=[
-        'Development Status :: 4 - Beta',
-        'Intended Audience :: Science/Research',
-        'Programming Language :: Python :: 3',
-        'Topic :: Scientific/Engineering :: Image Recognition',
-    ],
-)
+setup(cmdclass={'build_py': BuildWithConfigs})

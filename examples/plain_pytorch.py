@@ -40,7 +40,7 @@ def main(epochs: int) -> float:
             optimizer.step()
         loss_fn.rebin()
         print(f'epoch {epoch + 1}: loss {loss.item():.3f}')
-    # The histograms belong into the checkpoint beside the weights:
+    # Save the histograms in the checkpoint, with the weights:
     # torch.save(dict(model=model.state_dict(), loss=loss_fn.state_dict()), ...)
     model.eval()
     images, labels = digits.test.tensors

@@ -29,7 +29,6 @@ from mmghm.datasets.subsets import choose_long_tail
 from mmghm.deploy.calibration import Scores, calibrate
 from mmghm.deploy.network import (
     build_model,
-    dataset_features,
     head_logits,
     unaugmented_loader,
 )
@@ -37,6 +36,7 @@ from mmghm.deploy.predict import known_prior
 from mmghm.deploy.publish import group_accuracies
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.evaluation.priors import correct_prior, log_softmax
+from mmghm.features.extract import dataset_features
 from mmghm.models.posthoc import LinearClassifier, nearest_class_mean
 from mmghm.utils.errors import UserError, one_line_errors
 from study.plan import Experiment, experiment_config

@@ -22,10 +22,10 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmghm.choose.answer import CLASSIFIER, REFERENCE, kind_of
-from mmghm.choose.features import FEATURES, read_features
 from mmghm.deploy.network import build_model, head_logits, run_dataset
 from mmghm.engine.checkpoints import complete_checkpoints
 from mmghm.evaluation.comparison import Comparison
+from mmghm.features.cached import FEATURES, read_features
 from mmghm.models.posthoc import (
     POSTHOC_METHODS,
     LinearClassifier,

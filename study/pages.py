@@ -20,6 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmghm.evaluation.priors import ShiftRow
+from study import which_loss
 from study.comparisons import (
     Column,
     Pair,
@@ -56,7 +57,10 @@ PAGES = (
     Path('README.md'),
     *(
         Path('docs') / f'{name}.md'
-        for name in ('results', 'findings', 'study_log', 'own_data', 'use')
+        for name in (
+            *('results', 'findings', 'study_log', 'own_data', 'use'),
+            'which_loss',
+        )
     ),
 )
 RESULTS = Path('study/results')
@@ -488,6 +492,9 @@ def blocks() -> Dict[str, str]:
         'W by group': w_by_group(runs),
         'priors': priors(),
         'choose': choose(),
+        'which loss': which_loss.table(),
+        'weights': which_loss.weights(),
+        'left-out images': which_loss.left_out_images(),
     }
 
 

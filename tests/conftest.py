@@ -1,6 +1,8 @@
 import importlib.util
 import io
 import os
+import runpy
+import sys
 import threading
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from http.server import ThreadingHTTPServer
@@ -42,8 +44,8 @@ def forget_runs(kind=ManagerMixin):
         forget_runs(part)
 
 
-def run_command(*arguments, cwd):
-    """Run a command of mmghm here; gives its exit status and what it printed."""
+def run_here(function, cwd):
+    """Call a command here; gives its exit status and what it printed."""
     forget_runs()
     printed, before = io.StringIO(), os.getcwd()
     os.chdir(cwd)
@@ -54,12 +56,28 @@ def run_command(*arguments, cwd):
             redirect_stdout(printed),
             redirect_stderr(printed),
         ):
-            status = main(list(map(str, arguments)))
+            status = function()
     except SystemExit as end:
         status = end.code
     finally:
         os.chdir(before)
     return status or 0, printed.getvalue()
+
+
+def run_command(*arguments, cwd):
+    """Run a command of mmghm."""
+    return run_here(lambda: main(list(map(str, arguments))), cwd)
+
+
+def run_program(path, *arguments, cwd='.'):
+    """Run a program of tools/ or study/, a path from the root."""
+    file = str(ROOT / path)
+
+    def run():
+        with mock.patch.object(sys, 'argv', [file, *map(str, arguments)]):
+            runpy.run_path(file, run_name='__main__')
+
+    return run_here(run, cwd)
 
 
 @pytest.fixture
@@ -75,6 +93,12 @@ def serve():
             return f'http://127.0.0.1:{http.server_port}'
 
         yield start
+
+
+@pytest.fixture(autouse=True, scope='session')
+def no_cache_of_the_user(tmp_path_factory):
+    """Features that tests keep are not the user's."""
+    os.environ['MMGHM_CACHE'] = str(tmp_path_factory.mktemp('cache'))
 
 
 @pytest.fixture(autouse=True)

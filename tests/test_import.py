@@ -6,11 +6,13 @@ import sys
 
 import pytest
 
-from .conftest import ROOT
+from mmghm.utils.dependencies import OPTIONAL
+
+from .conftest import ROOT, run_command
 
 OPENMMLAB = ('mmengine', 'mmcv', 'mmpretrain')
-# What OpenMMLab brings along.
-BESIDE = ('cv2', 'matplotlib', 'rich', 'scipy', 'sklearn')
+# What OpenMMLab brings along, and what extras do.
+BESIDE = ('cv2', 'matplotlib', 'packaging', 'rich', *OPTIONAL)
 
 
 @pytest.fixture
@@ -116,23 +118,14 @@ assert ours.MODELS.scope == ours.HOOKS.scope == 'mmghm'
 assert DATASETS.get('Digits') is datasets.Digits
 assert models.NormedLinearClsHead and models.BatchDataPreprocessor
 """
-    done = python('-c', REGISTERED + program)
+    done = python('-c', REGISTERED + program, missing=tuple(OPTIONAL))
     assert words(done) == []
     assert told(done) == []
 
 
-@pytest.mark.parametrize(
-    'raised, reason',
-    [
-        (
-            "AssertionError('MMCV==2.2.0 is used but incompatible.')",
-            'AssertionError: MMCV==2.2.0 is used but incompatible.',
-        ),
-        ("RuntimeError('see above:\\nno symbol')", 'RuntimeError: no symbol'),
-    ],
-)
-def test_with_an_mmpretrain_that_cannot_be_imported(python, raised, reason):
-    broken = {'mmpretrain': f'raise {raised}'}
+def test_with_an_mmpretrain_that_cannot_be_imported(python):
+    reason = 'RuntimeError: no symbol'
+    broken = {'mmpretrain': "raise RuntimeError('see above:\\nno symbol')"}
     done = python('-c', REGISTERED, broken=broken)
     assert words(done) == []
     (line,) = told(done)
@@ -148,15 +141,8 @@ def test_with_an_mmengine_that_cannot_be_imported(python):
     assert '`mmghm doctor`' in line
 
 
-@pytest.mark.parametrize(
-    'module',
-    [
-        'mmghm.losses.base',
-        'mmghm.evaluation.groups',
-        'mmghm.models.heads.normed_linear_head',
-    ],
-)
-def test_errors_of_its_own_modules_are_raised(python, module):
+def test_errors_of_its_own_modules_are_raised(python):
+    module = 'mmghm.models.heads.normed_linear_head'
     done = python('-c', 'import mmghm', missing=(module,))
     assert done.returncode == 1
     assert f'ModuleNotFoundError: import of {module} halted' in done.stderr
@@ -172,13 +158,43 @@ def refusal(done):
 
 
 def test_a_tool_names_the_package_that_is_missing(python):
-    tool = str(ROOT / 'tools/train.py')
-    for command in (('-m', 'mmghm', 'train'), (tool,)):
-        line = refusal(python(*command, *TRAIN, missing=('mmpretrain',)))
-        assert line.startswith('mmghm train: ')
-        assert 'mmpretrain' in line and "pip install 'mmghm[lite]'" in line
     line = refusal(python('-m', 'mmghm', 'train', *TRAIN, missing=OPENMMLAB))
-    assert 'mmengine' in line and "pip install 'mmghm[lite]'" in line
+    assert line.startswith('mmghm train: ')
+    assert 'mmpretrain' in line and 'extra `lite`' in line
+
+
+@pytest.mark.parametrize(
+    'package, command',
+    [
+        ('sklearn', ['train', *TRAIN]),
+        ('pyarrow', ['train', 'own_data/fine_tuning']),
+        ('plotly', ['report', 'run']),
+    ],
+)
+def test_a_command_names_the_extra_that_is_missing(
+    package, command, tmp_path, monkeypatch
+):
+    loaded = [n for n in sys.modules if n.partition('.')[0] == package]
+    for name in loaded:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path))
+    (tmp_path / 'train.csv').write_text('path,label\na.png,cat\n')
+    (tmp_path / 'run/record').mkdir(parents=True)
+    (tmp_path / 'run/record/run.json').write_text('{}')
+    status, printed = run_command(*command, cwd=tmp_path)
+    assert status == 2, printed
+    line = printed.splitlines()[-1]
+    assert line.startswith(f'mmghm {command[0]}: {package} is missing, for ')
+    assert f'extra `{OPTIONAL[package].extra}`' in line
+
+
+def test_the_doctor_needs_python_alone(python):
+    missing = ('torch', 'numpy', *OPENMMLAB, *BESIDE)
+    done = python('-m', 'mmghm', 'doctor', missing=missing)
+    assert done.returncode == 1 and done.stderr == ''
+    for name in ('torch', *OPENMMLAB):
+        assert f'{name} is missing' in done.stdout
 
 
 def test_a_tool_names_the_package_that_cannot_be_imported(python):

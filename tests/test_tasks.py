@@ -183,7 +183,7 @@ def test_trains_and_tests(part, folder, tmp_path, monkeypatch):
         file = tmp_path / f'{task}.py'
         file.write_text(LINES.format(task=task))
         if task == OWN:
-            file.write_text("_base_ = 'mmghm::own_data/resnet50.py'\n")
+            file.write_text("_base_ = 'mmghm::own_data/fine_tuning.py'\n")
         cfg = Config.fromfile(str(file))
         shrink(cfg)
         cfg.dump(str(file))

@@ -19,7 +19,7 @@ with socket.socket() as s:
             PORT=29500
         fi
     fi
-    # Processes that share the cores of one machine would otherwise each start
+    # Processes on the same cores would otherwise each start
     # as many threads as there are cores.
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(python -c "import os
 print(max(len(os.sched_getaffinity(0)) // $gpus, 1))")}

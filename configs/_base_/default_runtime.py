@@ -1,4 +1,4 @@
-# What every experiment shares.
+# What all experiments have in common.
 custom_imports = dict(imports=['mmghm'], allow_failed_imports=False)
 default_scope = 'mmpretrain'
 

@@ -1,4 +1,4 @@
-"""From judged trials to a recommendation."""
+"""From the results of trials to a recommendation."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -23,7 +23,7 @@ _SIMPLEST = (
     *('equalization', 'seesaw', 'ldam', 'ldam_drw', 'ghm_c'),
     *('ghm_cwap_balanced', 'ghm_cwap'),
 )
-# Of methods that cannot be told from the best, those within so many points are
+# Of methods that are statistically tied with the best, those within so many points are
 # equals; what is further away may well be worse.
 _CLOSE = 1.0
 _NAMED = 8
@@ -37,14 +37,14 @@ class Row:
 
     Attributes:
         method (str): Its name.
-        kind (str): ``'trained'``, ``'re-made'`` (from the softmax run, without
-            training its backbone anew) or ``'classifier'`` (trained with
+        kind (str): ``'trained'``, ``'post-hoc'`` (from the softmax run, whose
+            backbone stays) or ``'classifier'`` (trained with
             another loss on the softmax run's features).
         figures (Dict[str, Interval]): By name: macro, overall, the groups,
             worst and ece; in percent.
         to_softmax (Difference): In the deciding figure.
         to_best (Difference): In the deciding figure.
-        ties_with_best (bool): Whether it cannot be told from the best.
+        ties_with_best (bool): Whether it is statistically tied with the best.
     """
 
     method: str
@@ -95,7 +95,7 @@ def kind_of(method: str) -> str:
     """
     if method.startswith(CLASSIFIER):
         return 'classifier'
-    return 're-made' if method in POSTHOC_METHODS else 'trained'
+    return 'post-hoc' if method in POSTHOC_METHODS else 'trained'
 
 
 def describe(metric: str) -> str:
@@ -130,8 +130,8 @@ def answer(
         num_seeds (int): Runs of each method.
 
     Returns:
-        Answer: The simplest of those that cannot be told from the best and
-        are within a point of it, and why; softmax if it cannot be told from
+        Answer: The simplest of those that are tied with the best and within a
+        point of it, and why; softmax if it is tied with
         the best.
     """
     best, ties = comparison.best(metric), comparison.ties(metric)
@@ -232,7 +232,7 @@ def _sentence(
     if method == REFERENCE:
         top = best if best != REFERENCE else next(t for t in ties if t != best)
         return (
-            f'Stay with softmax: {images:,} held-out images cannot tell it from '
+            f'Stay with softmax: on {images:,} held-out images it is tied with '
             f'the best in {what} ({top}, {signed(rows[top].to_softmax)} points).'
         )
     if len(equals) > 1:
@@ -243,8 +243,8 @@ def _sentence(
     rest = (
         'and better than every other method tried'
         if len(ties) == 1
-        else f'though {len(ties) - 1} other{"s" * (len(ties) > 2)} cannot be '
-        'told from it for sure'
+        else f'though {len(ties) - 1} other{"s are" if len(ties) > 2 else " is"} '
+        'statistically tied with it'
     )
     return f'Take {method}: {gain} points of {what} over softmax, {rest}.'
 
@@ -263,13 +263,13 @@ def _warnings(
         second, images = tied[0], int(comparison.held_out.sum())
         needed = second.to_best.images_needed
         enough = (
-            f'it would take about {_round(needed):,}'
+            f'about {_round(needed):,} would separate them'
             if needed < _OUT_OF_REACH * images
-            else 'no number within reach would'
+            else 'no number within reach would separate them'
         )
         found.append(
-            f'{images:,} held-out images cannot tell {best.method} from '
-            f'{second.method} ({-second.to_best.interval.value:.2f} points, '
+            f'On {images:,} held-out images {best.method} and '
+            f'{second.method} are statistically tied ({-second.to_best.interval.value:.2f} points, '
             f'real with a probability of {second.to_best.probability:.0%}); '
             f'{enough}.'
         )

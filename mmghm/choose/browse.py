@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
-from rich.console import Console
 from rich.table import Table
 
 from mmghm.datasets import dataset_class_counts, dataset_labels
@@ -16,6 +15,7 @@ from mmghm.datasets.transforms import LoadCheckedImage
 from mmghm.evaluation import group_classes
 from mmghm.utils.errors import settings_errors
 from mmghm.utils.progress import tracked
+from mmghm.utils.text import TextConsole
 from mmghm.visualization.distribution import draw_class_distribution
 from mmghm.visualization.names import abbreviate
 
@@ -87,7 +87,7 @@ def _draw_samples(
                 axes.set_title(f'{name}\n{counts[label]:,} images', fontsize=7)
                 if column == 0:
                     axes.text(
-                        *(-0.12, 0.5, group),
+                        *(-0.12, 0.5, abbreviate(group, 30)),
                         transform=axes.transAxes,
                         rotation=90,
                         va='center',
@@ -101,7 +101,7 @@ def _draw_samples(
 def browse(args: argparse.Namespace, cfg: Config) -> None:
     """Print and draw what a train set holds."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    console = Console(highlight=False)
+    console = TextConsole()
     with console.status('Reading the train set'), settings_errors():
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
         counts = dataset_class_counts(dataset)

@@ -12,42 +12,46 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import save_checkpoint
-from rich.console import Console
 from torch import Tensor
 
-from mmghm.choose.features import feature_config
 from mmghm.choose.settings import check_methods, trial_config, with_method
 from mmghm.choose.trial import (
     linear_classifier,
-    linear_layer,
     run_trial,
-    write_arrays,
 )
 from mmghm.datasets import dataset_class_counts
-from mmghm.deploy.load import REMADE
+from mmghm.deploy.held_out import check_recorded
+from mmghm.deploy.load import POSTHOC
 from mmghm.deploy.network import (
     build_model,
-    dataset_features,
     head_logits,
     unaugmented_loader,
 )
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
+from mmghm.engine.hooks.run_record_hook import IMAGES_KEY
 from mmghm.evaluation import GroupAccuracy
+from mmghm.features.cached import feature_config, linear_layer
+from mmghm.features.extract import dataset_features
+from mmghm.features.frozen import is_frozen
 from mmghm.models.posthoc import (
     POSTHOC_METHODS,
     TAUS,
     choose_tau,
     remake_classifier,
 )
+from mmghm.utils.arrays import write_arrays
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
+from mmghm.utils.text import TextConsole
 from mmghm.visualization.tables import group_table
 
 
 def _extract(model: Any, cfg: Config, field: str) -> Tuple[Tensor, Tensor, Any]:
     """Features and labels of the images of a dataloader, as they are tested."""
     loader = unaugmented_loader(cfg, field)
-    return dataset_features(model, loader, f'features of {field}')
+    return dataset_features(
+        model, loader, f'features of {field}', keep=is_frozen(cfg)
+    )
 
 
 def _held_out_part(cfg: Config) -> Config:
@@ -112,7 +116,7 @@ def _save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
             layer.bias.copy_(made.bias)
         weights = model.state_dict()
         # Its prior is no longer what the loss states.
-        args.meta[REMADE] = args.methods[0]
+        args.meta[POSTHOC] = args.methods[0]
     save_checkpoint(
         dict(state_dict=weights, meta=args.meta),
         args.save,
@@ -140,14 +144,18 @@ def make_classifiers(args: argparse.Namespace, cfg: Config) -> None:
             )
     if args.losses:
         check_methods(cfg, args.losses)
-    console = Console()
+    console = TextConsole()
     model, args.meta = build_model(cfg, args.checkpoint, args.trust_checkpoint)
     trained = linear_classifier(model.head)
     train = _extract(model, cfg, 'train_dataloader')
     test = _extract(model, cfg, 'test_dataloader')
     held = None
     if set(TAUS) & set(args.methods) and args.tau is None:
-        held = _extract(model, _held_out_part(cfg), 'train_dataloader')[:2]
+        apart = _held_out_part(cfg)
+        check_recorded(
+            'train', train[2], args.meta.get(IMAGES_KEY), args.checkpoint
+        )
+        held = _extract(model, apart, 'train_dataloader')[:2]
     features, labels, dataset = train
     counts = dataset_class_counts(dataset, len(trained.weight))
     MessageHub.get_current_instance().update_info(

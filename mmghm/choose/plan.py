@@ -8,10 +8,11 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmghm.engine.grid import Job
+from mmghm.features.cached import FEATURES, feature_config
+from mmghm.features.training import FACTORS
 from mmghm.utils.errors import UserError, settings_errors
 
 from .answer import CLASSIFIER, REFERENCE
-from .features import FEATURES, feature_config
 from .posthoc_trials import run_posthoc_trials
 from .settings import fingerprint, held_out, run_length, trial_config
 from .trial import run_trial, write_frozen_features
@@ -44,7 +45,7 @@ class Plan:
         cfg (Config): Any config of a training.
         methods (Tuple[str, ...]): Losses, ``'softmax'`` first.
         seeds (int): Runs of each method.
-        holdout (float): Share of every class to judge on.
+        holdout (float): Share of every class to evaluate on.
         frozen (bool): Whether all trials train on features, see
             :func:`~.trial.is_frozen`.
         out (Path): Folder of everything.
@@ -123,6 +124,7 @@ class Plan:
                 work_dir,
                 work_dir / FEATURES if writes else None,
                 reference,
+                FACTORS if self.frozen else (1.0,),
             ),
             work_dir,
             out,
@@ -155,7 +157,7 @@ class Plan:
         return self.trial(REFERENCE, seed).work_dir / FEATURES
 
     def posthoc(self, seed: int) -> Job:
-        """Classifiers made anew from the softmax run, all in one job.
+        """Classifiers from the softmax run's features, all in one job.
 
         Args:
             seed (int): Seed of that run.
@@ -164,10 +166,10 @@ class Plan:
             Job: It reads the softmax trial's result.
         """
         softmax = self.trial(REFERENCE, seed)
-        work_dir = softmax.work_dir / 're-made'
-        out = softmax.out.with_name(f'remade_{softmax.out.name}')
+        work_dir = softmax.work_dir / 'posthoc'
+        out = softmax.out.with_name(f'posthoc_{softmax.out.name}')
         return Job(
-            f'classifiers re-made, seed {seed}',
+            f'post-hoc classifiers, seed {seed}',
             run_posthoc_trials,
             (
                 *(self.features(seed), softmax.out, self.num_classes),
@@ -195,7 +197,7 @@ class Plan:
         return Job(
             f'{CLASSIFIER}{loss} seed {seed}',
             run_trial,
-            (settings.to_dict(), out, work_dir),
+            (settings.to_dict(), out, work_dir, None, False, FACTORS),
             work_dir,
             out,
             run_length(settings),
@@ -205,11 +207,11 @@ class Plan:
         """Build the two parts of the train set, to look at.
 
         Returns:
-            Tuple[Any, Any]: Datasets to train and to judge on.
+            Tuple[Any, Any]: Datasets to train and to evaluate on.
         """
-        judged = self.cfg.get('val_dataloader') or self.cfg.test_dataloader
+        tested = self.cfg.get('val_dataloader') or self.cfg.test_dataloader
         settings = held_out(
-            self.cfg.train_dataloader.dataset, self.holdout, judged.dataset
+            self.cfg.train_dataloader.dataset, self.holdout, tested.dataset
         )
         with (
             DefaultScope.overwrite_default_scope('mmpretrain'),

@@ -1,24 +1,22 @@
-"""Classifiers made anew from the softmax run."""
+"""Post-hoc classifiers, on the features of the softmax run."""
 
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Dict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmghm.datasets.subsets import split_held_out
 from mmghm.engine.grid import exclusive_lock
+from mmghm.features.cached import read_features
 from mmghm.models.posthoc import (
     POSTHOC_METHODS,
     TAUS,
     LinearClassifier,
-    choose_tau,
+    cross_fitted,
     remake_classifier,
 )
-
-from .features import read_features
-from .trial import write_arrays
+from mmghm.utils.arrays import write_arrays
 
 
 def run_posthoc_trials(
@@ -29,10 +27,10 @@ def run_posthoc_trials(
     out: Path,
     work_dir: Path,
 ) -> None:
-    """Make every classifier of :data:`POSTHOC_METHODS` and judge it.
+    """Fit every classifier of :data:`POSTHOC_METHODS` and evaluate it.
 
-    tau is chosen on one half of the held-out images for the other half, lest
-    it be chosen by the images that judge it.
+    tau is chosen on one half of the held-out images for the other half, so
+    that no image evaluates a tau that was chosen on it.
 
     Args:
         features (Path): Of the backbone.
@@ -57,16 +55,16 @@ def run_posthoc_trials(
         counts = torch.bincount(train_labels, minlength=num_classes)
 
         def scores(method: str, tau: float = 0.0) -> Tensor:
-            remade = remake_classifier(
+            fitted = remake_classifier(
                 method, trained, train, train_labels, counts, tau, seed=seed
             )
-            return remade(holdout)
+            return fitted(holdout)
 
         result: Dict[str, np.ndarray] = {}
         for method in POSTHOC_METHODS:
             if method in TAUS:
                 of_tau = {tau: scores(method, tau) for tau in TAUS[method]}
-                chosen, tau = _cross_fitted(of_tau, labels)
+                chosen, tau = cross_fitted(of_tau, labels)
                 result[f'{method}.tau'] = np.array(tau)
                 result[f'{method}.curve'] = np.stack(
                     [found.argmax(1).numpy() for found in of_tau.values()]
@@ -77,19 +75,3 @@ def run_posthoc_trials(
             confidence = chosen.softmax(1).amax(1)
             result[f'{method}.confidence'] = confidence.numpy()
         write_arrays(out, **result)
-
-
-def _cross_fitted(
-    of_tau: Dict[float, Tensor], labels: Tensor
-) -> Tuple[Tensor, float]:
-    """Scores with tau chosen on the other half, and tau by all images."""
-    taus = list(of_tau)
-    chosen = of_tau[taus[0]].clone()
-    halves = [
-        torch.from_numpy(h) for h in split_held_out(labels.numpy(), 0.5, 0)
-    ]
-    for here, there in (halves, halves[::-1]):
-        elsewhere = {tau: scores[there] for tau, scores in of_tau.items()}
-        tau = choose_tau(elsewhere.__getitem__, labels[there], taus)
-        chosen[here] = of_tau[tau][here]
-    return chosen, choose_tau(of_tau.__getitem__, labels, taus)

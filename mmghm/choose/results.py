@@ -1,17 +1,24 @@
 """What the trials found, put together."""
 
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from mmghm.evaluation.comparison import Comparison
+from mmghm.features.training import FACTORS
 from mmghm.models.posthoc import POSTHOC_METHODS, TAUS
 from mmghm.utils.errors import UserError
 from mmghm.visualization.comparison import ends
 
-from .answer import CLASSIFIER
+from .answer import CLASSIFIER, REFERENCE, Answer
 from .plan import Plan
+
+# In percent, and as a factor: what softmax hardly has after a sound training.
+_LARGE_ERROR = 15.0
+_LARGE_TEMPERATURE = 4.0
+# What methods with deferred re-weighting are until it begins.
+_DEFERRED = {'ldam_drw': 'ldam', 'effective_number_drw': 'softmax'}
 
 
 class Results(NamedTuple):
@@ -23,12 +30,24 @@ class Results(NamedTuple):
             for each tau of a method, mean over seeds, (taus, 2).
         taus (Dict[str, float]): The tau of a method, median over seeds.
         seconds (Dict[str, float]): Of a run, mean over seeds, by method.
+        factors (Dict[str, float]): Of the learning rate, median over seeds, by
+            method.
+        by_factor (Dict[str, np.ndarray]): Whether an image was right with each
+            factor, mean over seeds, (factors, images), by method; only those
+            that several were tried for.
+        temperature (float): That softmax's scores ask for, mean over seeds.
+        not_deferred (List[Tuple[str, str]]): Methods with deferred
+            re-weighting that predict as the method which they begin as.
     """
 
     comparison: Comparison
     curves: Dict[str, np.ndarray]
     taus: Dict[str, float]
     seconds: Dict[str, float]
+    factors: Dict[str, float]
+    by_factor: Dict[str, np.ndarray]
+    temperature: float
+    not_deferred: List[Tuple[str, str]]
 
 
 def gather(
@@ -68,6 +87,25 @@ def gather(
         method: float(np.mean([one['seconds'] for one in of_seeds]))
         for method, of_seeds in found.items()
     }
+    factors = {
+        method: float(np.median([one['factor'] for one in of_seeds]))
+        for method, of_seeds in found.items()
+    }
+    by_factor = {
+        method: np.mean([one['of_factor'] == labels for one in of_seeds], 0)
+        for method, of_seeds in found.items()
+        if len(of_seeds[0]['of_factor']) > 1
+    }
+    temperature = np.mean([one['temperature'] for one in found[REFERENCE]])
+    not_deferred = [
+        (method, base)
+        for method, base in _DEFERRED.items()
+        if {method, base} <= set(found)
+        and np.array_equal(
+            _stacked(found[method], 'predicted'),
+            _stacked(found[base], 'predicted'),
+        )
+    ]
     posthoc = [_read(plan.posthoc(seed).out) for seed in seeds]
     for method in POSTHOC_METHODS:
         found[method] = [
@@ -87,7 +125,56 @@ def gather(
             [one[f'{method}.curve'] == labels for one in posthoc], axis=0
         )
         curves[method] = comparison.at(right, ends(comparison))
-    return Results(comparison, curves, taus, seconds)
+    return Results(
+        *(comparison, curves, taus, seconds, factors, by_factor),
+        *(float(temperature), not_deferred),
+    )
+
+
+def doubts(results: Results, found: Answer) -> List[str]:
+    """Signs that an answer hangs on a poor recipe.
+
+    Args:
+        results (Results): Of the trials.
+        found (Answer): What they say.
+
+    Returns:
+        List[str]: Warnings in words.
+    """
+    warnings = []
+    comparison = results.comparison
+    error = comparison.calibration_error(REFERENCE).value
+    if error > _LARGE_ERROR:
+        warnings.append(
+            f'Softmax has an expected calibration error of {error:.0f} %: its '
+            'recipe may be too short, too long, or its learning rate wrong.'
+        )
+    if results.temperature > _LARGE_TEMPERATURE:
+        warnings.append(
+            f"Softmax's scores ask for a temperature of "
+            f'{results.temperature:.1f}: it overfits, or its learning rate is '
+            'too high.'
+        )
+    warnings += [
+        f'{method} predicts as {base}: the run is too short for its '
+        're-weighting to begin.'
+        for method, base in results.not_deferred
+    ]
+    tied = {row.method for row in found.rows if row.ties_with_best}
+    figures = {
+        method: comparison.at(right, [found.metric])[:, 0]
+        for method, right in results.by_factor.items()
+    }
+    if REFERENCE in figures:
+        for place, factor in enumerate(FACTORS):
+            best = max(figures, key=lambda method: figures[method][place])
+            if best not in tied:
+                warnings.append(
+                    'The answer depends on the learning rate: with '
+                    f'{factor:.3g} times that of the recipe {best} would come '
+                    'first.'
+                )
+    return warnings
 
 
 def _read(path: Path) -> Dict[str, np.ndarray]:

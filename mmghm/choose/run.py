@@ -23,23 +23,34 @@ from mmghm.choose.answer import (
     describe,
     signed,
 )
-from mmghm.choose.features import feature_config
 from mmghm.choose.page import columns, render
 from mmghm.choose.plan import LOSSES, Plan, duration
 from mmghm.choose.posthoc_trials import run_posthoc_trials
-from mmghm.choose.results import Results, gather
+from mmghm.choose.results import Results, doubts, gather
 from mmghm.choose.settings import (
     check_methods,
     data_digest,
     run_length,
     with_method,
 )
-from mmghm.choose.trial import is_frozen, time_trial
+from mmghm.choose.trial import time_trial
 from mmghm.engine.grid import Job, run_here, run_on_cluster
 from mmghm.evaluation.comparison import METRICS
+from mmghm.features.cached import feature_config
+from mmghm.features.frozen import is_frozen
+from mmghm.features.training import FACTORS
 from mmghm.utils.environment import hardware, package_versions
 from mmghm.utils.errors import UserError
+from mmghm.utils.text import TextConsole
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
+
+# The config of the recommendation, in --out.
+CHOSEN = 'chosen.py'
+_ON_FEATURES = (
+    'The backbone is frozen: runs train on its features, computed once and '
+    'without augmentation, each method with '
+    f'{len(FACTORS)} learning rates.'
+)
 
 
 def run_jobs(
@@ -92,7 +103,7 @@ def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str], Plan]:
     names = train.metainfo.get('classes') or range(len(counts))
     console.print(
         f'{counts.sum():,} train images of {len(counts)} classes: '
-        f'{len(train):,} to train on, {len(holdout):,} held out to judge on.',
+        f'{len(train):,} to train on, {len(holdout):,} held out to evaluate on.',
         soft_wrap=True,
     )
     if not len(holdout):
@@ -107,18 +118,21 @@ def budgeted(
     plan: Plan, args: argparse.Namespace, console: Console
 ) -> Tuple[Plan, List[str]]:
     """Time some steps and cut the plan; return notes on both."""
+    size = f'{len(plan.methods)} methods x {plan.seeds} seeds'
+    if plan.frozen and not plan.features_job().out.exists():
+        # --dry-run computes none.
+        console.print(f'{size}. {_ON_FEATURES}', soft_wrap=True)
+        return plan, []
     trials = plan.trials()
     done = sum(job.out.exists() for job in trials)
-    size = f'{len(plan.methods)} methods x {plan.seeds} seeds'
     if done == len(trials):
         console.print(f'{size} = {done} runs, all of them done.')
         return plan, []
     settings = plan.settings(REFERENCE, 0)
     with console.status('Timing some steps of a run'):
-        whole = seconds = timed(settings)
-        features = plan.features_job().out
-        if features.exists():
-            seconds = timed(feature_config(settings, features))
+        if plan.frozen:
+            settings = feature_config(settings, plan.features_job().out)
+        seconds = timed(settings) * (len(FACTORS) if plan.frozen else 1)
 
     def cost(of: Plan) -> float:
         left = [job for job in of.trials() if not job.out.exists()]
@@ -126,11 +140,7 @@ def budgeted(
 
     notes = []
     if plan.frozen:
-        notes.append(
-            'The backbone is frozen: runs train on its features, computed once '
-            'and without augmentation. With the whole network a run would take '
-            f'about {duration(whole)}.'
-        )
+        notes.append(_ON_FEATURES)
     console.print(
         f'{size} = {len(trials)} runs, {done} of them done. A run takes about '
         f'{duration(seconds)} (some of its steps were timed), all that are '
@@ -150,10 +160,10 @@ def budgeted(
 
 
 def commands_for(
-    plan: Plan, method: str, judged: Results, args: argparse.Namespace
+    plan: Plan, method: str, results: Results, args: argparse.Namespace
 ) -> List[str]:
     """What trains a method on all images."""
-    chosen = args.out / 'chosen.py'
+    chosen = args.out / CHOSEN
     run = Path('work_dirs') / 'chosen'
     unit = 'epoch' if 'max_epochs' in plan.cfg.train_cfg else 'iter'
     last = run / f'{unit}_{run_length(plan.cfg)}.pth'
@@ -162,10 +172,10 @@ def commands_for(
     if method.startswith(CLASSIFIER):
         loss = method[len(CLASSIFIER) :]
         commands.append([*posthoc, '--methods', '--losses', loss])
-    elif method not in judged.seconds:
+    elif method not in results.seconds:
         commands.append([*posthoc, '--methods', method])
-        if method in judged.taus:
-            commands[-1] += ['--tau', f'{judged.taus[method]:g}']
+        if method in results.taus:
+            commands[-1] += ['--tau', f'{results.taus[method]:g}']
     if len(commands) > 1:
         commands[-1] += ['--save', str(run / 'chosen.pth')]
     return [shlex.join(command) for command in commands]
@@ -189,7 +199,7 @@ def show(found: Answer, console: Console) -> None:
         )
     console.print(table)
     console.print(
-        f'=: cannot be told from the best in {describe(found.metric)}.'
+        f'=: statistically tied with the best in {describe(found.metric)}.'
     )
     for warning in found.warnings:
         console.print(warning, soft_wrap=True)
@@ -199,20 +209,23 @@ def show(found: Answer, console: Console) -> None:
 def write(
     plan: Plan,
     found: Answer,
-    judged: Results,
+    results: Results,
     class_counts: np.ndarray,
     notes: List[str],
     args: argparse.Namespace,
 ) -> List[str]:
     """Write page, JSON and config; return the commands to go on with."""
     loss = found.method if found.method in plan.methods else REFERENCE
-    with_method(plan.cfg, loss).dump(str(args.out / 'chosen.py'))
-    commands = commands_for(plan, found.method, judged, args)
-    comparison = judged.comparison
+    chosen = with_method(plan.cfg, loss)
+    if plan.frozen:
+        chosen.train_on_features = dict(factors=[results.factors[loss]])
+    chosen.dump(str(args.out / CHOSEN))
+    commands = commands_for(plan, found.method, results, args)
+    comparison = results.comparison
     rows = [(row.method, row.kind) for row in found.rows]
     pictures = {
         'Head against tail': draw_trade_off(
-            comparison, rows, judged.curves, found.method
+            comparison, rows, results.curves, found.method
         ),
         'Gains over softmax': draw_gains(
             [
@@ -252,8 +265,8 @@ def write(
         holdout=plan.holdout,
         config=args.config,
         cfg_options=args.cfg_options,
-        taus=judged.taus,
-        seconds={k: round(v, 2) for k, v in judged.seconds.items()},
+        taus=results.taus,
+        seconds={k: round(v, 2) for k, v in results.seconds.items()},
         versions=versions,
         hardware=hardware(),
     )
@@ -263,10 +276,10 @@ def write(
 
 def choose(args: argparse.Namespace, cfg: Config) -> int:
     """Plan, run, and answer; return the exit status."""
-    console = Console(highlight=False)
+    console = TextConsole()
     if not console.is_terminal:
         # A file has room for the whole table.
-        console = Console(highlight=False, width=132)
+        console = TextConsole(width=132)
     if args.metric not in METRICS:
         raise UserError(
             f'--metric is one of {", ".join(METRICS)}, got {args.metric!r}'
@@ -303,8 +316,8 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
         args,
         console,
     )
-    judged = gather(plan, losses, counts)
-    spent = judged.seconds
+    results = gather(plan, losses, counts)
+    spent = results.seconds
     whole = duration(mean([spent[m] for m in plan.methods if m in spent]))
     on_features = [spent[m] for m in spent if m.startswith(CLASSIFIER)]
     if frozen:
@@ -314,13 +327,14 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
             'A classifier on the features of a softmax run took '
             f'{duration(mean(on_features))}, a whole run {whole}.'
         )
-    found = answer(judged.comparison, args.metric, names, plan.seeds)
+    found = answer(results.comparison, args.metric, names, plan.seeds)
+    found.warnings.extend(doubts(results, found))
     if failed:
         notes.append(
             f'Left out, for they failed: {", ".join(job.name for job in failed)} '
             f'({last_line_of(failed[0])}).'
         )
-    commands = write(plan, found, judged, counts, notes, args)
+    commands = write(plan, found, results, counts, notes, args)
     show(found, console)
     console.print('To train it on everything:')
     for command in commands:

@@ -16,7 +16,7 @@ from mmghm.utils.options import closest
 
 LINEAR_HEADS = ('LinearClsHead', 'NormedLinearClsHead')
 # Wrappers that hand out an image several times: they stay around the train
-# part, lest an image be in both parts.
+# part, so that no image is in both parts.
 _REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
 _LOSS_HOOKS = (
     'AURARebinHook',
@@ -120,6 +120,21 @@ def with_method(cfg: Config, method: str) -> Config:
     return cfg
 
 
+def with_learning_rate(cfg: Config, factor: float) -> Config:
+    """Scale the learning rate of a recipe.
+
+    Args:
+        cfg (Config): Any config of a training, not changed.
+        factor (float): Above 0.
+
+    Returns:
+        Config: The same recipe, faster or slower.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.optim_wrapper.optimizer.lr *= factor
+    return cfg
+
+
 def trial_config(cfg: Config, method: str, seed: int, holdout: float) -> Config:
     """Make a trial of a config.
 
@@ -131,23 +146,38 @@ def trial_config(cfg: Config, method: str, seed: int, holdout: float) -> Config:
         cfg (Config): Any config of a training, not changed.
         method (str): One of :func:`method_names`.
         seed (int): Of initialisation, order and augmentation.
-        holdout (float): Share of every class to judge on.
+        holdout (float): Share of every class to evaluate on.
 
     Returns:
         Config: Without a work dir.
     """
     cfg = copy.deepcopy(cfg)
-    judged = cfg.get('val_dataloader') or cfg.test_dataloader
+    tested = cfg.get('val_dataloader') or cfg.test_dataloader
     train = cfg.train_dataloader.dataset
-    judged.dataset = held_out(train, holdout, judged.dataset)
-    judged.sampler = ConfigDict(type='DefaultSampler', shuffle=False)
-    judged.drop_last = False
-    cfg.val_dataloader = judged
+    tested.dataset = held_out(train, holdout, tested.dataset)
+    tested.sampler = ConfigDict(type='DefaultSampler', shuffle=False)
+    tested.drop_last = False
+    cfg.val_dataloader = tested
     cfg.train_dataloader.dataset = _divided(train, holdout)
     for field in ('train_dataloader', 'val_dataloader'):
         set_dataloader_defaults(cfg, field, num_workers=0)
 
-    cfg = with_method(cfg, method)
+    cfg = evaluated_at_end(with_method(cfg, method))
+    cfg.launcher, cfg.resume = 'none', False
+    cfg.randomness = ConfigDict(seed=seed)
+    return cfg
+
+
+def evaluated_at_end(cfg: Config) -> Config:
+    """Let a training keep the scores of its last validation, and little else.
+
+    Args:
+        cfg (Config): Any config of a training, not changed.
+
+    Returns:
+        Config: Without tests, pictures and records.
+    """
+    cfg = copy.deepcopy(cfg)
     cfg.custom_hooks = [
         hook
         for hook in cfg.custom_hooks
@@ -172,8 +202,6 @@ def trial_config(cfg: Config, method: str, seed: int, holdout: float) -> Config:
         saving.pop(name, None)
     hooks.visualization = ConfigDict(type='VisualizationHook', enable=False)
     cfg.visualizer = ConfigDict(type='Visualizer')
-    cfg.launcher, cfg.resume = 'none', False
-    cfg.randomness = ConfigDict(seed=seed)
     return cfg
 
 

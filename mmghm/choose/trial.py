@@ -1,27 +1,34 @@
-"""One method on one part of a train set, judged on the other."""
+"""One method on one part of a train set, evaluated on the other."""
 
 import copy
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
-from mmpretrain.registry import MODELS
 
-from mmghm.deploy.network import build_model, dataset_features
+from mmghm.deploy.network import build_model
 from mmghm.engine.checkpoints import complete_checkpoints
 from mmghm.engine.grid import exclusive_lock
 from mmghm.engine.launch import build_runner
-from mmghm.models.posthoc import LinearClassifier
-from mmghm.utils.errors import UserError, settings_errors
+from mmghm.evaluation.calibration import fit_temperature
+from mmghm.features.cached import (
+    FEATURES,
+    Features,
+    linear_layer,
+)
+from mmghm.features.extract import dataset_features
+from mmghm.features.frozen import initial_model
+from mmghm.features.training import train_and_score
+from mmghm.models.posthoc import LinearClassifier, cross_fitted
+from mmghm.utils.arrays import write_arrays
 
-from .features import FEATURES, Features
+from .settings import with_learning_rate
 
 
 def _config(settings: Dict[str, Any]) -> Config:
@@ -54,11 +61,11 @@ def time_trial(settings: Dict[str, Any], seconds: float = 10) -> float:
             lambda data: model.train_step(data, optim_wrapper=optimizer),
             seconds,
         )
-        judging = runner.build_val_loop(cfg.val_cfg).dataloader
+        testing = runner.build_val_loop(cfg.val_cfg).dataloader
         model.eval()
         with torch.no_grad():
-            judged = _seconds_a_batch(judging, model.val_step, seconds / 5)
-    return step * loop.max_iters + judged * len(judging)
+            tested = _seconds_a_batch(testing, model.val_step, seconds / 5)
+    return step * loop.max_iters + tested * len(testing)
 
 
 def _seconds_a_batch(loader: Any, do: Any, seconds: float) -> float:
@@ -83,66 +90,66 @@ def run_trial(
     work_dir: Path,
     features: Optional[Path] = None,
     keep_classifier: bool = False,
+    factors: Sequence[float] = (1.0,),
 ) -> None:
-    """Train a trial, going on from its last checkpoint, and judge it.
+    """Train a trial and evaluate it on the held-out images.
 
     Args:
         settings (Dict[str, Any]): Of :func:`trial_config`.
-        out (Path): The result: an .npz of ``predicted`` and ``labels``,
-            (images,), ``confidence``, in [0, 1], and ``seconds``.
+        out (Path): The result, an .npz: ``predicted``, ``labels`` and
+            ``confidence`` in [0, 1], (images,); ``seconds``; ``temperature``,
+            which the held-out images ask for; ``factor`` of the learning rate;
+            and ``of_factor``, predictions with each, (factors, images).
         work_dir (Path): Folder of logs and checkpoints.
         features (Optional[Path]): Where to write the backbone's features.
         keep_classifier (bool): Whether the result holds ``weight`` and
             ``bias`` of the classifier, too.
+        factors (Sequence[float]): Of the learning rate. Each half of the
+            held-out images is evaluated with the one that is best on the
+            other half, in macro accuracy.
     """
     with exclusive_lock(work_dir):
         if out.exists():
             return
-        cfg = _config(settings)
-        cfg.work_dir = str(work_dir)
-        saved = next(complete_checkpoints(work_dir), None)
-        if saved is not None:
-            cfg.resume, cfg.load_from = True, saved
-        start = time.time()
-        runner = build_runner(cfg)
-        runner.train()
-        spent = time.time() - start
-        (scores,) = runner.val_evaluator.metrics
-        if not len(scores.labels):
-            # Trained before, but killed before the result was written.
-            runner.val()
+        cfgs, scores, seconds = {}, {}, 0.0
+        for factor in factors:
+            cfg = with_learning_rate(_config(settings), factor)
+            cfg.work_dir = str(
+                work_dir if len(factors) == 1 else work_dir / f'lr_x{factor:g}'
+            )
+            scores[factor], labels, spent = train_and_score(cfg)
+            cfgs[factor], seconds = cfg, seconds + spent
+        chosen, factor = cross_fitted(scores, labels)
+        shares = chosen.numpy()
         result = dict(
-            predicted=scores.log_shares.argmax(axis=1),
-            labels=scores.labels,
-            confidence=np.exp(scores.log_shares.max(axis=1)),
-            seconds=np.array(spent),
+            predicted=shares.argmax(axis=1),
+            labels=labels.numpy(),
+            confidence=np.exp(shares.max(axis=1)),
+            seconds=np.array(seconds),
+            temperature=np.array(
+                fit_temperature(
+                    shares, labels.numpy(), np.zeros(shares.shape[1])
+                )
+            ),
+            factor=np.array(factor),
+            of_factor=np.stack(
+                [found.argmax(1).numpy() for found in scores.values()]
+            ),
         )
+        cfg = cfgs[factor]
         # Of the checkpoint: it holds EMAHook's averages.
-        last = next(complete_checkpoints(work_dir))
+        last = next(complete_checkpoints(Path(cfg.work_dir)))
         if features is not None:
             model, _ = build_model(cfg, last, trust=True)
             write_arrays(features, **_features(model, cfg))
         if keep_classifier:
-            model, _ = build_model(cfg, last, trust=True)
-            classifier = linear_classifier(model.head)
+            classifier = linear_classifier(
+                build_model(cfg, last, trust=True)[0].head
+            )
             result.update(
                 weight=classifier.weight.numpy(), bias=classifier.bias.numpy()
             )
         write_arrays(out, **result)
-
-
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write an .npz whole or not at all.
-
-    Args:
-        path (Path): The file.
-        **arrays (np.ndarray): What it holds.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix('.partial')
-    with open(partial, 'wb') as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
 
 
 def write_frozen_features(settings: Dict[str, Any], folder: Path) -> None:
@@ -152,19 +159,17 @@ def write_frozen_features(settings: Dict[str, Any], folder: Path) -> None:
         settings (Dict[str, Any]): A trial.
         folder (Path): Where to write them.
     """
-    with exclusive_lock(folder), tempfile.TemporaryDirectory() as work_dir:
+    with exclusive_lock(folder):
         if (folder / FEATURES).exists():
             return
         cfg = _config(settings)
-        cfg.work_dir = work_dir
-        runner = build_runner(cfg)
-        runner._init_model_weights()
-        if cfg.get('load_from'):
-            runner.load_checkpoint(cfg.load_from)
-        write_arrays(folder / FEATURES, **_features(runner.model, cfg))
+        model = initial_model(cfg)
+        write_arrays(folder / FEATURES, **_features(model, cfg, keep=True))
 
 
-def _features(model: Any, cfg: Config) -> Dict[str, np.ndarray]:
+def _features(
+    model: Any, cfg: Config, keep: bool = False
+) -> Dict[str, np.ndarray]:
     """Features and labels of both parts, as they are tested."""
     model.to(get_device()).eval()
     found: List[np.ndarray] = []
@@ -172,34 +177,10 @@ def _features(model: Any, cfg: Config) -> Dict[str, np.ndarray]:
         loader = copy.deepcopy(cfg.val_dataloader)
         loader.dataset.part = part
         features, labels, _ = dataset_features(
-            model, loader, f'features of the {part} part'
+            model, loader, f'features of the {part} part', keep
         )
         found += [features.numpy(), labels.numpy()]
     return dict(zip(Features._fields, found))
-
-
-def linear_layer(head: Any) -> torch.nn.Linear:
-    """The last layer of a head.
-
-    Args:
-        head (Any): A head of mmpretrain.
-
-    Returns:
-        torch.nn.Linear: The layer.
-
-    Raises:
-        UserError: If it is not linear.
-    """
-    layer = getattr(head, 'fc', None)
-    if layer is None and hasattr(head, 'layers'):
-        # VisionTransformerClsHead.
-        layer = getattr(head.layers, 'head', None)
-    if not isinstance(layer, torch.nn.Linear) or layer.bias is None:
-        raise UserError(
-            'classifiers can be made anew for heads with a linear layer, got '
-            f'{type(head).__name__}'
-        )
-    return layer
 
 
 def linear_classifier(head: Any) -> LinearClassifier:
@@ -215,29 +196,3 @@ def linear_classifier(head: Any) -> LinearClassifier:
     return LinearClassifier(
         layer.weight.detach().cpu().clone(), layer.bias.detach().cpu().clone()
     )
-
-
-def is_frozen(cfg: Config) -> bool:
-    """Whether training changes nothing but a linear classifier.
-
-    Args:
-        cfg (Config): Any config of a training.
-
-    Returns:
-        bool: True if neither backbone nor neck learn, batch statistics
-        included, and the head has no hidden layer.
-    """
-    with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
-        model = MODELS.build(cfg.model).train()
-    for name in ('backbone', 'neck'):
-        part = getattr(model, name, None)
-        if part is None:
-            continue
-        if any(p.requires_grad for p in part.parameters()):
-            return False
-        if any(
-            isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and m.training
-            for m in part.modules()
-        ):
-            return False
-    return not cfg.model.head.get('hidden_dim')

@@ -1,14 +1,14 @@
 """Find out which method suits your data.
 
 Trains each method with the config's recipe on the same part of the train set
-and judges it on the rest, with several seeds; the config's own validation and
+and evaluates it on the rest, with several seeds; the config's own validation and
 test images are not touched. From the softmax runs it also makes the classifiers
 that need no training of the network. OUT/choice.html and choice.json hold the
 answer, OUT/chosen.py the config to train on everything. A killed run goes on
 where it was.
 
 Examples:
-    DATA_ROOT=data/birds mmghm choose own_data/resnet50 --out choice
+    DATA_ROOT=data/birds mmghm choose own_data/fine_tuning --out choice
     mmghm choose my_config.py --budget 6h --jobs 2 --out choice
     mmghm choose softmax/resnet8_digits_lt --seeds 2 \
         --methods balanced_softmax ghm_cwap_balanced --out work_dirs/choice
@@ -52,7 +52,7 @@ def parse(
         '--methods',
         nargs='+',
         default=METHODS,
-        help='losses to try beside softmax; by default %(default)s',
+        help='losses to try besides softmax; by default %(default)s',
     )
     parser.add_argument(
         '--seeds', type=count, default=3, help='runs of each method (3)'
@@ -61,7 +61,7 @@ def parse(
         '--holdout',
         type=float,
         default=0.2,
-        help='share of each class of the train set to judge on (0.2)',
+        help='fraction of each class of the train set to evaluate on (0.2)',
     )
     parser.add_argument(
         '--metric',
@@ -93,7 +93,7 @@ def parse(
         parser.error('--seeds and --jobs must be at least 1')
     if not 0 < args.holdout < 1:
         parser.error(
-            f'--holdout takes a share between 0 and 1, got {args.holdout:g}'
+            f'--holdout takes a fraction between 0 and 1, got {args.holdout:g}'
         )
     return args
 
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     # Terminated like interrupted: the run under way is stopped as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault('MPLBACKEND', 'agg')
-    cfg = load_config(args.config)
+    cfg = load_config(args.config, args.cfg_options)
     merge_options(cfg, args.cfg_options)
     check_classes(cfg)
     with named_downloads(cfg):

@@ -18,23 +18,16 @@ def parse(
 
 def run(args: argparse.Namespace) -> int:
     """Examine; return 1 if something keeps the package from working."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    # Plain text: where it is needed, rich may be missing.
     from mmghm.utils.doctor import examine, versions
 
-    console = Console(highlight=False)
-    table = Table('package', 'version')
-    for row in versions():
-        table.add_row(*row)
-    console.print(table)
+    for name, version in versions():
+        print(f'{name:14}{version}')
     findings = examine()
     for finding in findings:
-        mark = '[red]problem[/red]' if finding.problem else '[cyan]note[/cyan]'
-        console.print(f'{mark}: {escape(finding.what)}', soft_wrap=True)
+        print(f'{"problem" if finding.problem else "note"}: {finding.what}')
         if finding.remedy:
-            console.print(f'    {escape(finding.remedy)}', soft_wrap=True)
+            print(f'    {finding.remedy}')
     broken = any(finding.problem for finding in findings)
-    console.print('Fix the problems above.' if broken else 'All is well.')
+    print('Fix the problems above.' if broken else 'All is well.')
     return int(broken)

@@ -44,7 +44,6 @@ def run(args: argparse.Namespace) -> None:
     from itertools import islice
     from typing import Iterator
 
-    from rich.console import Console
     from torch import Tensor
 
     from mmghm.deploy.export import FORMATS, export
@@ -55,8 +54,9 @@ def run(args: argparse.Namespace) -> None:
         read_images,
     )
     from mmghm.deploy.load import load_deployed
+    from mmghm.utils.text import TextConsole
 
-    console = Console(highlight=False)
+    console = TextConsole()
     out = args.out or Path(f'model{FORMATS[args.format]}')
     model = load_deployed(args.model, args.checkpoint, args.trust_checkpoint)
     reader = ImageReader(model.steps)

@@ -1,4 +1,4 @@
-"""Options that commands share; the standard library alone."""
+"""Options of several commands; the standard library alone."""
 
 import argparse
 from typing import Any, List, Optional

@@ -74,6 +74,6 @@ def run(args: argparse.Namespace) -> None:
     from mmghm.engine.configs import load_config
     from mmghm.utils.options import merge_options
 
-    cfg = load_config(args.config)
+    cfg = load_config(args.config, args.cfg_options)
     merge_options(cfg, args.cfg_options)
     make_classifiers(args, cfg)

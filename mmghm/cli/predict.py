@@ -103,7 +103,6 @@ def run(args: argparse.Namespace) -> None:
     from hashlib import sha256
 
     import torch
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -114,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
 
     from mmghm.deploy.images import Found, default_workers, find_images
     from mmghm.deploy.load import load_deployed
-    from mmghm.deploy.page import Gallery
+    from mmghm.deploy.page import Gallery, render
     from mmghm.deploy.predict import (
         PRIORS,
         abstention,
@@ -125,8 +124,9 @@ def run(args: argparse.Namespace) -> None:
         row_columns,
     )
     from mmghm.deploy.prediction_writer import PredictionWriter
+    from mmghm.utils.text import TextConsole
 
-    console = Console(highlight=False, stderr=True)
+    console = TextConsole(stderr=True)
     check_outputs(args)
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     with console.status('Loading the model'):
@@ -195,8 +195,19 @@ def run(args: argparse.Namespace) -> None:
         rows = estimated_rows(model, journal, args.top, thresholds)
         target = next(rows)
     gallery = Gallery(list(dict.fromkeys(model.groups)))
-    journal.finish(gallery.see(rows), row_columns(args.top))
-    report(console, args, model, gallery, resumed, target, thresholds)
+    notes = run_notes(args, model.classes, target, thresholds)
+    half = args.html and args.html.with_name(f'{args.html.name}.made')
+
+    def write_page() -> None:
+        if half:
+            page = render(gallery, model.name, ' '.join(notes))
+            half.write_text(page, encoding='utf-8')
+
+    # Both are written before either has its name.
+    journal.finish(gallery.see(rows), row_columns(args.top), write_page)
+    if half:
+        os.replace(half, args.html)
+    report(console, args, gallery, resumed, notes)
 
 
 def check_outputs(args: argparse.Namespace) -> None:
@@ -214,25 +225,20 @@ def check_outputs(args: argparse.Namespace) -> None:
         raise UserError(f'cannot write into {args.html.parent}, for --html')
 
 
-def report(
-    console: Console,
+def run_notes(
     args: argparse.Namespace,
-    model: Any,
-    gallery: Gallery,
-    resumed: int,
+    classes: List[str],
     prior: Optional[np.ndarray],
     thresholds: Any,
-) -> None:
-    """Say what was done, and write the page."""
+) -> List[str]:
+    """What is to be known of a run: its prior and its thresholds."""
     import numpy as np
-
-    from mmghm.deploy.page import render
 
     notes = []
     if prior is not None:
         largest = np.argsort(-prior, kind='stable')[:3]
         told = ', '.join(
-            f'{model.classes[i]} {100 * prior[i]:.1f} %' for i in largest
+            f'{classes[i]} {100 * prior[i]:.1f} %' for i in largest
         )
         kind = 'Estimated' if args.prior == 'estimate' else 'Given'
         notes.append(f'{kind} class shares: {told}, and so on.')
@@ -242,10 +248,17 @@ def report(
             for group, value in thresholds.items()
         )
         notes.append(f'Abstained below: {told}.')
-    if args.html is not None:
-        args.html.write_text(
-            render(gallery, model.name, ' '.join(notes)), encoding='utf-8'
-        )
+    return notes
+
+
+def report(
+    console: Console,
+    args: argparse.Namespace,
+    gallery: Gallery,
+    resumed: int,
+    notes: List[str],
+) -> None:
+    """Say what was done."""
     console.print(
         f'Wrote {args.out}: {gallery.total:,} images'
         + (f', {resumed:,} of them before' if resumed else '')
@@ -254,7 +267,11 @@ def report(
             if gallery.num_failed
             else ''
         )
-        + (f', {gallery.num_abstained:,} abstained' if thresholds else '')
+        + (
+            f', {gallery.num_abstained:,} abstained'
+            if gallery.num_abstained
+            else ''
+        )
         + '.',
         *notes,
         *([f'Page: {args.html}.'] if args.html else []),

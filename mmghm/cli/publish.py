@@ -60,27 +60,51 @@ def calibration_scores(
     args: argparse.Namespace, cfg: Any, training: Training, settings: Any
 ) -> Optional[Scores]:
     """Logits on images to calibrate on, None if there are none."""
+    import logging
+
+    from mmengine.logging import print_log
+    from mmengine.registry import DATASETS, DefaultScope
+
+    from mmghm.datasets.image_lists import image_paths
     from mmghm.deploy.calibration import Scores
+    from mmghm.deploy.held_out import (
+        calibration_loader,
+        check_apart,
+        check_recorded,
+    )
     from mmghm.deploy.images import Found, ImageReader, read_images
     from mmghm.deploy.labelled import labelled_images
     from mmghm.deploy.load import pipeline_steps
-    from mmghm.deploy.network import (
-        Classifier,
-        dataset_logits,
-        network_logits,
-    )
-    from mmghm.deploy.publish import calibration_loader, loads_files
+    from mmghm.deploy.network import network_logits
+    from mmghm.features.extract import logits_of
 
     if args.calibrate_on is None:
         loader, what = calibration_loader(cfg)
         if loader is None:
             return None
-        return Scores(*dataset_logits(training.model, loader, what)[:2], what)
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            train = DATASETS.build(cfg.train_dataloader.dataset)
+            held = DATASETS.build(loader.dataset)
+        check_recorded('train', train, training.images, args.checkpoint)
+        if what == 'validation images':
+            check_recorded('val', held, training.images, args.checkpoint)
+        check_apart(train, image_paths(held))
+        return Scores(*logits_of(training.model, cfg, loader, what)[:2], what)
     paths, labels = labelled_images(args.calibrate_on, training.classes)
-    network = Classifier(training.model, takes_bgr=loads_files(cfg))
+    try:
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            train = DATASETS.build(cfg.train_dataloader.dataset)
+    except (OSError, UserError) as error:
+        print_log(
+            f'not compared with the train images, which are not here: {error}',
+            'current',
+            logging.WARNING,
+        )
+    else:
+        check_apart(train, paths)
     reader = ImageReader(pipeline_steps(settings))
     batches = read_images(map(Found, paths), reader, 128, num_workers=2)
-    logits, broken = network_logits(network, batches, len(paths))
+    logits, broken = network_logits(training.network, batches, len(paths))
     if broken:
         raise UserError(f'cannot read {broken[0]}')
     return Scores(
@@ -94,7 +118,7 @@ def run(args: argparse.Namespace) -> None:
     from mmghm.engine.launch import named_downloads
     from mmghm.utils.options import merge_options
 
-    cfg = load_config(args.config)
+    cfg = load_config(args.config, args.cfg_options)
     merge_options(cfg, args.cfg_options)
     with named_downloads(cfg):
         publish(args, cfg)
@@ -102,22 +126,20 @@ def run(args: argparse.Namespace) -> None:
 
 def publish(args: argparse.Namespace, cfg: Any) -> None:
     """Measure the model, write its folder, and say so."""
-    from rich.console import Console
-
     from mmghm.deploy.calibration import Scores, calibrate
     from mmghm.deploy.load import read_training
-    from mmghm.deploy.network import Classifier, dataset_logits
     from mmghm.deploy.publish import (
         group_accuracies,
         inference_config,
         inference_weights,
-        loads_files,
         sha256,
         write_folder,
     )
     from mmghm.deploy.read_back import check_folder
+    from mmghm.features.extract import logits_of
+    from mmghm.utils.text import TextConsole
 
-    console = Console(highlight=False)
+    console = TextConsole()
     if args.out.exists():
         raise UserError(
             f'{args.out} exists; choose another folder or delete it'
@@ -127,12 +149,11 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
     scores = calibration_scores(args, cfg, training, settings)
     test = None
     if not args.no_test:
-        found = dataset_logits(
-            training.model, cfg.test_dataloader, 'test images'
+        found = logits_of(
+            training.model, cfg, cfg.test_dataloader, 'test images'
         )
         test = Scores(found[0], found[1], f'{len(found[1]):,} test images')
     calibration = calibrate(training.loss, training.class_counts, scores)
-    network = Classifier(training.model, takes_bgr=loads_files(cfg))
     files = write_folder(
         args.out,
         settings,
@@ -150,7 +171,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
             test=test and group_accuracies(test, training.class_counts),
             test_images=test and test.what,
         ),
-        lambda folder: check_folder(folder, network, settings),
+        lambda folder: check_folder(folder, training.network, settings),
     )
     console.print(f'Wrote {args.out}:', soft_wrap=True)
     for path in files:

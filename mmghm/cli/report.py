@@ -44,12 +44,11 @@ def parse(
 
 def run(args: argparse.Namespace) -> None:
     """Write the page."""
-    from rich.console import Console
-
     from mmghm.report.page import read_runs, render
     from mmghm.report.seeds import accuracy_table
+    from mmghm.utils.text import TextConsole
 
-    console = Console(highlight=False)
+    console = TextConsole()
     with console.status('Reading the runs'):
         runs = read_runs(args.work_dirs)
     out = args.out or args.work_dirs[0] / 'report.html'

@@ -48,7 +48,7 @@ def parse(
     )
     parser.add_argument(
         '--prior',
-        help='also show what the model does under other class shares: a table '
+        help='also show what the model does under other class proportions: a table '
         'of test sets drawn from long-tailed to inverted, and the accuracy '
         'with its prior corrected to uniform, train, estimate (from the test '
         'images), or a '
@@ -122,11 +122,10 @@ def show_priors(
     """Print what a corrected prior gains, and keep it for the report."""
     import numpy as np
     import torch
-    from rich.console import Console
     from rich.table import Table
 
     from mmghm.deploy.calibration import calibrate
-    from mmghm.deploy.load import REMADE, read_calibration
+    from mmghm.deploy.load import POSTHOC, read_calibration
     from mmghm.deploy.predict import known_prior
     from mmghm.deploy.prior_shift import in_use, shift_lines, write_in_use
     from mmghm.engine.safe_loading import read_checkpoint
@@ -137,13 +136,14 @@ def show_priors(
         estimate_prior,
         log_softmax,
     )
+    from mmghm.utils.text import TextConsole
     from mmghm.visualization.tables import group_table
 
     counts = np.array(runner.message_hub.get_info('class_counts'))
     if args.calibration is None:
         loss = getattr(runner.model, 'module', runner.model).head.loss_module
         checkpoint = read_checkpoint(args.checkpoint, args.trust_checkpoint)
-        if REMADE in checkpoint.get('meta', {}):
+        if POSTHOC in checkpoint.get('meta', {}):
             loss = None
         calibration = calibrate(loss, counts, None)
     else:
@@ -167,7 +167,7 @@ def show_priors(
         ],
     )
     metric.evaluate(len(moved))
-    console = Console(highlight=False)
+    console = TextConsole()
     # The table takes as much; a narrower terminal would fold its figures.
     console.width = max(console.width, 88)
     console.print(f'\nPrior corrected to that of --prior {args.prior}:')
@@ -208,7 +208,7 @@ def run(args: argparse.Namespace) -> None:
     from mmghm.engine.safe_loading import trust_checkpoint
     from mmghm.evaluation import ClassScores
 
-    cfg = merge_args(load_config(args.config), args)
+    cfg = merge_args(load_config(args.config, args.cfg_options), args)
     prepare_cpu(cfg)
     trusted = args.checkpoint if args.trust_checkpoint else None
     with trust_checkpoint(trusted), named_downloads(cfg):

@@ -93,8 +93,9 @@ def run(args: argparse.Namespace) -> None:
     )
     from mmghm.engine.safe_loading import trust_checkpoint
     from mmghm.engine.work_dir import own_work_dir
+    from mmghm.features.training import train_on_features
 
-    cfg = merge_args(load_config(args.config), args)
+    cfg = merge_args(load_config(args.config, args.cfg_options), args)
     resume = bool(cfg.get('resume'))
     with own_work_dir(cfg.work_dir, resume, is_rank_zero()):
         prepare_cpu(cfg)
@@ -106,6 +107,9 @@ def run(args: argparse.Namespace) -> None:
             )
         trusted = cfg.load_from if args.trust_checkpoint else None
         with trust_checkpoint(trusted), named_downloads(cfg):
+            if cfg.get('train_on_features'):
+                train_on_features(cfg)
+                return
             runner = build_runner(cfg)
             runner.logger.info(
                 f'Work dir: {cfg.work_dir}; the whole log: {runner._log_dir}'

@@ -30,11 +30,12 @@ def dataset_labels(dataset: Any) -> np.ndarray:
     """
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
-    found = _read_labels(dataset)
     try:
-        labels = np.asarray(found)
+        labels = np.asarray(_read_labels(dataset))
+    except UserError:
+        raise
     except ValueError:
-        # Lists of unequal length.
+        # Lists of unequal length, which MMPretrain's datasets hand to numpy.
         labels = np.empty((0, 0))
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]

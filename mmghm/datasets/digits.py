@@ -6,7 +6,10 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
+
+sklearn_datasets = LazyModule('sklearn.datasets')
 
 TRAIN_IMAGES_PER_CLASS = 143
 
@@ -37,10 +40,7 @@ class Digits(BaseDataset):
 
     def load_data_list(self) -> List[dict]:
         """Read the images."""
-        # Scikit-learn is slow to import, and only this dataset needs it.
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
+        digits = sklearn_datasets.load_digits()
         # The scans have 17 grey levels, 0 to 16.
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)
         samples = []

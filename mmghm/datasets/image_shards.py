@@ -3,14 +3,17 @@
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from mmengine.dataset import force_full_init
 from mmpretrain.registry import DATASETS
+
+from mmghm.utils.dependencies import LazyModule
 
 from .image_list import ImageList
 from .long_tail import LongTailDataset
 from .shards.backend import shard_address
 from .tables import AnnotationError, AnnotationTable
+
+pc = LazyModule('pyarrow.compute')
 
 
 @DATASETS.register_module()

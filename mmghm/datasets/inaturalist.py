@@ -5,12 +5,15 @@ from operator import itemgetter
 from typing import Any, List, Optional, Sequence
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from mmpretrain.registry import DATASETS
+
+from mmghm.utils.dependencies import LazyModule
 
 from .listed_images import ListedImages
 from .tables import AnnotationError, AnnotationTable, is_text, pack_paths
+
+pa = LazyModule('pyarrow')
+pc = LazyModule('pyarrow.compute')
 
 
 @DATASETS.register_module()

@@ -1,23 +1,25 @@
 """Images that a file lists."""
 
 import os.path as osp
-from typing import Any, Iterator, List, Sequence, Union
+from typing import Any, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
-import pyarrow as pa
 from mmengine.dataset import force_full_init
 from mmengine.fileio import get
 from mmpretrain.datasets import BaseDataset
 
+from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
 
 from .tables import AnnotationError, AnnotationTable
+
+pa = LazyModule('pyarrow')
 
 
 class AnnotationList(Sequence):
     """AnnotationTable as the list of dicts that MMEngine's datasets hold.
 
-    A dict is made when it is asked for. Forked workers share the table; those
+    A dict is made when it is asked for. Forked workers read the same table; those
     that are not forked get a copy of it when they start.
 
     Args:
@@ -141,6 +143,13 @@ class ListedImages(BaseDataset):
         # Arrow keeps what it has used, some times the table's size.
         pa.default_memory_pool().release_unused()
         return AnnotationList(table, self.folder(), self.ann_file)
+
+    def _copy_without_annotation(
+        self, memo: Optional[dict] = None
+    ) -> 'ListedImages':
+        # MMEngine's default is one dict for all copies that a process makes:
+        # a later one may find an object of an earlier one under its address.
+        return super()._copy_without_annotation({} if memo is None else memo)
 
     @force_full_init
     def get_gt_labels(self) -> np.ndarray:

@@ -36,7 +36,7 @@ class LongTailDataset:
             all it has (ImageNet's classes are not all equally large) instead
             of raising an error.
         holdout (Union[int, float]): Images of each class, as a number or as a
-            share in [0, 1), held out of training to choose hyper-parameters
+            fraction in [0, 1), held out of training to choose hyper-parameters
             on; see :func:`split_held_out`.
         part (str): ``'train'`` or ``'holdout'``: which part this dataset is.
         label_noise (Optional[dict]): Wrong labels for experiments: ``rate``,
@@ -88,7 +88,7 @@ class LongTailDataset:
         self.cap = cap
         if holdout < 0 or (holdout >= 1 and not isinstance(holdout, int)):
             raise UserError(
-                'holdout must be a share in [0, 1) or an integer number of '
+                'holdout must be a fraction in [0, 1) or an integer number of '
                 f'images of each class, got {holdout!r}'
             )
         if part not in ('train', 'holdout'):

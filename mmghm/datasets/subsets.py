@@ -43,7 +43,7 @@ def split_held_out(
     Args:
         labels (np.ndarray): Labels, shape (n,).
         amount (Union[int, float]): What to hold out of each class: a number of
-            images, or a share in (0, 1); at least one image and never all.
+            images, or a fraction in (0, 1); at least one image and never all.
         seed (int): Seed of the choice.
 
     Returns:

@@ -1,17 +1,34 @@
 """Paths and labels of millions of images, from lists and tables."""
 
+from __future__ import annotations
+
 import csv
 import io
 import re
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from mmengine.fileio import get
 
+from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
 from mmghm.utils.paths import escapes_root
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = LazyModule('pyarrow')
+pc = LazyModule('pyarrow.compute')
+pq = LazyModule('pyarrow.parquet')
 
 # Bytes of a list that are read at a time; reading takes some times as many.
 _CHUNK = 1 << 22
@@ -47,7 +64,7 @@ class AnnotationError(UserError):
 class AnnotationTable(NamedTuple):
     """Images of a list as columns: 8 or 12 bytes an image besides its path.
 
-    The columns are never written to, so that forked processes share them.
+    The columns are never written to, so that forked processes use the same memory.
 
     Args:
         paths (pa.Array): Binary (n,): a path may hold bytes that are not
@@ -89,7 +106,7 @@ class AnnotationTable(NamedTuple):
 
     def take(
         self, chosen: Union[slice, Sequence[int], np.ndarray]
-    ) -> 'AnnotationTable':
+    ) -> AnnotationTable:
         """Keep some images.
 
         Args:
@@ -122,7 +139,7 @@ class AnnotationTable(NamedTuple):
             return [str(i) for i in range(largest + 1)]
         return sorted(self.names)
 
-    def check(self) -> 'AnnotationTable':
+    def check(self) -> AnnotationTable:
         """Refuse paths that no image can have, or that come twice.
 
         Returns:
@@ -356,8 +373,6 @@ def _read_parquet(
     content: bytes, path_column: str, label_column: str
 ) -> Tuple[pa.Array, pa.Array]:
     """Read paths and labels."""
-    import pyarrow.parquet as pq
-
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         _places(file.schema_arrow.names, path_column, label_column)

@@ -42,6 +42,9 @@ _LOADING = {'init_cfg', 'pretrained', 'checkpoint', 'checkpoint_path'}
 _TOP = {'default_scope', 'model', 'test_dataloader', 'custom_imports'}
 # Sizes of layers; class counts are compared with the class names.
 _LARGEST = 1 << 20
+# Of images, in pixels; and which arguments of transforms these are.
+_LONGEST_SIDE = 1 << 12
+_SIDES = ('scale', 'crop_size', 'size', 'size_divisor', 'crop_padding')
 
 
 def read_json(path: Path) -> Any:
@@ -109,7 +112,7 @@ def check_calibration(kept: Any, num_classes: int) -> Calibration:
         found = Calibration(**kept)
     except TypeError as error:
         raise UserError(str(error)) from error
-    if not (_is_number(found.temperature) and 0 < found.temperature < 1e6):
+    if not (_is_number(found.temperature) and 1e-6 < found.temperature < 1e6):
         raise UserError(
             f'its temperature must be a positive number, got '
             f'{str(found.temperature)[:40]!r}'
@@ -135,9 +138,10 @@ def check_calibration(kept: Any, num_classes: int) -> Calibration:
             raise UserError(f'expected a text, got {text!r}')
     try:
         for curve in dict(found.answers).values():
-            # Of one length, and numbers.
+            # Three lists of one length, of numbers.
             fields = [curve[field] for field in RiskCoverage._fields]
-            np.array(fields, np.float64)
+            if np.array(fields, np.float64).ndim != 2:
+                raise ValueError('more than three lists')
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f'a risk-coverage curve: {error}') from error
     return found
@@ -161,7 +165,7 @@ def check_settings(settings: Any, num_classes: int) -> None:
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f'it lacks {error}') from error
     unknown = set(settings) - _TOP
-    if unknown or list(imports) not in ([], ['mmghm']):
+    if unknown or imports not in ([], ['mmghm']):
         raise UserError(f'it names {sorted(unknown) or imports}')
     if not isinstance(model, dict) or model.get('type') != 'ImageClassifier':
         raise UserError('its model must be an ImageClassifier')
@@ -171,12 +175,16 @@ def check_settings(settings: Any, num_classes: int) -> None:
     if not isinstance(head, dict) or head.get('num_classes') != num_classes:
         raise UserError(f'its head is not one of {num_classes} classes')
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        for name in ('backbone', 'neck', 'head'):
-            part = dict(model.get(name) or {})
-            # Of no use here, and never built.
-            part.pop('loss', None)
-            if part:
-                _check_part(part, _NETWORKS)
+        necks = model.get('neck') or []
+        # The head's loss is of no use here, and never built.
+        for part in (
+            *(necks if isinstance(necks, list) else [necks]),
+            model.get('backbone'),
+            {k: v for k, v in head.items() if k != 'loss'},
+        ):
+            if not isinstance(part, dict):
+                raise UserError(f'a part of its network is {part!r:.60}')
+            _check_part(part, _NETWORKS)
         _check_pixels(model.get('data_preprocessor'))
         check_steps(pipeline)
 
@@ -199,6 +207,16 @@ def check_steps(steps: Any) -> None:
                 f'{kind!r} is none of the transforms {", ".join(_TRANSFORMS)}'
             )
         _check_arguments(step, TRANSFORMS.get(kind))
+        if step.get('scale_factor') is not None:
+            raise UserError(f'{kind} takes no scale_factor, but a size')
+        for key in _SIDES:
+            sides = step.get(key) or 0
+            for side in sides if isinstance(sides, list) else [sides]:
+                if type(side) is not int or not 0 <= side <= _LONGEST_SIDE:
+                    raise UserError(
+                        f'{kind} takes at most {_LONGEST_SIDE} pixels, got '
+                        f'{key}={str(side)[:40]}'
+                    )
 
 
 def _check_pixels(preprocessor: Any) -> None:

@@ -70,7 +70,7 @@ def stated_prior(
     """Class prior that a loss says it trains toward.
 
     Args:
-        loss (Any): The loss module; None if the classifier was made anew after
+        loss (Any): The loss module; None if the classifier was fitted again after
             training.
         class_counts (np.ndarray): Train images per class, (C,).
 
@@ -79,7 +79,7 @@ def stated_prior(
         how it is known.
     """
     if loss is None:
-        return None, 'its classifier was made anew after training'
+        return None, 'its classifier was fitted again after training'
     name = type(loss).__name__
     if hasattr(loss, 'trained_prior'):
         found = loss.trained_prior(torch.as_tensor(class_counts))

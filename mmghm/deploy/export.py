@@ -1,17 +1,23 @@
 """Models as files of other runtimes: ONNX and torch.export."""
 
+import inspect
+import io
 import json
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, Dict, Iterator, NamedTuple, Optional
 
 import numpy as np
 import torch
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
+from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
+from .images import ImageReader, generated_images, is_loader, loading_settings
 from .load import DeployedModel, load_deployed
 
 FORMATS = {'onnx': '.onnx', 'torch': '.pt2'}
@@ -33,6 +39,63 @@ class Parity(NamedTuple):
     equal_top1: float
 
 
+def preparation(model: DeployedModel) -> Dict[str, Any]:
+    """Describe what is done to an image file, with nothing left to defaults.
+
+    Args:
+        model (DeployedModel): A model with a network.
+
+    Returns:
+        Dict[str, Any]: ``preparation``, a list of transforms of MMPretrain
+        with all their arguments, the first one that which loads, and for each
+        that resizes whether it antialiases; and ``input``, what the graph
+        takes: channels, range, and the mean and standard deviation that it
+        normalises by itself.
+    """
+    load = dict(
+        type='LoadImageFromFile',
+        color_type='color',
+        imdecode_backend='cv2',
+        value_range=None,
+        turned_by_exif=True,
+    )
+    load.update(loading_settings(model.steps))
+    steps = [_in_full(step) for step in model.steps if not is_loader(step)]
+    network: Any = model.network
+    example = next(generated_images(ImageReader(model.steps), 1))
+    return dict(
+        preparation=[load, *steps],
+        input=dict(
+            name='images',
+            dtype='float32',
+            shape=['batch', *example.shape[1:]],
+            channels='RGB' if example.shape[1] == 3 else 'grey',
+            range=[0, 255],
+            mean=network.mean.flatten().tolist(),
+            std=network.std.flatten().tolist(),
+            normalized_by='the graph',
+        ),
+    )
+
+
+def _in_full(step: Dict[str, Any]) -> Dict[str, Any]:
+    """A transform's config with the values of all its arguments."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        kind = TRANSFORMS.get(step['type'])
+    given = {name: value for name, value in step.items() if name != 'type'}
+    bound = inspect.signature(kind).bind(**given)
+    bound.apply_defaults()
+    full = dict(type=step['type'], **bound.arguments)
+    if 'interpolation' in full:
+        # Pillow widens its filters where an image shrinks, OpenCV has one
+        # method that does.
+        wide = (
+            full['backend'] == 'pillow' and full['interpolation'] != 'nearest'
+        )
+        full['antialias'] = wide or full['interpolation'] == 'area'
+    return full
+
+
 def export(
     model: DeployedModel,
     out: Path,
@@ -43,8 +106,8 @@ def export(
 
     The graph takes ``images``, float32 (B, channels, H, W), RGB in [0, 255],
     with any B, and gives ``logits`` (B, C); normalisation is inside it. What
-    is done to an image before (loading, resizing, cropping) is described in
-    the metadata, as are class names, temperature and prior.
+    is done to an image before is described in the metadata, see
+    :func:`preparation`, as are class names, temperature and prior.
 
     Args:
         model (DeployedModel): A model with a network.
@@ -76,7 +139,7 @@ def export(
             classes=model.classes,
             calibration=model.calibration.__dict__,
             steps=model.steps,
-            input='float32 (B, channels, H, W), RGB in [0, 255]',
+            **preparation(model),
         )
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -110,14 +173,8 @@ def export(
 def _write_onnx(
     network: Any, example: Tensor, path: Path, metadata: str
 ) -> None:
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"ONNX needs {error.name}: pip install 'mmghm[deploy]'"
-        ) from error
+    # torch needs onnxscript, and the file is tried with onnxruntime.
+    onnx, _, _ = map(import_optional, ('onnx', 'onnxruntime', 'onnxscript'))
     torch.onnx.export(
         network,
         (example,),
@@ -142,7 +199,10 @@ def _write_torch(
         (example,),
         dynamic_shapes=({0: torch.export.Dim('batch')},),
     )
-    torch.export.save(program, str(path), extra_files={'mmghm': metadata})
+    # A full disk would abort the process inside torch's writer.
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files={'mmghm': metadata})
+    path.write_bytes(content.getbuffer())
 
 
 def _runner(path: Path, format: str) -> Any:

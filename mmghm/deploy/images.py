@@ -9,14 +9,15 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 import cv2
 import numpy as np
 import torch
-from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmghm.datasets.image_folder import IMAGE_EXTENSIONS
 from mmghm.datasets.transforms import LoadCheckedImage
+from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
 # Arguments of LoadCheckedImage.
@@ -85,6 +86,22 @@ def _line(line: bytes, folder: str) -> Iterator[Found]:
 
 
 def _table(path: str, column: str) -> Iterator[str]:
+    try:
+        for found in _column(path, column):
+            if not isinstance(found, str):
+                raise UserError(
+                    f'{path}: column {column!r} holds {found!r:.60}, no path'
+                )
+            yield found
+    except UserError:
+        raise
+    # What readers raise for damaged tables; pyarrow's are ValueErrors.
+    except (csv.Error, ValueError) as error:
+        raise UserError(f'{path} is no table: {error}') from error
+
+
+def _column(path: str, column: str) -> Iterator[Any]:
+    """Values of a table's column, but for empty ones."""
     names: Any
     if path.lower().endswith('.csv'):
         with open(
@@ -96,8 +113,7 @@ def _table(path: str, column: str) -> Iterator[str]:
                 yield from (row[column] for row in reader if row[column])
                 return
     else:
-        from pyarrow import parquet
-
+        parquet = import_optional('pyarrow.parquet')
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             if column in names:
@@ -178,6 +194,21 @@ def loading_settings(steps: Sequence[dict]) -> Dict[str, Any]:
     return {name: loader[name] for name in LOADING if name in loader}
 
 
+def _check_growth(step: Any, height: int, width: int) -> None:
+    """Refuse an image so narrow that a transform would make it huge."""
+    long, short = max(height, width), min(height, width)
+    pixels = 0.0
+    if type(step).__name__ == 'ResizeEdge' and step.edge != 'long':
+        pixels = step.scale**2 * long / short
+    elif getattr(step, 'pad_to_square', False):
+        pixels = long**2
+    if pixels > 2 * (Image.MAX_IMAGE_PIXELS or np.inf):
+        raise UserError(
+            f'an image of {width} x {height} would be prepared with '
+            f'{pixels:,.0f} pixels'
+        )
+
+
 class ImageReader(Dataset):
     """Reads, decodes and prepares an image, as the model was tested.
 
@@ -192,7 +223,7 @@ class ImageReader(Dataset):
         self.load = LoadCheckedImage(**settings)
         rest = [step for step in steps if not is_loader(step)]
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            self.prepare = Compose([TRANSFORMS.build(step) for step in rest])
+            self.steps = [TRANSFORMS.build(step) for step in rest]
 
     def __getitem__(self, found: Found) -> Any:
         if found.error:
@@ -218,7 +249,10 @@ class ImageReader(Dataset):
         Returns:
             Tensor: RGB or grey, uint8 (channels, H, W).
         """
-        image = np.atleast_3d(self.prepare(loaded)['img'])
+        for step in self.steps:
+            _check_growth(step, *loaded['img'].shape[:2])
+            loaded = step(loaded)
+        image = np.atleast_3d(loaded['img'])
         # Blue first becomes RGB.
         image = image[..., ::-1].transpose(2, 0, 1)
         return torch.from_numpy(np.ascontiguousarray(image))

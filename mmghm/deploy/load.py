@@ -1,9 +1,20 @@
 """Models in use: published folders, ONNX files, configs with a checkpoint."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 import torch
@@ -13,9 +24,11 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from mmghm.engine.configs import load_config
+from mmghm.engine.hooks.run_record_hook import IMAGES_KEY
 from mmghm.engine.safe_loading import read_safetensors
 from mmghm.evaluation.groups import group_names
-from mmghm.utils.errors import UserError, settings_errors
+from mmghm.utils.dependencies import import_optional
+from mmghm.utils.errors import UserError
 
 from .allowed import (
     check_calibration,
@@ -25,6 +38,7 @@ from .allowed import (
     read_json,
 )
 from .calibration import GROUP_RULE, Calibration, calibrate
+from .images import ImageReader, generated_images
 from .network import Classifier, build_model, load_weights
 from .publish import (
     CALIBRATION,
@@ -35,9 +49,11 @@ from .publish import (
     inference_config,
     loads_files,
 )
+from .shapes import check_shapes, file_shapes
 
-# In a checkpoint's meta: how its classifier was made anew after training.
-REMADE = 'remade_classifier'
+# In a checkpoint's meta: the method that its classifier was fitted with after
+# training.
+POSTHOC = 'posthoc_classifier'
 
 
 @dataclass
@@ -94,23 +110,33 @@ def load_deployed(
     """
     if path.endswith('.onnx'):
         return _load_onnx(path)
-    if Path(path).is_dir():
-        network, settings, classes, calibration = _load_folder(Path(path))
-    elif checkpoint is None:
+    if checkpoint is not None:
+        cfg = load_config(path)
+        training = read_training(cfg, checkpoint, trust_checkpoint)
+        return DeployedModel(
+            _logits_of(training.network, device, bfloat16),
+            pipeline_steps(inference_config(cfg, training.model)),
+            training.classes,
+            calibrate(training.loss, training.class_counts, None),
+            f'{path} with {checkpoint}',
+            training.network,
+        )
+    if not Path(path).is_dir():
         raise UserError(
             f'{path} is neither a published folder nor an .onnx file; a config '
             'needs --checkpoint FILE'
         )
-    else:
-        cfg = load_config(path)
-        training = read_training(cfg, checkpoint, trust_checkpoint)
-        settings, classes = (
-            inference_config(cfg, training.model),
-            training.classes,
-        )
-        network = Classifier(training.model, takes_bgr=loads_files(cfg))
-        calibration = calibrate(training.loss, training.class_counts, None)
-        path = f'{path} with {checkpoint}'
+    network, steps, classes, calibration = _read_folder(Path(path))
+    logits = _logits_of(network, device, bfloat16)
+    model = DeployedModel(logits, steps, classes, calibration, path, network)
+    with _strangers(path, 'is damaged or not safe'):
+        _predict_one(model)
+    return model
+
+
+def _logits_of(
+    network: Classifier, device: str, bfloat16: bool
+) -> Callable[[Tensor], np.ndarray]:
     network.to(device)
     kind = torch.device(device).type
 
@@ -119,9 +145,30 @@ def load_deployed(
         with torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
             return network(images.to(device)).float().cpu().numpy()
 
-    return DeployedModel(
-        logits, pipeline_steps(settings), classes, calibration, path, network
-    )
+    return logits
+
+
+@contextmanager
+def _strangers(path: Union[str, Path], fault: str) -> Iterator[None]:
+    """Say in a line what is wrong with a model that may be anybody's."""
+    try:
+        yield
+    except OSError:
+        raise
+    # Networks and runtimes raise anything for what they cannot be.
+    except Exception as error:
+        reason = ' '.join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f'{path} {fault}: {reason}') from error
+
+
+def _predict_one(model: DeployedModel) -> None:
+    """Make sure that a model gives a score per class, for an image."""
+    (images,) = generated_images(ImageReader(model.steps), 1)
+    scores = model.logits(images)
+    if scores.shape != (1, len(model.classes)) or not np.isfinite(scores).all():
+        raise UserError(
+            f'it does not give {len(model.classes)} finite scores for an image'
+        )
 
 
 def pipeline_steps(settings: Any) -> List[dict]:
@@ -137,9 +184,9 @@ def pipeline_steps(settings: Any) -> List[dict]:
     return [dict(step) for step in pipeline if step['type'] != 'PackInputs']
 
 
-def _load_folder(
+def _read_folder(
     folder: Path,
-) -> Tuple[Classifier, Any, List[str], Calibration]:
+) -> Tuple[Classifier, List[dict], List[str], Calibration]:
     if (folder / 'config.py').exists() and not (folder / CONFIG).exists():
         raise UserError(
             f'{folder} was published by mmghm 0.2, whose config is Python; '
@@ -148,20 +195,24 @@ def _load_folder(
     settings = read_json(folder / CONFIG)
     rows = read_json(folder / CLASSES)
     kept = read_json(folder / CALIBRATION)
-    try:
+    with (
+        _strangers(folder, 'is damaged or not safe'),
+        DefaultScope.overwrite_default_scope('mmpretrain'),
+    ):
         check_sums(folder)
         classes = check_classes(rows)
         calibration = check_calibration(kept, len(classes))
         check_settings(settings, len(classes))
-    except UserError as error:
-        raise UserError(f'{folder} is damaged or not safe: {error}') from error
-    settings['model']['head'].pop('loss', None)
-    with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
-        model = MODELS.build(ConfigDict(settings['model']))
-    wrong = load_weights(model, read_safetensors(folder / WEIGHTS))
-    if wrong:
-        raise UserError(f'{folder / WEIGHTS} does not fit {CONFIG}: {wrong}')
-    return Classifier(model, takes_bgr=True), settings, classes, calibration
+        settings['model']['head'].pop('loss', None)
+
+        def build() -> Any:
+            return MODELS.build(ConfigDict(settings['model']))
+
+        check_shapes(build, file_shapes(folder / WEIGHTS))
+        model = build()
+        load_weights(model, read_safetensors(folder / WEIGHTS))
+        network = Classifier(model, takes_bgr=True)
+    return network, pipeline_steps(settings), classes, calibration
 
 
 def read_calibration(path: str, num_classes: int) -> Calibration:
@@ -189,16 +240,21 @@ class Training:
 
     Attributes:
         model (Any): The classifier.
+        network (Classifier): The same, from images to logits.
         classes (List[str]): Names of the C classes.
         class_counts (np.ndarray): Train images per class, (C,).
         loss (Any): The loss module that it was trained with; None if its
-            classifier was made anew after training.
+            classifier was fitted again after training.
+        images (Optional[Dict[str, List[str]]]): Digests of its image lists;
+            None if its training did not record them.
     """
 
     model: Any
+    network: Classifier
     classes: List[str]
     class_counts: np.ndarray
     loss: Any
+    images: Optional[Dict[str, List[str]]]
 
 
 def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
@@ -225,47 +281,40 @@ def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
             "train with dict(type='ClassCountsHook') in custom_hooks"
         )
     names: Sequence[Any] = told.get('classes') or range(len(counts))
-    loss = None if REMADE in meta else model.head.loss_module
-    return Training(model, [str(n) for n in names], np.asarray(counts), loss)
+    loss = None if POSTHOC in meta else model.head.loss_module
+    return Training(
+        model,
+        Classifier(model, takes_bgr=loads_files(cfg)),
+        [str(n) for n in names],
+        np.asarray(counts),
+        loss,
+        meta.get(IMAGES_KEY),
+    )
 
 
 def _load_onnx(path: str) -> DeployedModel:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            ".onnx files need ONNX Runtime: pip install 'mmghm[deploy]'"
-        ) from error
+    onnxruntime = import_optional('onnxruntime')
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    try:
+    with (
+        _strangers(path, 'is no model of `export`'),
+        DefaultScope.overwrite_default_scope('mmpretrain'),
+    ):
         session = onnxruntime.InferenceSession(
             path, options, providers=['CPUExecutionProvider']
         )
-        meta: Dict[str, str] = session.get_modelmeta().custom_metadata_map
-        settings = json.loads(meta['mmghm'])
+        settings = json.loads(
+            session.get_modelmeta().custom_metadata_map['mmghm']
+        )
         classes = check_classes([dict(name=n) for n in settings['classes']])
         calibration = check_calibration(settings['calibration'], len(classes))
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            check_steps(settings['steps'])
-        (scores,) = session.get_outputs()
-        if scores.shape[1] != len(classes):
-            raise UserError(
-                f'it has {len(classes)} classes and {scores.shape[1]} scores'
-            )
-    except Exception as error:
-        # ONNX Runtime has error classes of its own.
-        raise UserError(
-            f'{path} is no model of `export`: {error or type(error).__name__}'
-        ) from error
+        check_steps(settings['steps'])
 
-    def logits(images: Tensor) -> np.ndarray:
-        return session.run(None, {'images': images.float().numpy()})[0]
+        def logits(images: Tensor) -> np.ndarray:
+            return session.run(None, {'images': images.float().numpy()})[0]
 
-    return DeployedModel(
-        logits,
-        settings['steps'],
-        classes,
-        calibration,
-        path,
-    )
+        model = DeployedModel(
+            logits, settings['steps'], classes, calibration, path
+        )
+        _predict_one(model)
+    return model

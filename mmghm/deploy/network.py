@@ -17,6 +17,8 @@ from mmghm.engine.safe_loading import read_checkpoint
 from mmghm.utils.errors import UserError, settings_errors
 from mmghm.utils.progress import tracked
 
+from .shapes import is_used
+
 
 class Classifier(nn.Module):
     """Normalisation, network and head of an ``ImageClassifier``.
@@ -103,33 +105,26 @@ def head_logits(head: Any, features: Any) -> Tensor:
     return (scores * getattr(head, 'scale', 1.0)).float()
 
 
-def load_weights(model: Any, weights: Dict[str, Tensor]) -> str:
-    """Load a network's weights, all of them.
-
-    What the loss has learned is of no use here, and may be of another loss.
+def load_weights(model: Any, weights: Dict[str, Tensor]) -> None:
+    """Load a network's weights, all of them but those of the loss.
 
     Args:
         model (Any): The classifier.
         weights (Dict[str, Tensor]): By name.
 
-    Returns:
-        str: What does not fit, empty if all does.
+    Raises:
+        UserError: Naming what does not fit.
     """
-
-    def is_used(name: str) -> bool:
-        return '.loss_module.' not in name
-
     kept = {name: weights[name] for name in filter(is_used, weights)}
     try:
         found = model.load_state_dict(kept, strict=False)
     except RuntimeError as error:
         # A title, then a line for each mismatch of shapes.
-        return str(error).splitlines()[-1].strip()
+        raise UserError(str(error).splitlines()[-1].strip()) from error
     for key in filter(is_used, found.missing_keys):
-        return f'there is no {key}'
+        raise UserError(f'there is no {key}')
     for key in found.unexpected_keys:
-        return f'there is {key}'
-    return ''
+        raise UserError(f'there is {key}')
 
 
 def build_model(
@@ -160,11 +155,12 @@ def build_model(
         name.removeprefix('module.'): value
         for name, value in loaded.get('state_dict', loaded).items()
     }
-    wrong = load_weights(model, weights)
-    if wrong:
+    try:
+        load_weights(model, weights)
+    except UserError as error:
         raise UserError(
-            f'{checkpoint} was trained with another config: {wrong}'
-        )
+            f'{checkpoint} was trained with another config: {error}'
+        ) from error
     return model.eval(), loaded.get('meta') or {}
 
 
@@ -232,26 +228,6 @@ def unaugmented_loader(cfg: Config, field: str) -> Any:
     test = innermost(cfg.test_dataloader.dataset)
     innermost(loader.dataset).pipeline = test.pipeline
     return loader
-
-
-def dataset_features(
-    model: Any, loader_cfg: dict, what: str
-) -> Tuple[Tensor, Tensor, Any]:
-    """What a classifier's last layer gets of a dataset, see :func:`run_dataset`.
-
-    Args:
-        model (Any): The classifier.
-        loader_cfg (dict): Config of a dataloader with the test pipeline.
-        what (str): Which images these are, for the progress bar.
-
-    Returns:
-        Tuple[Tensor, Tensor, Any]: Features (n, D), labels (n,) and the dataset.
-    """
-
-    def output(inputs: Tensor) -> Tensor:
-        return model.extract_feat(inputs, stage='pre_logits')
-
-    return run_dataset(model, loader_cfg, what, output)
 
 
 def dataset_logits(

@@ -78,7 +78,7 @@ def known_prior(
             f'line, got {given}: {error}'
         ) from error
     fits = len(prior) == len(counts) and np.isfinite(prior).all()
-    if not (fits and prior.min() >= 0 and prior.sum() > 0):
+    if not (fits and prior.min() >= 0 and 0 < prior.sum() < np.inf):
         raise UserError(
             f'{given} must hold {len(counts)} numbers of at least 0, one per '
             f'class and line, got {len(prior)}'

@@ -6,11 +6,21 @@ import json
 import os
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+)
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
 FORMATS = ('.csv', '.jsonl', '.parquet')
@@ -169,7 +179,10 @@ class PredictionWriter:
         return np.memmap(self.logits_file, np.float32, 'r', shape=shape)
 
     def finish(
-        self, rows: Iterable[Dict[str, Any]], columns: Dict[str, type]
+        self,
+        rows: Iterable[Dict[str, Any]],
+        columns: Dict[str, type],
+        written: Callable[[], None] = lambda: None,
     ) -> None:
         """Write the file, all of it or nothing, and delete the journal.
 
@@ -177,13 +190,21 @@ class PredictionWriter:
             rows (Iterable[Dict[str, Any]]): The rows, which may be those of
                 :meth:`rows`.
             columns (Dict[str, type]): Names and types of what a row may have.
+            written (Callable[[], None]): Called when all rows have been drawn,
+                before the file gets its name.
         """
         made = self.out.with_name(f'{self.out.name}.made')
-        written = itertools.count()
-        counted = (row for row, _ in zip(rows, written))
-        _WRITERS[self.out.suffix](made, counted, columns)
-        number = next(written)
-        assert number == self.num_done, (number, self.num_done)
+        number = itertools.count()
+        counted = (row for row, _ in zip(rows, number))
+        try:
+            _WRITERS[self.out.suffix](made, counted, columns)
+            drawn = next(number)
+            assert drawn == self.num_done, (drawn, self.num_done)
+            written()
+        except BaseException:
+            # A full disk needs the room.
+            made.unlink(missing_ok=True)
+            raise
         os.replace(made, self.out)
         self.partial.unlink()
         self.logits_file.unlink(missing_ok=True)
@@ -210,9 +231,8 @@ def _write_jsonl(
 def _write_parquet(
     path: Path, rows: Iterable[Dict[str, Any]], columns: Dict[str, type]
 ) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
+    pyarrow = import_optional('pyarrow')
+    parquet = import_optional('pyarrow.parquet')
     kinds = {
         str: pyarrow.string(),
         float: pyarrow.float64(),

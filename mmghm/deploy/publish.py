@@ -1,13 +1,12 @@
 """A trained model as a folder that others can use."""
 
-import copy
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -18,8 +17,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmghm.datasets.class_counts import imbalance_factor
 from mmghm.evaluation import group_classes
 from mmghm.evaluation.groups import group_names
-from mmghm.utils.dependencies import version_of
-from mmghm.utils.errors import UserError
+from mmghm.utils.dependencies import import_optional, version_of
+from mmghm.utils.errors import UserError, writing_errors
 
 from .allowed import check_settings
 from .calibration import GROUP_RULE, Calibration, Scores
@@ -30,30 +29,6 @@ WEIGHTS, PTH, CONFIG = 'model.safetensors', 'model.pth', 'config.json'
 CLASSES, CALIBRATION, CARD = 'classes.json', 'calibration.json', 'README.md'
 SUMS = 'SHA256SUMS'
 _CARD = Path(__file__).parent / 'card.md.j2'
-
-
-def calibration_loader(cfg: Config) -> Tuple[Optional[Any], str]:
-    """Find images that a model was neither trained nor will be tested on.
-
-    Args:
-        cfg (Config): The config.
-
-    Returns:
-        Tuple[Optional[Any], str]: Config of a dataloader over them and what
-        they are; None if the config has none.
-    """
-    train = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    test, val = cfg.get('test_dataloader'), cfg.get('val_dataloader')
-    if train.get('holdout'):
-        loader = copy.deepcopy(test or val)
-        pipeline = innermost(loader.dataset).pipeline
-        loader.dataset = copy.deepcopy(train)
-        loader.dataset.part = 'holdout'
-        innermost(loader.dataset).pipeline = pipeline
-        return loader, 'images held out of the train set'
-    if val and test and val.dataset != test.dataset:
-        return copy.deepcopy(val), 'validation images'
-    return None, ''
 
 
 def loads_files(cfg: Config) -> bool:
@@ -285,12 +260,8 @@ def write_folder(
     Raises:
         UserError: If the folder exists, or safetensors is missing.
     """
-    try:
-        from safetensors.torch import save_file
-    except ImportError as error:
-        raise UserError(
-            "publishing needs safetensors: pip install 'mmghm[deploy]'"
-        ) from error
+    safetensors = import_optional('safetensors')
+    save_file = import_optional('safetensors.torch').save_file
     if out.exists():
         raise UserError(f'{out} exists; choose another folder or delete it')
     # As JSON has it: lists for tuples.
@@ -304,9 +275,10 @@ def write_folder(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.') as made:
         folder = Path(made) / out.name
         folder.mkdir()
-        save_file(weights, folder / WEIGHTS, metadata={'format': 'pt'})
         meta = dict(dataset_meta=dict(classes=list(classes)))
-        torch.save(dict(state_dict=weights, meta=meta), folder / PTH)
+        with writing_errors(out, safetensors.SafetensorError, RuntimeError):
+            save_file(weights, folder / WEIGHTS, metadata={'format': 'pt'})
+            torch.save(dict(state_dict=weights, meta=meta), folder / PTH)
         # safetensors lets nobody else read its file.
         shutil.copymode(folder / PTH, folder / WEIGHTS)
         (folder / CONFIG).write_text(json.dumps(settings, indent=1))

@@ -1,7 +1,9 @@
 """A published folder, read by another process before it gets its name."""
 
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Dict
 
@@ -37,7 +39,9 @@ def check_folder(
             [network(images).numpy() for images in generated_images(reader, 32)]
         )
     # A fresh interpreter, which has none of this one's registries.
-    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+    with ProcessPoolExecutor(
+        1, get_context('spawn'), initializer=_end_with_parent
+    ) as pool:
         found = pool.submit(_logits, str(folder)).result()
     difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCE:
@@ -45,6 +49,16 @@ def check_folder(
             f'the published model differs from the trained one by '
             f'{difference:.2g} in a logit; nothing was written'
         )
+
+
+def _end_with_parent() -> None:
+    """Leave no process behind if this one's parent is killed."""
+
+    def wait() -> None:
+        parent_process().join()  # type: ignore[union-attr]
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _logits(folder: str) -> np.ndarray:

@@ -43,7 +43,7 @@ class AtomicLocalBackend(LocalBackend):
     def put(
         self, obj: Union[bytes, memoryview], filepath: Union[str, os.PathLike]
     ) -> None:
-        """Write beside the file, then put it in its place at once.
+        """Write next to the file, then put it in its place at once.
 
         Args:
             obj (Union[bytes, memoryview]): Content.
@@ -55,7 +55,7 @@ class AtomicLocalBackend(LocalBackend):
         """
         folder = osp.dirname(osp.abspath(filepath))
         mkdir_or_exist(folder)
-        # A name of its own, so that no two writers share one.
+        # A name of its own, so that no two writers have the same.
         partial = f'{filepath}.{uuid.uuid4().hex}.partial'
         try:
             with open(partial, 'wb') as file:
@@ -187,7 +187,7 @@ def checkpoint_to_resume(
 
     Raises:
         CheckpointError: If the one asked for is damaged. Names the newest
-            complete one beside it.
+            complete one in its folder.
         FileNotFoundError: If it does not exist.
     """
     if path is None:

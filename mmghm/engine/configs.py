@@ -4,10 +4,12 @@ They are composed from ``configs/_base_/losses`` and ``configs/_base_/tasks``
 instead of being spelled out in a file each.
 """
 
+import os
 import os.path as osp
 import re
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from mmengine.config import Config, ConfigDict
 
@@ -15,9 +17,12 @@ import mmghm
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
 
+# Of configs/own_data: environment variables by the same names in capitals.
+SETTINGS = ('backbone', 'image_size', 'pretrained', 'freeze')
+
 
 def configs_folder() -> Path:
-    """Find the configs: beside the package, or packed inside it.
+    """Find the configs: next to the package, or packed inside it.
 
     Returns:
         Path: The folder with ``_base_``.
@@ -29,7 +34,7 @@ def configs_folder() -> Path:
     for folder in (package.parent / 'configs', package / '.mim' / 'configs'):
         if (folder / '_base_' / 'tasks').is_dir():
             return folder
-    raise FileNotFoundError(f'no configs beside or inside {package}')
+    raise FileNotFoundError(f'no configs next to or inside {package}')
 
 
 def method_names() -> List[str]:
@@ -50,7 +55,7 @@ def task_names() -> List[str]:
     return _names('tasks')
 
 
-def load_config(name: str) -> Config:
+def load_config(name: str, options: Optional[List[str]] = None) -> Config:
     """Load a config file, or compose a config by its name.
 
     A name is ``METHOD/TASK`` or ``METHOD/TASK_ifN`` with N the imbalance
@@ -59,14 +64,47 @@ def load_config(name: str) -> Config:
 
     Args:
         name (str): Path of a config file, or a name.
+        options (Optional[List[str]]): Texts ``key=value``. Those of
+            :data:`SETTINGS` act while the file is read; all are still to be
+            merged.
 
     Returns:
         Config: The complete config.
 
     Raises:
         ConfigNotFoundError: If it is neither.
-        UserError: If the file cannot be read as a config.
+        UserError: If the file cannot be read as a config, or an option comes
+            too late for it.
     """
+    given = dict(text.partition('=')[::2] for text in options or ())
+    given = {key: given[key] for key in SETTINGS if key in given}
+    variables = {key.upper(): value for key, value in given.items()}
+    with _environment(variables):
+        cfg = _load(name)
+    for key, value in given.items():
+        if str(cfg.get(key, value)) != value:
+            raise UserError(
+                f'{key}={value} comes too late: {name} was written with '
+                f'{key}={cfg[key]}; give the config of configs/own_data instead'
+            )
+    return cfg
+
+
+@contextmanager
+def _environment(variables: Dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _load(name: str) -> Config:
     if osp.isfile(name):
         return _read(name)
     path = configs_folder() / re.sub(r'^configs/', '', name)

@@ -1,6 +1,5 @@
 """Many runs on one machine or on a cluster."""
 
-import fcntl
 import multiprocessing
 import os
 import re
@@ -21,6 +20,7 @@ from typing import (
     Tuple,
 )
 
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -31,9 +31,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-from mmghm.utils.dependencies import OPTIONAL
-from mmghm.utils.errors import UserError
+from mmghm.utils.dependencies import LazyModule
+
+submitit = LazyModule('submitit')
 
 
 class Job(NamedTuple):
@@ -72,8 +74,7 @@ def exclusive_lock(work_dir: Path) -> Iterator[None]:
         None: The context.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
-    with open(work_dir / 'lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(work_dir / 'lock'):
         yield
 
 
@@ -162,9 +163,8 @@ def run_here(
                     at += job.length
                     if process.exitcode:
                         failed.append(job)
-                        console.print(
-                            f'[red]failed[/red] {job.name}: see '
-                            f'{job.work_dir / "output.log"}'
+                        _tell_failed(
+                            console, job, f'see {job.work_dir / "output.log"}'
                         )
                 progress.update(whole, completed=at)
         finally:
@@ -196,12 +196,6 @@ def run_on_cluster(
     Raises:
         UserError: Without submitit.
     """
-    try:
-        import submitit
-    except ImportError as error:
-        raise UserError(
-            f'--cluster needs: {OPTIONAL["submitit"][1]}'
-        ) from error
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
     executor.update_parameters(
         timeout_min=int(timeout_hours * 60), cpus_per_task=8
@@ -214,8 +208,12 @@ def run_on_cluster(
         error = handle.exception()
         if error is not None:
             failed.append(job)
-            console.print(f'[red]failed[/red] {job.name}: {error}')
+            _tell_failed(console, job, str(error))
     return failed
+
+
+def _tell_failed(console: Console, job: Job, why: str) -> None:
+    console.print(Text.assemble(('failed', 'red'), f' {job.name}: {why}'))
 
 
 def _run_logged(job: Job) -> None:

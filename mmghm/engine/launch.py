@@ -1,4 +1,4 @@
-"""What train, test, choose and publish share."""
+"""What train, test, choose and publish have in common."""
 
 import argparse
 import os

@@ -32,8 +32,11 @@ from mmghm.engine.checkpoints import (
     check_complete,
     is_bare_pickle,
 )
+from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
+
+safetensors = LazyModule('safetensors.torch')
 
 # MMEngine's names for lists of weights, and for stores; with those of
 # load_from_file and load_from_address all for which it calls torch.load.
@@ -41,7 +44,7 @@ _ZOOS = ['torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://']
 _STORES = [r'(\S+\:)?s3://', r'(\S+\:)?petrel://', 'pavi://']
 # Hosts whose names end in the first digits of the content's SHA-256. Elsewhere
 # the digits may be a date.
-_HASHED_HOSTS = ('download.pytorch.org', 'download.openmmlab.com')
+HASHED_HOSTS = ('download.pytorch.org', 'download.openmmlab.com')
 # Files and addresses that may hold anything, while trust_checkpoint is active.
 _trusted: List[str] = []
 
@@ -137,12 +140,7 @@ def read_safetensors(path: Union[str, os.PathLike]) -> Dict[str, torch.Tensor]:
     Raises:
         UserError: If it cannot be read, or safetensors is missing.
     """
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise UserError(
-            f"{path} needs safetensors: pip install 'mmghm[deploy]'"
-        ) from error
+    load_file = safetensors.load_file
     try:
         return load_file(path)
     except Exception as error:
@@ -243,7 +241,7 @@ def _content_hash(address: str) -> Optional[str]:
     """What a name promises of the content's SHA-256."""
     parts = urlparse(address)
     found = re.search(r'-([0-9a-f]{8})\.(?:pth|pt)$', parts.path)
-    return found[1] if found and parts.hostname in _HASHED_HOSTS else None
+    return found[1] if found and parts.hostname in HASHED_HOSTS else None
 
 
 def _cached(address: str) -> str:

@@ -170,7 +170,7 @@ class WarmupMultiStepLR(_RunLR):
             float: In (0, 1].
         """
         total = self.end - self.begin
-        # Rounded, lest 0.8 * 40 become 33 steps.
+        # Rounded, so that 0.8 * 40 does not become 33 steps.
         passed = sum(step >= round(m * total, 6) for m in self.milestones)
         return self.gamma**passed
 

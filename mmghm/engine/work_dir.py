@@ -15,6 +15,9 @@ RECORD = 'record'
 RUN_FILE = 'run.json'
 # And `mmghm test --prior`.
 IN_USE_FILE = 'in_use.json'
+# Of the last validation and of the last test.
+PREDICTIONS = 'predictions.npz'
+TEST_PREDICTIONS = 'test.npz'
 
 
 def default_work_dir(config: str, file: str, configs: Path) -> str:
@@ -27,13 +30,13 @@ def default_work_dir(config: str, file: str, configs: Path) -> str:
 
     Returns:
         str: ``work_dirs/METHOD/TASK`` for the package's configs, so that two
-        methods on one task do not share a folder; else ``work_dirs/NAME``.
+        methods on one task have folders of their own; else ``work_dirs/NAME``.
     """
     path = Path(file or config).resolve().with_suffix('')
     configs = configs.resolve()
     for folder in path.parents:
         part = path.relative_to(folder)
-        # In a clone beside an installed package they are other files.
+        # In a clone, with a package installed as well, they are other files.
         cloned = folder.name == 'configs' and (configs / f'{part}.py').exists()
         if folder == configs or cloned:
             return str(Path('work_dirs') / part)
@@ -59,8 +62,8 @@ def own_work_dir(
 
     Raises:
         UserError: If the folder cannot be written, belongs to a run that
-            lives, or holds the record of another run and this one would start
-            anew.
+            is still alive, or holds the record of another run and this one
+            would overwrite it.
     """
     if not is_main:
         yield

@@ -3,16 +3,19 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+
+from mmghm.utils.dependencies import LazyModule
 
 from .priors import log_softmax
+
+optimize = LazyModule('scipy.optimize')
 
 
 class Reliability(NamedTuple):
     """Points of a reliability diagram.
 
     Args:
-        share (np.ndarray): Share of the images in each bin, (bins,).
+        share (np.ndarray): Proportion of the images in each bin, (bins,).
         confidence (np.ndarray): Mean score in each bin, NaN if empty, (bins,).
         accuracy (np.ndarray): Share of right ones in each bin, NaN if empty,
             (bins,).
@@ -79,7 +82,9 @@ def fit_temperature(
             logits / np.exp(log_temperature) + log_shift, labels
         )
 
-    found = minimize_scalar(loss, bounds=np.log((0.05, 20)), method='bounded')
+    found = optimize.minimize_scalar(
+        loss, bounds=np.log((0.05, 20)), method='bounded'
+    )
     return float(np.exp(found.x))
 
 
@@ -132,7 +137,7 @@ def fit_prior(
         known = ((power - expected) / deviation) ** 2 / 2
         return known / len(labels) - fit
 
-    found = minimize(loss, (0.0, expected), method='Nelder-Mead')
+    found = optimize.minimize(loss, (0.0, expected), method='Nelder-Mead')
     return float(found.x[1])
 
 

@@ -1,4 +1,4 @@
-"""Which of several methods is better, and whether that can be told."""
+"""Which of several methods is better, and how certain that is."""
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
@@ -11,7 +11,7 @@ from .groups import QUARTILE_NAMES, group_classes
 
 # Classes with fewer held-out images are shown as too small to tell.
 FEWEST = 5
-# Images that a class takes from its group, beside its own.
+# Images that a class takes from its group, in addition to its own.
 _BORROWED = 2
 METRICS = ('macro', 'overall', 'worst', *(f'group:{g}' for g in QUARTILE_NAMES))
 
@@ -31,7 +31,7 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A method beside another one, in percent points.
+    """A method compared with another one, in percent points.
 
     Args:
         interval (Interval): Of the difference.
@@ -53,7 +53,7 @@ class Difference(NamedTuple):
 class Comparison:
     """Methods on the same held-out images, by a bootstrap.
 
-    Each draw takes images of every class anew, and seeds anew, with
+    Each draw resamples the images of every class, and the seeds, with
     replacement; the same ones for all methods, so that differences are
     paired. A class of k images gives each of them with probability
     ``k / (k + 2)``, else its group does: one image alone has no spread, and
@@ -86,7 +86,7 @@ class Comparison:
         shapes = {hits.shape for hits in correct.values()}
         if len(shapes) != 1 or not len(labels):
             raise UserError(
-                f'methods must be judged on the same images and seeds, and '
+                f'methods must be evaluated on the same images and seeds, and '
                 f'on at least one image; got {len(labels)} images and shapes '
                 f'{sorted(shapes)}'
             )
@@ -242,7 +242,7 @@ class Comparison:
         return max(self.methods, key=lambda m: self.interval(m, metric).value)
 
     def ties(self, metric: str) -> List[str]:
-        """Methods that cannot be told from the best one.
+        """Methods that are statistically tied with the best one.
 
         Args:
             metric (str): One of :data:`METRICS`.

@@ -20,7 +20,7 @@ class GroupAccuracy(BaseMetric):
 
     For each k of ``topk`` the result holds, in percent:
 
-    - ``overall/top{k}``: share of correct images (micro);
+    - ``overall/top{k}``: proportion of correct images (micro);
     - ``macro/top{k}``: mean over the classes in the evaluated set;
     - ``worst_class/top{k}``: the lowest class;
     - ``{rule}/{group}/top{k}``: mean over the classes of a group, the rule
@@ -74,8 +74,9 @@ class GroupAccuracy(BaseMetric):
         # The last evaluation, for tables: rows of (rule, group, number of
         # classes, accuracies).
         self.table: List[Tuple[str, str, int, List[float]]] = []
-        # And for reports: label, predicted class and the share in [0, 1] that
-        # it was predicted with (NaN if unknown), each of shape (images,).
+        # And for reports: label, predicted class and its probability
+        # (NaN if unknown), each of shape (images,); and where the images are
+        # files, their paths.
         self.predictions: Dict[str, np.ndarray] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -85,8 +86,8 @@ class GroupAccuracy(BaseMetric):
             confidence = float('nan')
             if 'pred_score' in sample:
                 score = sample['pred_score'].float()
-                shares, best = score.topk(min(max(self.topk), len(score)))
-                confidence = float(shares[0])
+                scores, best = score.topk(min(max(self.topk), len(score)))
+                confidence = float(scores[0])
             elif self.topk == (1,):
                 best = sample['pred_label']
             else:
@@ -95,16 +96,23 @@ class GroupAccuracy(BaseMetric):
                     'in the predictions'
                 )
             hits = [bool((best[:k] == label).any()) for k in self.topk]
-            self.results.append((label, int(best[0]), confidence, *hits))
+            self.results.append(
+                (
+                    *(label, int(best[0]), confidence),
+                    *(sample.get('img_path') or '', *hits),
+                )
+            )
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
         """Sum up the noted samples."""
-        label, prediction, confidence, *all_hits = map(
+        label, prediction, confidence, image, *all_hits = map(
             np.asarray, zip(*results)
         )
         self.predictions = dict(
             label=label, prediction=prediction, confidence=confidence
         )
+        if any(image):
+            self.predictions['image'] = image
         train = self._train_counts()
         num_classes = max(len(train), int(label.max()) + 1)
         train = np.pad(train, (0, num_classes - len(train)))

@@ -13,7 +13,7 @@ _ROWS = 1 << 16
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of a model's shares.
+    """Logarithms of a model's probabilities.
 
     Args:
         logits (np.ndarray): Shape (n, C).
@@ -56,7 +56,7 @@ def estimate_prior(
 ) -> np.ndarray:
     """Estimate the class prior of unlabelled images by EM.
 
-    Saerens, Latinne and Decaestecker 2002, eq. (2.9): re-weigh the predictions
+    Saerens, Latinne and Decaestecker 2002, eq. (2.9): correct the predictions
     to the prior, take their mean as the next prior, and so on. It finds the
     prior of greatest likelihood, if the predictions are calibrated.
 
@@ -64,7 +64,7 @@ def estimate_prior(
         log_shares (Any): log p(y|x), shape (n, C): an array, or what gives
             such rows by slices.
         trained (np.ndarray): Prior that the model was trained toward, (C,).
-        tolerance (float): It ends once no share changes by more.
+        tolerance (float): It ends once no probability changes by more.
         max_steps (int): And after so many steps.
 
     Returns:
@@ -173,8 +173,8 @@ class ShiftRow(NamedTuple):
         name (str): Of the shift.
         images (int): How many it has.
         trained (Tuple[float, float]): As the model was trained.
-        known (Tuple[float, float]): Re-weighed to the shift's prior.
-        estimated (Tuple[float, float]): Re-weighed to the estimated prior.
+        known (Tuple[float, float]): Corrected for the shift's prior.
+        estimated (Tuple[float, float]): Corrected for the estimated prior.
         error (Tuple[float, float]): Total variation between the estimate and
             the shift's prior, 0 to 1.
     """
@@ -194,7 +194,7 @@ def shift_table(
     trained: np.ndarray,
     draws: int = 5,
 ) -> List[ShiftRow]:
-    """Measure what re-weighing gains under each of :func:`shifts`.
+    """Measure what a corrected prior gains under each of :func:`shifts`.
 
     Args:
         log_shares (np.ndarray): log p(y|x) of the test images, (n, C).

@@ -1,4 +1,4 @@
-"""What every loss for long-tailed data shares."""
+"""What all losses for long-tailed data have in common."""
 
 import warnings
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
@@ -213,7 +213,7 @@ class LongTailLoss(nn.Module):
         return None
 
     def _apply(self, fn: Callable, recurse: bool = True) -> 'LongTailLoss':
-        """Move to a device; counts and edges do not survive half precision."""
+        """Move to a device; counts and edges keep their types."""
 
         def move(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
@@ -270,7 +270,7 @@ class ClassCountLoss(LongTailLoss):
             self._given_counts = parsed.tolist()
 
     def count_tables(self, class_counts: Tensor) -> Dict[str, Tensor]:
-        """Tables that follow from the class counts, kept beside them.
+        """Tables that follow from the class counts, kept with them.
 
         Args:
             class_counts (Tensor): n, int64 (C,), all 0 while unknown.

@@ -21,10 +21,10 @@ class SoftmaxEqualizationLoss(ClassCountLoss):
     """Equalization loss in its softmax form (Tan et al. 2020).
 
     In each example the logit of every class but the target's leaves the
-    softmax with probability gamma if the class belongs to the tail. Which
-    classes do is stated by the source as a frequency for each dataset; here a
-    class belongs to the tail if it has fewer than ``tail_ratio`` times the
-    mean number of training images, so that one setting serves every dataset.
+    softmax with probability gamma if the class belongs to the tail. The
+    source states this as a frequency for each dataset. Here a class belongs to
+    the tail if it has fewer than ``tail_ratio`` times the
+    mean number of training images, so that one setting fits every dataset.
 
     Args:
         num_classes (int): C, the number of classes.
@@ -40,6 +40,14 @@ class SoftmaxEqualizationLoss(ClassCountLoss):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is outside its range.
+
+    Examples:
+        >>> import torch
+        >>> from mmghm.losses import SoftmaxEqualizationLoss
+        >>> loss = SoftmaxEqualizationLoss(3, class_counts=[90, 9, 1])
+        >>> logits = torch.zeros(2, 3, requires_grad=True)
+        >>> loss(logits, torch.tensor([0, 2])).shape
+        torch.Size([])
     """
 
     thresholds: Tensor

@@ -223,7 +223,7 @@ def margin_cross_entropy_per_class(
     """Cross-entropy of eq. (3) that an example would have with each class.
 
     Every target class has margins of its own. Sorted by size, the rivals
-    smaller than the target share the factor ``exp(-own)`` and the others have
+    smaller than the target have the factor ``exp(-own)`` and the others have
     none, so that two running sums give all C normalisers of an example in
     O(C), up to the sort.
 

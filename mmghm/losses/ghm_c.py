@@ -37,6 +37,14 @@ class GHMCrossEntropyLoss(LongTailLoss):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is outside its range.
+
+    Examples:
+        >>> import torch
+        >>> from mmghm.losses import GHMCrossEntropyLoss
+        >>> loss = GHMCrossEntropyLoss(3)
+        >>> logits = torch.zeros(2, 3, requires_grad=True)
+        >>> loss(logits, torch.tensor([0, 2])).shape
+        torch.Size([])
     """
 
     smooth_counts: Tensor

@@ -68,7 +68,7 @@ class GHMCWAPLoss(ClassCountLoss):
     Softmax with W.
 
     Where the paper is silent: a region holds its lower edge, the last one also
-    g = 1; an empty region weighs as one with a single example; before a
+    g = 1; an image in an empty region has the weight of a region with a single one; before a
     category has been counted in an epoch its W is 1, and its S that of its
     class count spread evenly over the regions; without class counts it has no
     margin until then; a category that an epoch did not show keeps its

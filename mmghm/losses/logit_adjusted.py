@@ -29,6 +29,14 @@ class LogitAdjustedLoss(ClassCountLoss):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is outside its range.
+
+    Examples:
+        >>> import torch
+        >>> from mmghm.losses import LogitAdjustedLoss
+        >>> loss = LogitAdjustedLoss(3, class_counts=[90, 9, 1])
+        >>> logits = torch.zeros(2, 3, requires_grad=True)
+        >>> loss(logits, torch.tensor([0, 2])).shape
+        torch.Size([])
     """
 
     logit_bias: Tensor

@@ -110,6 +110,14 @@ class ReweightedCrossEntropyLoss(ClassWeightedLoss):
         class_counts (Optional[Counts]): See
             :meth:`ClassCountLoss.init_class_counts`.
         **kwargs (Any): Further arguments of :class:`ClassWeightedLoss`.
+
+    Examples:
+        >>> import torch
+        >>> from mmghm.losses import ReweightedCrossEntropyLoss
+        >>> loss = ReweightedCrossEntropyLoss(3, class_counts=[90, 9, 1])
+        >>> logits = torch.zeros(2, 3, requires_grad=True)
+        >>> loss(logits, torch.tensor([0, 2])).shape
+        torch.Size([])
     """
 
     def __init__(
@@ -147,6 +155,14 @@ class SoftmaxFocalLoss(ClassWeightedLoss):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is outside its range.
+
+    Examples:
+        >>> import torch
+        >>> from mmghm.losses import SoftmaxFocalLoss
+        >>> loss = SoftmaxFocalLoss(3)
+        >>> logits = torch.zeros(2, 3, requires_grad=True)
+        >>> loss(logits, torch.tensor([0, 2])).shape
+        torch.Size([])
     """
 
     def __init__(

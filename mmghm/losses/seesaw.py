@@ -58,6 +58,14 @@ class SeesawCrossEntropyLoss(LongTailLoss):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is outside its range.
+
+    Examples:
+        >>> import torch
+        >>> from mmghm.losses import SeesawCrossEntropyLoss
+        >>> loss = SeesawCrossEntropyLoss(3)
+        >>> logits = torch.zeros(2, 3, requires_grad=True)
+        >>> loss(logits, torch.tensor([0, 2])).shape
+        torch.Size([])
     """
 
     seen: Tensor

@@ -9,6 +9,7 @@ from mmpretrain.registry import MODELS
 
 from mmghm.utils.errors import UserError
 
+from .backbones.packaged_weights import LITE0
 from .backbones.timm_features import create_timm
 
 
@@ -115,10 +116,14 @@ def _timm(
     )
     if pretrained not in ('default', 'none'):
         backbone['init_cfg'] = dict(type='Pretrained', checkpoint=pretrained)
-    scale = {
-        key: [255 * value for value in network.pretrained_cfg[key]]
-        for key in ('mean', 'std')
-    }
+    if name == LITE0:
+        # As in TensorFlow, where its weights come from; timm rounds.
+        scale = dict(mean=[127.0] * 3, std=[128.0] * 3)
+    else:
+        scale = {
+            key: [255 * value for value in network.pretrained_cfg[key]]
+            for key in ('mean', 'std')
+        }
     return OwnNetwork(
         _model(backbone, None, network.num_features),
         dict(scale, to_rgb=True),

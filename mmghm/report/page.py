@@ -7,12 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import List, Sequence
 
-from plotly.offline import get_plotlyjs
-
 import mmghm
+from mmghm.utils.dependencies import LazyModule
 
 from .payload import run_payload
 from .run import Run, read_run
+
+offline = LazyModule('plotly.offline')
 
 # A page has to stay below 10 MB.
 HISTOGRAM_BYTES = 6_000_000
@@ -59,7 +60,7 @@ def render(runs: Sequence[Run]) -> str:
     parts = dict(
         style=(folder / 'report.css').read_text(encoding='utf-8'),
         script=(folder / 'report.js').read_text(encoding='utf-8'),
-        plotly=_packed(get_plotlyjs()),
+        plotly=_packed(offline.get_plotlyjs()),
         payload=_packed(
             json.dumps(payload, separators=(',', ':'), allow_nan=False)
         ),

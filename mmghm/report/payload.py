@@ -11,6 +11,7 @@ import numpy as np
 from mmghm.datasets.class_counts import imbalance_factor
 from mmghm.evaluation import group_classes, reliability
 
+from .mistakes import find_mistakes
 from .run import Run, read_arrays
 
 RULES = ('quartile', 'kang')
@@ -55,6 +56,14 @@ def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
         }
         if run.predictions is not None:
             payload.update(evaluation(counts, run.predictions))
+            payload['mistakes'] = find_mistakes(
+                run.predictions, run.class_names, counts
+            )
+        if run.test is not None:
+            payload['test'] = dict(
+                evaluation(counts, run.test),
+                checkpoint=str(run.test['checkpoint']),
+            )
     payload['histograms'] = histograms(run.histogram_files, histogram_bytes)
     return payload
 
@@ -132,7 +141,7 @@ def _brief(value: Any, most: int = 8) -> str:
 def evaluation(
     counts: np.ndarray, predictions: Dict[str, np.ndarray]
 ) -> Dict[str, Any]:
-    """Accuracy, confusion and calibration of a validation.
+    """Accuracy, confusion and calibration of a validation or a test.
 
     Args:
         counts (np.ndarray): Train images per class, (C,).
@@ -140,7 +149,7 @@ def evaluation(
 
     Returns:
         Dict[str, Any]: ``tested`` and ``correct`` images per class, and by
-        rule ``confusion`` (share of a group's images that is predicted as
+        rule ``confusion`` (proportion of a group's images that is predicted as
         each group) and ``calibration`` (of all images and of each group's).
     """
     label, prediction = predictions['label'], predictions['prediction']

@@ -3,6 +3,7 @@
   const $ = (id) => document.getElementById(id);
   const COLORS = ['#1f5f99', '#3b9a8f', '#d98e04', '#b3402a'];
   const OTHER = '#8a95a3';
+  const INK = '#1d2733';
   const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false };
   const CLASS_BARS = 60; // Above so many classes they are points.
 
@@ -114,9 +115,15 @@
   document.head.append(code);
   $('version').textContent = report.version;
 
-  const state = { run: 0, against: -1, rule: 'quartile', label: 0, step: 0 };
-  const run = () => report.runs[state.run];
-  const against = () => report.runs[state.against];
+  const state = {
+    run: 0, against: -1, part: 'validation', rule: 'quartile', label: 0, step: 0,
+  };
+  // Without a validation the test is shown.
+  const shows = (r) => (r.test && (state.part === 'test' || !r.tested) ? 'test' : 'validation');
+  const view = (r) => (r && shows(r) === 'test' ? { ...r, ...r.test } : r);
+  const run = () => view(report.runs[state.run]);
+  const against = () => view(report.runs[state.against]);
+  const total = (list) => list.reduce((a, b) => a + b, 0);
 
   // Of the whole, that the text of a figure has room for.
   const short = (name, length = isNarrow() ? 12 : 20) => (
@@ -146,7 +153,8 @@
       }
       made.push(card);
     };
-    add('overall accuracy', mine?.overall, other?.overall, 'of all images');
+    add('overall accuracy', mine?.overall, other?.overall,
+      `of ${total(run().tested ?? []).toLocaleString('en')} ${shows(run())} images`);
     add('macro accuracy', mine?.macro, other?.macro, 'mean over the classes');
     const worst = worstClass(run());
     if (worst) {
@@ -154,10 +162,11 @@
         `${run().classes[worst.label] ?? worst.label}: ${(run().counts[worst.label] ?? 0).toLocaleString('en')} training images`);
     }
     const scaled = (x) => (x == null ? null : 100 * x);
-    add('calibration error', scaled(ece(run())), scaled(ece(against())), 'score minus share of right answers');
+    add('calibration error', scaled(ece(run())), scaled(ece(against())), 'score minus proportion of right answers');
     $('cards').replaceChildren(...(made.length ? made
       : [element('p', NO_RECORD, { class: 'missing' })]));
     const facts = [];
+    if (shows(run()) === 'test') facts.push(`Tested: ${run().checkpoint}.`);
     const steps = Object.values(run().validation)[0]?.[0];
     if (steps?.length) facts.push(`Last validation: epoch ${steps[steps.length - 1]}.`);
     if (run().started) facts.push(`Training began on ${run().started}.`);
@@ -171,18 +180,20 @@
       return missing('groups', NO_RECORD);
     }
     present('groups');
+    $('groups-note').textContent = `Mean over the classes of a group, on ${shows(run())} images.`;
     const other = against() && groupAccuracy(against(), state.rule);
     const names = Object.keys(mine);
-    const total = (list) => list.reduce((a, b) => a + b, 0);
-    // How many classes and training images a group has.
+    // How many classes, evaluated images and training images a group has.
     const size = (n) => {
       const members = run().groups[state.rule][n] ?? run().counts.map((_, c) => c);
-      const images = total(members.map((c) => run().counts[c] ?? 0));
-      return [members.length, images].map((x) => x.toLocaleString('en'));
+      const images = (of) => total(members.map((c) => of[c] ?? 0));
+      return [members.length, images(run().tested), images(run().counts)]
+        .map((x) => x.toLocaleString('en'));
     };
     const label = (n) => {
-      const [classesOf, images] = size(n);
-      return isNarrow() ? n : `${n}<br>${classesOf} classes<br>${images} images`;
+      const [classesOf, evaluated] = size(n);
+      return isNarrow() ? n
+        : `${n}<br>${classesOf} classes<br>${evaluated} images`;
     };
     const bars = (values, name, color) => ({
       type: 'bar', name: short(name, 40), x: names.map(label), y: values, marker: { color },
@@ -197,7 +208,7 @@
       showlegend: Boolean(other), bargap: 0.35,
     });
     $('groups-table').replaceChildren(table(
-      ['group', 'classes', 'training images', run().name, ...(other ? [against().name, 'difference'] : [])],
+      ['group', 'classes', `${shows(run())} images`, 'training images', run().name, ...(other ? [against().name, 'difference'] : [])],
       names.map((n) => [n, ...size(n), mine[n]?.toFixed(2) ?? '–', ...(other
         ? [other[n]?.toFixed(2) ?? '–', signed(other[n] == null || mine[n] == null ? null : mine[n] - other[n])]
         : [])])));
@@ -247,7 +258,7 @@
     }
     traces.push({
       mode: 'lines', name: 'training images', x: ranks, y: order.map((c) => r.counts[c]),
-      yaxis: 'y2', line: { color: COLORS[3], width: 2.5, shape: 'hvh' },
+      yaxis: 'y2', line: { color: INK, width: 2, shape: 'hvh', dash: 'dot' },
       hoverinfo: 'skip',
     });
     const few = order.length <= 30;
@@ -317,6 +328,43 @@
     } else missing('validation', 'No validation was logged.');
   }
 
+  function mistakes() {
+    const found = run().mistakes;
+    if (!found) return missing('mistakes', NO_RECORD);
+    if (!found.pairs.length) {
+      return $('mistakes').replaceChildren(element('p', 'None: every image is right.'));
+    }
+    const shown = [];
+    const add = (title, content) => shown.push(element('h3', title), content);
+    const scrolls = (content) => {
+      const frame = element('div', undefined, { class: 'scrolls' });
+      frame.append(content);
+      return frame;
+    };
+    if (found.images.length) {
+      const gallery = element('div', undefined, { class: 'gallery' });
+      for (const [source, file, label, taken, sure] of found.images) {
+        const figure = element('figure');
+        if (source) figure.append(element('img', undefined, { src: source, alt: file }));
+        else figure.append(element('p', 'no picture', { class: 'missing' }));
+        const caption = element('figcaption', undefined, { title: file });
+        caption.append(element('b', label), ` taken for ${taken}, score ${sure} %`);
+        figure.append(caption);
+        gallery.append(figure);
+      }
+      add('Images: the surest mistakes', gallery);
+    }
+    add('Classes: the lowest accuracies', scrolls(table(
+      ['class', 'train images', 'evaluated', 'accuracy', 'most often taken for'],
+      found.classes.map(([name, ...rest]) => [name, rest[0], rest[1], `${rest[2]} %`, rest[3]]),
+    )));
+    add('Pairs: the most frequent confusions', scrolls(table(
+      ['class', 'taken for', 'images', 'of the class'],
+      found.pairs.map(([name, taken, n, part]) => [name, taken, n, `${part} %`]),
+    )));
+    return $('mistakes').replaceChildren(...shown);
+  }
+
   function confusion() {
     const found = run().confusion?.[state.rule];
     if (!found) return missing('confusion', NO_RECORD);
@@ -368,7 +416,7 @@
           percent(p.mean_accuracy), String(p.images)])));
     return draw('calibration', traces, {
       xaxis: { title: { text: 'score' }, range: [-0.02, 1.02] },
-      yaxis: { title: { text: 'share of right predictions' }, range: [-0.02, 1.02] },
+      yaxis: { title: { text: 'proportion of right predictions' }, range: [-0.02, 1.02] },
       showlegend: true,
     });
   }
@@ -379,16 +427,16 @@
     $('use-calibration').replaceChildren();
     if (!found) {
       $('use-note').textContent = '';
-      return missing('use-coverage', 'Not measured: run python -m mmghm test CONFIG CHECKPOINT --prior uniform.');
+      return missing('use-coverage', 'Not measured: run mmghm test CONFIG CHECKPOINT --prior uniform.');
     }
     present('use-coverage');
     $('use-note').textContent = 'Test sets drawn from the test images, long-tailed as the train set (forward) to '
-      + 'inverted (backward). Top-1 accuracy in percent as trained; re-weighed to the class shares of the set, known '
-      + `or estimated from its images. Class prior of the model: ${found.told}.`;
+      + 'inverted (backward). Top-1 accuracy in percent as trained, and corrected for the class proportions of the set, '
+      + `known or estimated from its images. Class prior of the model: ${found.told}.`;
     const number = (x) => (x == null ? '–' : x.toFixed(2));
     const gain = (x, base) => `${number(x)} (${x >= base ? '+' : ''}${number(x - base)})`;
     $('use-shifts').replaceChildren(table(
-      ['test set', 'images', 'as trained', 'known shares', 'estimated shares', 'error of the estimate'],
+      ['test set', 'images', 'as trained', 'known proportions', 'estimated proportions', 'error of the estimate'],
       found.shifts.map(([name, images, trained, known, estimated, error]) => [
         name, images.toLocaleString('en'), `${number(trained[0])} ± ${number(trained[1])}`,
         gain(known[0], trained[0]), gain(estimated[0], trained[0]), number(error[0])])));
@@ -404,8 +452,8 @@
       mode: 'lines', name, x: coverage, y: risk, line: { color: colors[i % colors.length], width: 1.8 },
       hovertemplate: '%{x:.0%} answered: %{y:.1%} wrong<extra></extra>',
     })), {
-      xaxis: { title: { text: 'share of images answered, surest first (by predicted group)' }, range: [0, 1.02], tickformat: '.0%' },
-      yaxis: { title: { text: 'share of wrong answers' }, rangemode: 'tozero', tickformat: '.0%' },
+      xaxis: { title: { text: 'proportion of images answered, surest first (by predicted group)' }, range: [0, 1.02], tickformat: '.0%' },
+      yaxis: { title: { text: 'proportion of wrong answers' }, rangemode: 'tozero', tickformat: '.0%' },
       showlegend: true,
     });
   }
@@ -529,9 +577,13 @@
   }
 
   function show() {
-    cards(); groups(); classes(); curves(); confusion(); calibration(); inUse(); settings();
+    cards(); groups(); classes(); curves(); mistakes(); confusion(); calibration(); inUse(); settings();
     return histogram();
   }
+
+  const tests = report.runs.some((r) => r.test);
+  $('part-label').hidden = !tests;
+  if (!tests) $('part-label').style.display = 'none';
 
   const names = report.runs.map((r) => r.name);
   $('run').replaceChildren(...names.map((n, i) => element('option', n, { value: i })));
@@ -548,6 +600,7 @@
   $('against').addEventListener('change', (e) => {
     state.against = Number(e.target.value); show();
   });
+  $('part').addEventListener('change', (e) => { state.part = e.target.value; show(); });
   $('rule').addEventListener('change', (e) => { state.rule = e.target.value; show(); });
   $('curve').addEventListener('change', curves);
   $('calibration-group').addEventListener('change', calibration);

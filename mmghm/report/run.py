@@ -10,7 +10,13 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmghm.engine.work_dir import IN_USE_FILE, RECORD, RUN_FILE
+from mmghm.engine.work_dir import (
+    IN_USE_FILE,
+    PREDICTIONS,
+    RECORD,
+    RUN_FILE,
+    TEST_PREDICTIONS,
+)
 from mmghm.utils.literals import read_settings
 
 Curve = Tuple[List[float], List[float]]
@@ -28,6 +34,8 @@ class Run:
             the epoch (the iteration if epochs are not logged).
         validation (Dict[str, Curve]): Those of validations.
         predictions (Optional[Dict[str, np.ndarray]]): Of the last validation.
+        test (Optional[Dict[str, np.ndarray]]): Of the last test, with the name of
+            the tested ``checkpoint``.
         histogram_files (Dict[int, Path]): Recorded histograms by step.
         in_use (Optional[Dict[str, Any]]): Of ``test --prior``.
     """
@@ -38,6 +46,7 @@ class Run:
     train: Dict[str, Curve] = field(default_factory=dict)
     validation: Dict[str, Curve] = field(default_factory=dict)
     predictions: Optional[Dict[str, np.ndarray]] = None
+    test: Optional[Dict[str, np.ndarray]] = None
     histogram_files: Dict[int, Path] = field(default_factory=dict)
     in_use: Optional[Dict[str, Any]] = None
 
@@ -78,7 +87,7 @@ def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
         raise FileNotFoundError(
             f'{work_dir} is no work dir of a run: it holds neither '
             '*/vis_data/config.py nor a config. Give the folder that '
-            'tools/train.py wrote (--work-dir, or work_dirs/METHOD/TASK)'
+            'mmghm train wrote (--work-dir, or work_dirs/METHOD/TASK)'
         )
     # Written by MMEngine, or by whoever gave the folder away: not to be run.
     text = configs[-1].read_text(encoding='utf-8', errors='replace')
@@ -92,7 +101,8 @@ def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
         json.loads(facts.read_text()) if facts.is_file() else {},
         train,
         validation,
-        read_arrays(record / 'predictions.npz'),
+        read_arrays(record / PREDICTIONS),
+        read_arrays(record / TEST_PREDICTIONS),
         {
             int(path.stem.rpartition('_')[2]): path
             for path in sorted(record.glob('histograms_*.npz'))

@@ -7,7 +7,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple
+from types import ModuleType
+from typing import Any, List, Mapping, NamedTuple, Optional
 
 from .errors import UserError
 
@@ -20,8 +21,8 @@ OWNERS = {
     'mmpretrain': ('mmpretrain', 'onedl-mmpretrain'),
 }
 _HOSTS = (
-    "pip install 'mmghm[lite]' (OpenMMLab's releases) or 'mmghm[onedl]' (their "
-    'continuation)'
+    "pip install mmengine mmpretrain 'mmcv-lite>=2.0,<2.2' (mmghm's extra "
+    '`lite`; `onedl` has their continuation)'
 )
 # The module that brings all that mmghm uses of a package.
 HOSTS = {'mmengine': 'mmengine.runner', 'mmpretrain': 'mmpretrain.models'}
@@ -35,10 +36,78 @@ REMEDIES = {
     'mmpretrain': _HOSTS,
     'pkg_resources': "pip install 'setuptools<82'",
 }
-# Module: what is not there without it, and how to get it.
-OPTIONAL: Dict[str, Tuple[str, str]] = {
-    'submitit': ('no `--cluster`', "pip install 'mmghm[slurm]'"),
+
+
+class Extra(NamedTuple):
+    """How to get a package that only some of the features need.
+
+    Args:
+        lost (str): What is not there without it.
+        distribution (str): What pip calls it.
+        extra (str): The extra of mmghm that brings it.
+    """
+
+    lost: str
+    distribution: str
+    extra: str
+
+    @property
+    def remedy(self) -> str:
+        """What to run."""
+        return f"pip install {self.distribution} (mmghm's extra `{self.extra}`)"
+
+
+OPTIONAL = {
+    'onnx': Extra('ONNX files', 'onnx', 'deploy'),
+    'onnxruntime': Extra('ONNX files', 'onnxruntime', 'deploy'),
+    'onnxscript': Extra('ONNX files', 'onnxscript', 'deploy'),
+    'plotly': Extra('the page of `mmghm report`', 'plotly', 'report'),
+    'pyarrow': Extra('lists and tables of images', 'pyarrow', 'tables'),
+    'safetensors': Extra('`mmghm publish`', 'safetensors', 'deploy'),
+    'scipy': Extra('fitting a temperature or prior', 'scipy', 'choose'),
+    'sklearn': Extra('the digits', 'scikit-learn', 'digits'),
+    'submitit': Extra('`--cluster`', 'submitit', 'slurm'),
+    'timm': Extra('networks named timm/...', 'timm', 'photographs'),
 }
+
+
+def import_optional(name: str) -> Any:
+    """Import a module that only some of the features need.
+
+    Args:
+        name (str): Such as ``'scipy.optimize'``, of one of :data:`OPTIONAL`.
+
+    Returns:
+        Any: The module.
+
+    Raises:
+        UserError: If its package is missing, with what to run.
+    """
+    package = name.partition('.')[0]
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # Or a part of it that its builder left out.
+        if (error.name or '').partition('.')[0] != package:
+            raise
+        missing = OPTIONAL[package]
+        raise UserError(
+            f'{package} is missing, for {missing.lost}: {missing.remedy}'
+        ) from error
+
+
+class LazyModule(ModuleType):
+    """:func:`import_optional`, when an attribute is first asked for.
+
+    Args:
+        name (str): Name of the module.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        # Whoever inspects modules asks for these.
+        if name.startswith('__'):
+            raise AttributeError(name)
+        return getattr(import_optional(self.__name__), name)
 
 
 class HostWarning(UserWarning):
@@ -167,7 +236,14 @@ def check_dependencies() -> None:
     """
     missing = missing_modules()
     if missing:
-        remedies = '; '.join(f'{name}: {REMEDIES[name]}' for name in missing)
+        # Several may have one remedy.
+        names = {
+            remedy: [n for n in missing if REMEDIES[n] == remedy]
+            for remedy in map(REMEDIES.get, missing)
+        }
+        remedies = '; '.join(
+            f'{", ".join(names[remedy])}: {remedy}' for remedy in names
+        )
         raise UserError(
             f'mmghm needs packages that are missing: {remedies}. '
             '`mmghm doctor` examines the whole installation.'

@@ -1,7 +1,6 @@
 """What is wrong with an installation, and the fix.
 
-Works without anything but Python and, for its table, rich: it is there for
-installations in which nothing else can be imported.
+It is there for installations in which nothing but Python can be imported.
 """
 
 import importlib
@@ -10,10 +9,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
-from typing import Iterator, List, NamedTuple, Optional, Tuple
-
-from packaging.requirements import Requirement
-from packaging.version import Version
+from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 from .dependencies import (
     HOSTS,
@@ -108,11 +104,10 @@ def examine() -> List[Finding]:
     Returns:
         List[Finding]: Problems first. Empty if all is well.
     """
-    findings = [*_hidden(), *_python(), *_missing(), *_twice(), *_pairs()]
-    if not any(finding.problem for finding in findings):
-        findings += [*_imports()]
-    if not any(finding.problem for finding in findings):
-        findings += [*_accelerator()]
+    findings = [*_hidden(), *_python(), *_missing(), *_twice()]
+    for further in (_pairs, _imports, _accelerator):
+        if not any(finding.problem for finding in findings):
+            findings += further()
     return sorted(findings, key=lambda finding: not finding.problem)
 
 
@@ -139,10 +134,12 @@ def _python() -> Iterator[Finding]:
 
 
 def _missing() -> Iterator[Finding]:
-    for name in missing_modules():
+    missing = missing_modules()
+    for name in missing:
         yield Finding(True, f'{name} is missing', REMEDIES[name])
-    for name in missing_modules(OPTIONAL):
-        yield Finding(False, f'{name}: {OPTIONAL[name][0]}', OPTIONAL[name][1])
+    for name in () if missing else missing_modules(OPTIONAL):
+        what = f'{name} is not installed, for {OPTIONAL[name].lost}'
+        yield Finding(False, what, OPTIONAL[name].remedy)
 
 
 def _twice() -> Iterator[Finding]:
@@ -175,7 +172,6 @@ def _twice() -> Iterator[Finding]:
 def _pairs() -> Iterator[Finding]:
     """What installed distributions say about each other's versions."""
     torch, torchvision = map(installed_version, ('torch', 'torchvision'))
-    numpy = installed_version('numpy')
     if torch and torchvision:
         for wanted in _wants('torchvision', 'torch'):
             if not wanted.specifier.contains(torch, prereleases=True):
@@ -185,17 +181,6 @@ def _pairs() -> Iterator[Finding]:
                     f'{wanted}, and torch is {torch}',
                     REMEDIES['torchvision'],
                 )
-    if (
-        torch
-        and numpy
-        and Version(torch) < Version('2.3')
-        and Version(numpy) >= Version('2')
-    ):
-        yield Finding(
-            True,
-            f'torch {torch} was built for NumPy 1, and NumPy is {numpy}',
-            "pip install 'numpy<2'",
-        )
     for mmcv in ('mmcv', 'mmcv-lite'):
         found = installed_version(mmcv)
         for wanted in _wants('mmpretrain', 'mmcv') if found else ():
@@ -208,8 +193,11 @@ def _pairs() -> Iterator[Finding]:
                 )
 
 
-def _wants(distribution: str, dependency: str) -> List[Requirement]:
+def _wants(distribution: str, dependency: str) -> List[Any]:
     """Requirements of an installed distribution, those of extras included."""
+    # MMEngine brings it, by matplotlib.
+    from packaging.requirements import Requirement
+
     if installed_version(distribution) is None:
         return []
     wanted = [Requirement(line) for line in requires(distribution) or ()]
@@ -261,6 +249,8 @@ def _cause(package: str, stderr: str) -> Tuple[str, str]:
         Tuple[str, str]: The last line, with the package that raised the error
         if it is another one; the remedy.
     """
+    from packaging.version import Version
+
     cause = (stderr.strip().splitlines() or ['no message'])[-1]
     passed = re.findall(
         r'File ".*[/\\](?:site|dist)-packages[/\\](\w+)', stderr

@@ -3,11 +3,25 @@
 import re
 import sys
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Any, Iterator, Type
 
 
 class UserError(ValueError):
     """A mistake of the user's; its message is all there is to say."""
+
+
+def printable(text: str) -> str:
+    r"""Show characters that steer a terminal, as ``\x1b``.
+
+    Args:
+        text (str): Any text.
+
+    Returns:
+        str: The same but for them; line ends and tabs stay.
+    """
+    return ''.join(
+        c if c.isprintable() or c in '\n\t' else repr(c)[1:-1] for c in text
+    )
 
 
 @contextmanager
@@ -34,6 +48,26 @@ def one_line_errors(program: str, debug: bool) -> Iterator[None]:
             raise
         print(f'{program}: {_in_one_line(error)}', file=sys.stderr, flush=True)
         raise SystemExit(2) from None
+
+
+@contextmanager
+def writing_errors(path: Any, *kinds: Type[Exception]) -> Iterator[None]:
+    """Blame the disk for what a library raises in place of an ``OSError``.
+
+    Args:
+        path (Any): The file that the context writes.
+        *kinds (Type[Exception]): What the library raises.
+
+    Yields:
+        None: The context.
+
+    Raises:
+        UserError: In place of them.
+    """
+    try:
+        yield
+    except kinds as error:
+        raise UserError(f'cannot write {path}: {error}') from error
 
 
 @contextmanager
@@ -70,5 +104,6 @@ def settings_errors() -> Iterator[None]:
 
 def _in_one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f'{error.strerror}: {error.filename}'
-    return ' '.join(str(error).split()) or type(error).__name__
+        error = OSError(f'{error.strerror}: {error.filename}')
+    text = ' '.join(str(error).split()) or type(error).__name__
+    return printable(text)

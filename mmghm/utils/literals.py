@@ -8,7 +8,7 @@ def read_settings(text: str) -> Dict[str, Any]:
     """Read what MMEngine writes of a config: names and plain values.
 
     A config is Python and may do anything where it is run; one that lies
-    beside checkpoints and logs is data.
+    next to checkpoints and logs is data.
 
     Args:
         text (str): Such as ``Config.pretty_text``.

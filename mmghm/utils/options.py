@@ -10,11 +10,11 @@ from mmengine.runner import Runner
 
 from .errors import UserError
 
-# What tools and hooks read beside the runner's own arguments.
+# What tools and hooks read besides the runner's own arguments.
 _READ_BY_TOOLS = (
     *('auto_scale_lr', 'compile', 'find_unused_parameters', 'custom_imports'),
     *('model_wrapper_cfg', 'optim_wrapper', 'runner_type', 'tta_model'),
-    *('tta_pipeline', 'num_classes'),
+    *('tta_pipeline', 'num_classes', 'train_on_features'),
 )
 
 

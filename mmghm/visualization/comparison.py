@@ -1,4 +1,4 @@
-"""Pictures of methods beside each other."""
+"""Pictures that compare methods."""
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -9,18 +9,19 @@ from mmghm.evaluation.comparison import Comparison, Interval
 from mmghm.evaluation.groups import QUARTILE_NAMES
 
 from .distribution import GROUP_COLORS
+from .names import abbreviate
 
 Place = Tuple[float, float]
 
 # A method's kind: colour and mark.
 _KINDS = {
     'trained': (GROUP_COLORS[0], 'o'),
-    're-made': (GROUP_COLORS[3], 's'),
+    'post-hoc': (GROUP_COLORS[3], 's'),
     'classifier': (GROUP_COLORS[1], '^'),
 }
 _LEGEND = {
     'trained': 'trained',
-    're-made': 'made from the softmax run',
+    'post-hoc': 'post-hoc, from the softmax run',
     'classifier': "trained on the softmax run's features",
 }
 # Share of the picture within which labels would lie on each other.
@@ -38,7 +39,7 @@ def draw_trade_off(
     Args:
         comparison (Comparison): The methods.
         methods (Sequence[Tuple[str, str]]): Name and kind of each, numbered
-            in this order as in the table beside the picture.
+            in this order as in the table next to the picture.
         curves (Dict[str, np.ndarray]): By name, points (head, tail) in percent
             that a post-hoc method goes through with tau, (taus, 2).
         chosen (Optional[str]): The method to mark.
@@ -87,7 +88,7 @@ def draw_trade_off(
             *points.T,
             style,
             color='#999999',
-            label=f'{name}, all tau',
+            label=f'{abbreviate(name, 60)}, all tau',
             zorder=1,
         )
     axes.set_xlabel(f'top-1 accuracy of {_title(head)} (%)')
@@ -163,7 +164,7 @@ def _joined(
 
 def _bars(interval: Interval) -> np.ndarray:
     value, low, high = interval
-    # An interval of few seeds may lie beside its figure.
+    # An interval of few seeds may not contain its figure.
     return np.maximum([[value - low], [high - value]], 0)
 
 

@@ -12,7 +12,7 @@ from mmghm.losses.functional import density, effective_size
 
 from .names import abbreviate
 
-# Head to tail; told apart by colour-blind readers too.
+# From head to tail; also distinct for colour-blind readers.
 GROUP_COLORS = ('#1f5f99', '#3b9a8f', '#d98e04', '#b3402a')
 # Up to so many classes each has its name.
 NAMED_CLASSES = 20
@@ -48,14 +48,17 @@ def draw_class_distribution(
                 images,
                 width=1.0 if len(counts) > NAMED_CLASSES else 0.8,
                 color=color,
-                label=f'{group}: {len(members)} classes, {images.sum()} images',
+                label=f'{abbreviate(group, 40)}: {len(members)} classes, '
+                f'{images.sum()} images',
             )
     axes.set_yscale('log')
     axes.set_ylim(bottom=0.7)
     axes.set_ylabel('training images')
     _name_classes(axes, order, class_names)
     figure.legend(
-        title=f'groups by {name!r}', loc='outside lower center', ncols=2
+        title=f'groups by {abbreviate(repr(name), 60)}',
+        loc='outside lower center',
+        ncols=2,
     )
     axes.set_title(
         f'{counts.sum()} images of {len(counts)} classes; imbalance factor '
@@ -147,7 +150,14 @@ def draw_group_accuracy(
     colors = iter(GROUP_COLORS)
     for name, accuracy in groups.items():
         color = 'black' if name == 'overall' else next(colors, 'grey')
-        axes.plot(epochs, accuracy, 'o-', markersize=3, color=color, label=name)
+        axes.plot(
+            epochs,
+            accuracy,
+            'o-',
+            markersize=3,
+            color=color,
+            label=abbreviate(name, 60),
+        )
     axes.set_xlabel('epoch')
     axes.set_ylabel('accuracy (%)')
     axes.legend()

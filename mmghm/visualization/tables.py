@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from mmghm.utils.text import TextConsole
 
 
 def group_table(metric: Any) -> str:
@@ -32,7 +33,7 @@ def group_table(metric: Any) -> str:
             str(num_classes),
             *(f'{value:.2f}' for value in values),
         )
-    console = Console(width=80, color_system=None)
+    console = TextConsole(width=80, color_system=None)
     with console.capture() as capture:
         console.print(table)
     return capture.get()

@@ -28,7 +28,10 @@ from study.evidence import in_words
 from study.fill import fill_pages
 from study.intervals import estimate
 
-PAGES = (Path('docs/performance.md'), Path('docs/datasets.md'))
+PAGES = tuple(
+    Path('docs') / f'{name}.md'
+    for name in ('performance', 'benchmarks', 'datasets')
+)
 DECODED = Path('study/results/decoded')
 # Table 1 of the paper: train images per epoch of its eight CIFAR settings, at
 # the imbalance factors 500, 100, 10 and 1, and what is done with them.

@@ -8,9 +8,9 @@ import torch
 
 from mmghm.choose.answer import answer, describe, kind_of, signed
 from mmghm.choose.page import columns, render
-from mmghm.choose.posthoc_trials import _cross_fitted
 from mmghm.datasets.subsets import split_held_out
 from mmghm.evaluation.comparison import Comparison
+from mmghm.models.posthoc import cross_fitted
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
 
 COUNTS = np.array([2000, 1000, 500, 250, 120, 60, 30, 15])
@@ -59,7 +59,7 @@ def test_of_equals_the_simplest_is_taken():
         'take balanced_softmax, the simplest: +'
     ) in found.sentence
     (warning,) = found.warnings
-    assert '480 held-out images cannot tell' in warning
+    assert 'On 480 held-out images' in warning
 
 
 def test_the_simplest_does_not_win_from_afar():
@@ -71,13 +71,13 @@ def test_the_simplest_does_not_win_from_afar():
         3,
     )
     assert found.method == 'ghm_cwap'
-    assert 'though 1 other cannot be told from it for sure' in found.sentence
+    assert 'though 1 other is statistically tied with it' in found.sentence
 
 
 def test_softmax_stays_where_nothing_is_better():
     found = answer(compare(softmax=0, seesaw=0.5), 'macro', NAMES, 3)
     assert found.method == 'softmax'
-    assert 'cannot tell it from the best' in found.sentence
+    assert 'it is tied with the best' in found.sentence
     found = answer(compare(softmax=20, seesaw=0), 'overall', NAMES, 3)
     assert 'it has the best overall accuracy' in found.sentence
     found = answer(compare(softmax=20), 'overall', NAMES, 3)
@@ -153,7 +153,7 @@ def test_equal_methods_differ_by_nothing():
 
 def test_kinds_and_words():
     assert [kind_of(m) for m in ('softmax', 'crt', 'classifier:focal')] == [
-        *('trained', 're-made', 'classifier')
+        *('trained', 'post-hoc', 'classifier')
     ]
     assert describe('group:rare') == "accuracy of the group 'rare'"
 
@@ -166,7 +166,7 @@ def test_tau_is_not_chosen_on_the_images_that_judge_it():
     of_tau = {0.0: right.clone(), 1.0: right.clone()}
     of_tau[0.0][one] = 1 - right[one]
     of_tau[1.0][other] = 1 - right[other]
-    scores, _ = _cross_fitted(of_tau, labels)
+    scores, _ = cross_fitted(of_tau, labels)
     # What is best on either half is wrong on the other.
     assert (scores.argmax(1) != labels).all()
 

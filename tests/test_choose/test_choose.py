@@ -136,7 +136,7 @@ def test_a_classifier_made_anew_is_kept(chosen, made):
             *('--work-dir', f'prior_{made}'),
             cwd=folder,
         )
-        assert code == 2 and 'made anew after training' in output, output
+        assert code == 2 and 'fitted again after training' in output, output
 
 
 @pytest.mark.slow
@@ -173,7 +173,10 @@ def test_a_failed_method_is_left_out(tmp_path):
 
 def test_mistakes(tmp_path):
     for args, message in (
-        (['--holdout', '2'], '--holdout takes a share between 0 and 1, got 2'),
+        (
+            ['--holdout', '2'],
+            '--holdout takes a fraction between 0 and 1, got 2',
+        ),
         (
             ['--budget', 'soon'],
             "takes a duration such as 45m or 3h, got 'soon'",

@@ -13,7 +13,6 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.registry import MODELS
 
 from mmghm.choose import settings
-from mmghm.choose.features import FEATURES, feature_config
 from mmghm.choose.plan import LOSSES, Plan
 from mmghm.choose.settings import (
     check_methods,
@@ -24,7 +23,6 @@ from mmghm.choose.settings import (
     with_method,
 )
 from mmghm.choose.trial import (
-    is_frozen,
     linear_classifier,
     run_trial,
     time_trial,
@@ -32,6 +30,8 @@ from mmghm.choose.trial import (
 )
 from mmghm.deploy.network import innermost
 from mmghm.engine.configs import load_config
+from mmghm.features.cached import FEATURES, feature_config
+from mmghm.features.frozen import is_frozen
 from mmghm.utils.errors import UserError
 
 DIGITS = 'softmax/resnet8_digits_lt'

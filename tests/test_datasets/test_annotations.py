@@ -112,6 +112,8 @@ def test_mmengines_subsets(tmp_path):
     assert [subset[i]['source'][-1] for i in (0, 1)] == [str(n) for n in lines]
     assert data.get_subset(-1)[0]['img_path'] == f'{tmp_path}/d'
     assert len(data) == 4 and data[-1]['sample_idx'] == 3
+    # MMEngine's own subsets share what they copy.
+    assert data.get_subset([1]).pipeline is not subset.pipeline
     with pytest.raises(IndexError):
         data.get_data_info(4)
     few = ImageList('a.txt', str(tmp_path), pipeline=[], indices=2)

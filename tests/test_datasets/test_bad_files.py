@@ -84,17 +84,6 @@ def test_a_bad_line_is_named(folder, line, match):
         image_list(folder, num_classes=2)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_name(folder):
-    (folder / 'train.txt').write_bytes(b'\xef\xbb\xbfimages/0.jpg 0\n')
-    assert image_list(folder)[0]['img_path'].endswith('images/0.jpg')
-
-
-def test_an_empty_list_is_refused(folder):
-    (folder / 'train.txt').write_text('\n')
-    with pytest.raises(ValueError, match=r'train\.txt lists no image'):
-        image_list(folder)
-
-
 def spoil(path, how):
     content = path.read_bytes()
     if how == 'missing':

@@ -5,11 +5,9 @@ import json
 import cv2
 import numpy as np
 import pytest
-from mmengine.dataset import pseudo_collate
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import DefaultScope
 
 from mmghm.datasets import INaturalist, LongTailDataset, TinyImageNet
-from mmghm.engine.configs import load_config
 
 LOAD = [dict(type='mmpretrain.LoadImageFromFile')]
 
@@ -148,62 +146,3 @@ def test_inaturalist_by_super_category(inat):
             INaturalist(
                 'train.json', data_root=str(root), supercategories=wrong
             )
-
-
-@pytest.mark.parametrize(
-    'task, classes, prefix',
-    [
-        ('resnet50_imagenet_lt_liu2019', 1000, 'ImageNet_LT'),
-        ('resnext50_imagenet_lt_liu2019', 1000, 'ImageNet_LT'),
-        ('resnet152_places_lt', 365, 'Places_LT'),
-        ('resnet50_inat2018', 8142, None),
-    ],
-)
-def test_tasks_read_miniatures_of_the_official_layouts(
-    task, classes, prefix, tmp_path
-):
-    cfg = load_config(f'ghm_cwap/{task}')
-    assert cfg.model.head.num_classes == classes
-    assert cfg.model.head.loss.num_classes == classes
-    assert cfg.data_preprocessor.num_classes == classes
-    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-    for field in loaders:
-        dataset = cfg[field].dataset
-        dataset.data_root = str(tmp_path)
-        name = 'train/a b.jpg'
-        write_image(tmp_path / name)
-        if prefix:
-            assert dataset.ann_file.startswith(prefix)
-            text = f'{name} {classes - 1}\n'
-        else:
-            categories = [
-                dict(id=i, name=str(i), supercategory='Aves')
-                for i in range(classes)
-            ]
-            annotations = [dict(image_id=1, category_id=classes - 1)]
-            images = [dict(id=1, file_name=name)]
-            text = json.dumps(
-                dict(
-                    images=images,
-                    categories=categories,
-                    annotations=annotations,
-                )
-            )
-        (tmp_path / dataset.ann_file).write_text(text)
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            data = DATASETS.build(dataset)
-        sample = data[0]
-        assert sample['inputs'].shape == (3, 224, 224)
-        assert int(sample['data_samples'].gt_label) == classes - 1
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(
-            dict(data_preprocessor=dict(cfg.data_preprocessor), **cfg.model)
-        )
-    loss = model.head.loss_module
-    loss.set_class_counts(list(range(classes, 0, -1)))
-    batch = pseudo_collate([sample, sample])
-    batch = model.data_preprocessor(batch, training=True)
-    model.train()
-    value = model(**batch, mode='loss')['loss']
-    value.backward()
-    assert value.isfinite() and int(loss.counts.sum()) == 2 * 2**20

@@ -82,15 +82,6 @@ def test_what_is_wrong_is_named(tmp_path, columns, match):
         ImageTable(path.name, str(tmp_path), pipeline=[])
 
 
-def test_an_unknown_class_is_named(tmp_path):
-    (tmp_path / 'classes.csv').write_text('path,label\nx,ant\n')
-    path = write(tmp_path, path=['a', 'b'], label=['ant', 'bee'])
-    with pytest.raises(ValueError, match="'bee', the label of 'b', is none"):
-        ImageTable(
-            path.name, str(tmp_path), classes_from='classes.csv', pipeline=[]
-        )
-
-
 def test_no_parquet_file_is_named(tmp_path):
     (tmp_path / 'a.parquet').write_bytes(b'<html>404</html>')
     with pytest.raises(ValueError, match=r'a\.parquet: '):

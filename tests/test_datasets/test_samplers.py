@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from mmengine.registry import DATA_SAMPLERS
 
 from mmghm.datasets import ClassBalancedSampler, Digits, LongTailDataset
 from mmghm.datasets.samplers import seeded_sampler
@@ -53,13 +52,6 @@ def test_ranks_share_one_drawing(tail, monkeypatch):
         parts.append(list(sampler))
         assert len(sampler) == 160
     assert [i for group in zip(*parts) for i in group] == whole
-
-
-def test_builds_from_a_config(tail):
-    sampler = DATA_SAMPLERS.build(
-        dict(type='ClassBalancedSampler', dataset=tail, shuffle=True, seed=0)
-    )
-    assert isinstance(sampler, ClassBalancedSampler)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 import zlib
 from functools import partial
@@ -24,21 +22,17 @@ from mmghm.datasets.samplers.shard_sampler import shard_order
 from mmghm.datasets.shards.backend import ShardBackend, split_address
 from mmghm.datasets.shards.pack import index_shards
 
-from ..conftest import ROOT
+from ..conftest import run_program
 
-TOOL = ROOT / 'tools/dataset_converters/shards.py'
+TOOL = 'tools/dataset_converters/shards.py'
 LOAD = dict(type='LoadCheckedImage', imdecode_backend='cv2')
 LABELS = [0] * 12 + [1] * 6 + [2] * 3
 
 
 def run(*args, code=0):
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', TOOL, *map(str, args)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    status, printed = run_program(TOOL, *args)
+    assert status == code, printed
+    return printed
 
 
 @pytest.fixture(scope='module')

@@ -3,6 +3,7 @@
 docs/own_data.md has a table of these.
 """
 
+import json
 import logging
 import os
 
@@ -164,7 +165,7 @@ def test_every_part_is_found_and_used_for_its_purpose(
     else:
         write_images(tmp_path / val, fox=1)
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
-    cfg = Config.fromfile(str(CONFIGS / 'own_data/resnet50.py'))
+    cfg = Config.fromfile(str(CONFIGS / 'own_data/fine_tuning.py'))
     parts = [
         build({**part.dataset, 'pipeline': []})
         for part in (cfg.val_dataloader, cfg.test_dataloader)
@@ -180,7 +181,7 @@ def test_every_part_is_found_and_used_for_its_purpose(
 def test_without_val_and_test_it_says_what_it_takes(tmp_path, monkeypatch):
     write_images(tmp_path / 'train', badger=20, fox=10)
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
-    cfg = Config.fromfile(str(CONFIGS / 'own_data/resnet50.py'))
+    cfg = Config.fromfile(str(CONFIGS / 'own_data/fine_tuning.py'))
     assert cfg.sources.val == 'a tenth of each class of train/'
     assert cfg.sources.test.endswith('train/, as validation')
     assert cfg.test_dataloader == cfg.val_dataloader
@@ -197,6 +198,20 @@ def test_labels_that_count_from_1_are_told(tmp_path):
     (tmp_path / 'train.txt').write_text('a 1\nb 2\n')
     with pytest.warns(UserWarning, match='no image has the label 0'):
         find_own_images(str(tmp_path))
+
+
+@pytest.mark.parametrize('labels', [[[0, 2], [1, 2], [2]], [[0, 2], [1, 2]]])
+def test_several_labels_an_image_are_refused(tmp_path, labels):
+    file = tmp_path / 'train.json'
+    rows = [dict(img_path='x.png', gt_label=label) for label in labels]
+    file.write_text(
+        json.dumps(dict(metainfo=dict(classes=list('abc')), data_list=rows))
+    )
+    dataset = build(
+        dict(type='MultiLabelDataset', ann_file=str(file), pipeline=[])
+    )
+    with pytest.raises(TypeError, match='MultiLabelDataset does not have'):
+        dataset_class_counts(dataset)
 
 
 def test_numbers_with_leading_zeros_are_names(tmp_path):
@@ -339,7 +354,7 @@ def test_a_network_fits_the_images_and_the_classes(
         PRETRAINED='none',
     ).items():
         monkeypatch.setenv(key, value)
-    cfg = Config.fromfile(str(CONFIGS / 'own_data/resnet50.py'))
+    cfg = Config.fromfile(str(CONFIGS / 'own_data/fine_tuning.py'))
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         from mmpretrain.registry import MODELS
 

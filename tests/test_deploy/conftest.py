@@ -4,10 +4,10 @@ from mmengine.config import Config
 
 from mmghm.datasets import Digits
 from mmghm.deploy.calibration import Scores, calibrate
+from mmghm.deploy.held_out import calibration_loader
 from mmghm.deploy.load import read_training
 from mmghm.deploy.network import dataset_logits
 from mmghm.deploy.publish import (
-    calibration_loader,
     group_accuracies,
     inference_config,
     inference_weights,

@@ -1,19 +1,29 @@
 """Exported files, run by their own runtimes."""
 
+import csv
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS
+from PIL import Image
+from safetensors.torch import save_file
 
 from mmghm.deploy import export as export_module
 from mmghm.deploy.export import export
 from mmghm.deploy.images import ImageReader, find_images, read_images
-from mmghm.deploy.load import load_deployed
+from mmghm.deploy.load import load_deployed, pipeline_steps
+from mmghm.deploy.network import Classifier
 from mmghm.deploy.predict import batch_logits
+from mmghm.deploy.publish import inference_weights, write_sums
 from mmghm.utils.errors import UserError
 
-from ..conftest import run_command
+from ..conftest import ROOT, run_command
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +80,111 @@ def test_a_difference_is_an_error_and_leaves_no_file(
     assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match='needs an image'):
         export(model, tmp_path / 'd.pt2', 'torch', iter([]))
+
+
+@pytest.fixture(scope='module')
+def photographs(published, tmp_path_factory):
+    """A network for 32 pixels as own_data has it, and photographs."""
+    folder = tmp_path_factory.mktemp('own')
+    random = np.random.default_rng(0)
+    for number in range(60):
+        height, width = random.integers(30, 90, 2)
+        noise = random.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        image = Image.fromarray(noise).resize((width, height))
+        exif = Image.Exif()
+        exif[0x0112] = number % 8 + 1
+        name = f'{number}.' + ('jpg', 'png')[number % 2]
+        image.save(folder / name, exif=exif)
+    shutil.copytree(published, folder / 'published')
+    path = folder / 'published/config.json'
+    settings = json.loads(path.read_text())
+    settings['test_dataloader']['dataset']['pipeline'] = [
+        dict(type='LoadCheckedImage'),
+        dict(type='ResizeEdge', scale=round(32 * 8 / 7), edge='short'),
+        dict(type='CenterCrop', crop_size=32),
+        dict(type='PackInputs'),
+    ]
+    colour = dict(type='ClsDataPreprocessor', to_rgb=True)
+    colour.update(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 55.0])
+    settings['model']['data_preprocessor'] = colour
+    settings['model']['backbone']['in_channels'] = 3
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(ConfigDict(settings['model'])).eval()
+    # Scores of all classes alike, so that each is the first for some image.
+    reader = ImageReader(pipeline_steps(settings))
+    found = find_images([str(folder)])
+    (batch,) = read_images(found, reader, 60, 0)
+    network = Classifier(model, takes_bgr=True)
+    layer = model.head.fc
+    with torch.no_grad():
+        layer.weight.normal_(generator=torch.Generator().manual_seed(0))
+        scores = network(next(iter(batch.images.values())))
+        layer.weight /= scores.std(0)[:, None]
+        layer.bias.copy_((layer.bias - scores.mean(0)) / scores.std(0))
+    weights = inference_weights(model)
+    save_file(weights, folder / 'published/model.safetensors')
+    path.write_text(json.dumps(settings))
+    write_sums(folder / 'published')
+    return folder
+
+
+def test_the_pages_lines_predict_what_predict_does(
+    photographs, tmp_path, monkeypatch
+):
+    """The lines of docs/use.md, as they stand there."""
+    pytest.importorskip('onnxruntime')
+    for command in (
+        ('export', photographs / 'published', '--out', 'photos.onnx'),
+        ('predict', 'photos.onnx', photographs, '--out', 'predictions.csv'),
+        ('predict', photographs / 'published', photographs, '--out', 'b.csv'),
+    ):
+        status, printed = run_command(*command, cwd=tmp_path)
+        assert status == 0, printed
+    page = (ROOT / 'docs/use.md').read_text()
+    (lines,) = (
+        block
+        for block in re.findall('```python\n(.*?)```', page, re.S)
+        if 'onnxruntime' in block
+    )
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(lines, scope)
+    found = {'a': [], 'b': []}
+    for key, name in (('a', 'predictions.csv'), ('b', 'b.csv')):
+        with open(name, newline='') as file:
+            for row in csv.DictReader(file):
+                found[key].append(row['label'])
+                assert scope['classify'](row['path']) == row['label']
+    assert found['a'] == found['b'] and len(found['a']) == 60
+    assert len(set(found['a'])) > 5
+    about = scope['about']
+    assert about['preparation'] == [
+        dict(
+            type='LoadImageFromFile',
+            color_type='color',
+            imdecode_backend='cv2',
+            value_range=None,
+            turned_by_exif=True,
+        ),
+        dict(
+            type='ResizeEdge',
+            scale=37,
+            edge='short',
+            backend='cv2',
+            interpolation='bilinear',
+            antialias=False,
+        ),
+        dict(
+            type='CenterCrop',
+            crop_size=32,
+            auto_pad=False,
+            pad_cfg=dict(type='Pad'),
+            clip_object_border=True,
+        ),
+    ]
+    assert about['input']['mean'] == [120, 110, 100]
+    assert about['input']['channels'] == 'RGB'
+    assert about['input']['shape'] == ['batch', 3, 32, 32]
 
 
 @pytest.mark.parametrize(

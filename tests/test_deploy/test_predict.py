@@ -13,6 +13,7 @@ import zlib
 
 import cv2
 import numpy as np
+import pyarrow
 import pytest
 from mmengine.config import Config
 from PIL import Image
@@ -99,8 +100,6 @@ def test_inputs_of_every_kind(photos, tmp_path, monkeypatch):
     (tmp_path / 'table.csv').write_text(
         f'id,path\n1,{photos}/0/{names[2]}\n2,\n'
     )
-    import pyarrow
-
     parquet.write_table(
         pyarrow.table({'path': [f'{photos}/0/{names[3]}']}),
         tmp_path / 'table.parquet',
@@ -113,6 +112,26 @@ def test_inputs_of_every_kind(photos, tmp_path, monkeypatch):
         list(find_images([str(tmp_path / 'table.csv')], 'file'))
     with pytest.raises(UserError, match='no image, folder or list'):
         list(find_images(['nowhere']))
+
+
+@pytest.mark.parametrize(
+    'name, content',
+    [
+        ('long.csv', b'path\n"' + b'a' * 200_000 + b'"\n'),
+        ('broken.parquet', b'PAR1 broken PAR1'),
+        ('numbers.parquet', [1, 2]),
+        ('bytes.parquet', [b'\xff.png']),
+        ('empty.csv', b''),
+    ],
+)
+def test_a_damaged_table_is_named(tmp_path, name, content):
+    path = tmp_path / name
+    if isinstance(content, list):
+        parquet.write_table(pyarrow.table({'path': content}), path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=name):
+        list(find_images([str(path)]))
 
 
 def test_links_that_lead_out_are_rows_with_an_error(tmp_path):
@@ -188,6 +207,24 @@ def test_images_of_every_kind_become_rows(published, tmp_path, monkeypatch):
     assert 'exceeds limit' in found['bomb.png']
     page = (tmp_path / 'page.html').read_text()
     assert 'text.png' in page and len(page) < 3_000_000
+
+
+@pytest.mark.parametrize(
+    'step',
+    [
+        dict(type='ResizeEdge', scale=256),
+        dict(type='ResizeEdge', scale=256, edge='width'),
+        dict(type='Pad', pad_to_square=True),
+    ],
+)
+def test_a_narrow_image_is_a_row_with_an_error(tmp_path, step):
+    """A few bytes, of which preparing would make gigabytes."""
+    cv2.imwrite(str(tmp_path / 'narrow.png'), np.zeros((60_000, 1), np.uint8))
+    cv2.imwrite(str(tmp_path / 'wide.png'), np.zeros((20, 400), np.uint8))
+    reader = ImageReader([step, dict(type='CenterCrop', crop_size=224)])
+    image = reader[Found(str(tmp_path / 'narrow.png'))]
+    assert image[1].startswith('an image of 1 x 60000 would be prepared with')
+    assert reader[Found(str(tmp_path / 'wide.png'))][1] == ''
 
 
 def test_orientation_is_followed(tmp_path):
@@ -312,7 +349,14 @@ def test_priors(published, photos, tmp_path, monkeypatch):
     )
     rows = rows_of('predictions.csv')
     assert {(r['label'], r['probability']) for r in rows} == {('9', '1.0')}
-    for text in ('1\n', 'x\n' * 10, '-1\n' * 10, '0\n' * 10, 'nan\n' * 10):
+    for text in (
+        '1\n',
+        'x\n' * 10,
+        '-1\n' * 10,
+        '0\n' * 10,
+        'nan\n' * 10,
+        '1e308\n' * 10,
+    ):
         (tmp_path / 'shares.txt').write_text(text)
         with pytest.raises(UserError, match=r'shares\.txt'):
             known_prior(calibration, str(tmp_path / 'shares.txt'))

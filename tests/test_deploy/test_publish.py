@@ -1,20 +1,32 @@
 """Published folders: what is in them, and who can read them."""
 
+import itertools
 import json
 import os
+import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import RepeatDataset
 from mmpretrain import ImageClassificationInferencer, get_model
 from mmpretrain.apis import init_model
+from mmpretrain.datasets import CustomDataset
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from mmghm.datasets import Digits
+from mmghm.datasets.image_lists import image_list_digest
 from mmghm.deploy.calibration import calibrate, stated_prior
+from mmghm.deploy.held_out import (
+    calibration_loader,
+    check_apart,
+    check_recorded,
+)
 from mmghm.deploy.labelled import labelled_images
 from mmghm.deploy.load import load_deployed, read_training
 from mmghm.deploy.network import (
@@ -23,8 +35,9 @@ from mmghm.deploy.network import (
     innermost,
     unaugmented_loader,
 )
-from mmghm.deploy.publish import calibration_loader, write_folder, write_sums
+from mmghm.deploy.publish import write_folder, write_sums
 from mmghm.deploy.read_back import check_folder
+from mmghm.engine import RunRecordHook
 from mmghm.engine.configs import load_config
 from mmghm.losses import SoftmaxFocalLoss
 from mmghm.utils.errors import UserError
@@ -319,6 +332,148 @@ def test_a_hostile_config_is_not_run(folder, change, monkeypatch, capsys):
     assert not Path('HIT').exists()
 
 
+HUGE = {
+    'wide': backbone(type='ResNet', depth=18, base_channels=400),
+    'deep': backbone(
+        type='VisionTransformer', arch=dict(
+            embed_dims=8, num_layers=10**6, num_heads=1,
+            feedforward_channels=8,
+        )
+    ),
+    'many positions': backbone(
+        type='VisionTransformer', arch='base', img_size=10**5
+    ),
+    'a wide classifier': head(in_channels=10**6),
+}  # fmt: skip
+
+
+def peak_memory():
+    status = Path('/proc/self/status').read_text()
+    return 1024 * int(status.partition('VmHWM:')[2].split()[0])
+
+
+@pytest.mark.parametrize('change', HUGE.values(), ids=HUGE)
+def test_a_huge_network_is_refused_before_it_takes_memory(folder, change):
+    load_deployed(str(folder))
+    edit(folder, 'config.json', change)
+    # The peak begins again.
+    Path('/proc/self/clear_refs').write_text('5')
+    before = peak_memory()
+    with pytest.raises(UserError, match='is damaged or not safe') as caught:
+        load_deployed(str(folder))
+    assert peak_memory() - before < 300 * 2**20
+    assert '\n' not in str(caught.value)
+
+
+STRANGE = (
+    *(None, True, -1, 0.5, 10**30, float('nan'), '', 'ResNet', '\0', [], [[]]),
+    *([None, {}], {}, {'type': 'ResNet'}, {'a': {'b': 1}}),
+)
+
+
+def places(node, at=()):
+    """Where something stands in what a JSON file holds."""
+    yield at
+    keys = node if isinstance(node, dict) else range(3)
+    for key in keys if isinstance(node, (dict, list)) else ():
+        if isinstance(node, dict) or key < len(node):
+            yield from places(node[key], (*at, key))
+
+
+@pytest.mark.parametrize(
+    'name', ['config.json', 'classes.json', 'calibration.json']
+)
+def test_a_strangers_folder_never_ends_in_a_traceback(folder, name):
+    """Every value of every file, replaced by strange ones, drawn at random."""
+    draw = random.Random(0)
+    whole = (folder / name).read_text()
+    every = list(itertools.product(places(json.loads(whole)), STRANGE))
+    refused = 0
+    for at, value in draw.sample(every, 60):
+
+        def change(content, at=at, value=value):
+            if not at:
+                return value
+            for key in at[:-1]:
+                content = content[key]
+            content[at[-1]] = value
+
+        (folder / name).write_text(whole)
+        edit(folder, name, change)
+        try:
+            load_deployed(str(folder))
+        except UserError as error:
+            refused += 1
+            assert '\n' not in str(error)
+    assert refused > 20
+
+
+def test_other_images_than_the_trainings_are_refused(trained, tmp_path):
+    """A holdout that training did not have would be of train images."""
+    options = dict(cwd=tmp_path)
+    command = ('publish', *trained, tmp_path / 'out', '--no-test')
+    for holdout in ('0', '0.3'):
+        status, printed = run_command(
+            *command,
+            *('--cfg-options', f'train_dataloader.dataset.holdout={holdout}'),
+            # Other images than those that training validated on.
+            'val_dataloader.dataset.split=train',
+            **options,
+        )
+        assert status == 2, printed
+        assert 'had other images for train than the' in printed
+        assert not (tmp_path / 'out').exists()
+    record = json.loads(
+        (Path(trained[1]).parent / 'record/run.json').read_text()
+    )
+    loaded = torch.load(trained[1], weights_only=False)
+    assert loaded['meta']['images'] == record['images']
+    assert {k: len(v) for k, v in record['images'].items()} == dict(
+        train=1, val=1
+    )
+    status, printed = run_command(
+        *('posthoc', *trained, '--methods', 'tau_norm', '--cfg-options'),
+        'train_dataloader.dataset.holdout=0.3',
+        **options,
+    )
+    assert status == 2 and 'had other images for train' in printed, printed
+    # Made before trainings recorded it.
+    loaded['meta'].pop('images')
+    torch.save(loaded, tmp_path / 'old.pth')
+    status, printed = run_command(
+        *('posthoc', trained[0], tmp_path / 'old.pth', '--methods'),
+        'tau_norm',
+        **options,
+    )
+    assert status == 0, printed
+    assert 'does not say which images its training had for train' in printed
+
+
+def test_train_images_do_not_calibrate(photos):
+    paths = files_of(photos)
+    dataset = CustomDataset(data_prefix=str(photos), pipeline=[])
+    check_apart(dataset, [])
+    with pytest.raises(UserError, match=r'^2 of .* are train images, such as'):
+        check_apart(dataset, paths[:2])
+
+
+def test_a_resumed_training_remembers_what_it_saw():
+    hook = RunRecordHook()
+    runner = SimpleNamespace(_resume=True)
+    seen = dict(train=['a' * 64])
+    hook.after_load_checkpoint(runner, dict(meta=dict(images=seen)))
+    hook._note_images('train', Digits(split='train'))
+    digest = image_list_digest(Digits(split='train'))
+    assert hook.images['train'] == sorted(['a' * 64, digest])
+    with pytest.raises(UserError, match='had other images'):
+        check_recorded('train', Digits(split='train'), hook.images, 'x.pth')
+    check_recorded('train', Digits(split='train'), dict(train=[digest]), '')
+    # What is repeated is the same images; fewer are others.
+    repeated = RepeatDataset(Digits(split='train'), 3)
+    assert image_list_digest(repeated) == digest
+    assert image_list_digest(Digits(split='test')) != digest
+
+
 def test_what_cannot_be_published_is_refused_at_once(published, tmp_path):
     settings = json.loads((published / 'config.json').read_text())
     settings['test_dataloader']['dataset']['pipeline'].insert(
@@ -367,6 +522,15 @@ def change_first(field, value):
         ('calibration.json', lambda kept: kept.pop('temperature') and None),
         ('calibration.json', lambda kept: kept.update(temperature=-1)),
         ('calibration.json', lambda kept: kept.update(temperature='1.0')),
+        ('calibration.json', lambda kept: kept.update(temperature=1e-300)),
+        (
+            'calibration.json',
+            lambda kept: kept.update(
+                answers=dict(
+                    all=dict(threshold=[[1]], coverage=[[1]], risk=[[0]])
+                )
+            ),
+        ),
         ('calibration.json', lambda kept: kept.update(temperature=10**400)),
         ('calibration.json', lambda kept: kept.update(temperature=True)),
         ('calibration.json', lambda kept: kept.update(answers=dict(all=1))),

@@ -42,17 +42,19 @@ def test_rebins_each_epoch_and_trains(digits_cfg):
     # One epoch's examples, by class.
     examples = loss.finished_examples.sum(dim=1)
     assert examples.tolist() == loss.class_counts.tolist()
+    saved = torch.load(f'{runner.work_dir}/epoch_6.pth')['state_dict']
+    for name, value in loss.state_dict().items():
+        assert torch.equal(saved[f'head.loss_module.{name}'], value), name
     history, _ = runner.message_hub.get_scalar('train/loss').data
     # The loss falls: eight iterations an epoch.
     assert history[-8:].mean() < 0.7 * history[:8].mean()
     assert runner.message_hub.get_scalar('train/ghm/weight_max').current() > 1
 
 
-@pytest.mark.parametrize('num_workers', [0, 2])
-def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path, num_workers):
+def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path):
     cfg = digits_cfg(max_epochs=4)
     cfg.train_dataloader.update(
-        num_workers=num_workers,
+        num_workers=2,
         persistent_workers=False,
         worker_init_fn=dict(type='seed_worker'),
     )
@@ -71,6 +73,20 @@ def test_resumed_run_equals_uninterrupted(digits_cfg, tmp_path, num_workers):
         assert torch.equal(ours[key], value), key
 
 
+def watch(runner, name):
+    """Values of an attribute of the loss while it trains, each once."""
+    seen = {}
+    step = runner.model.train_step
+
+    def spy(*args, **kwargs):
+        seen[getattr(loss_of(runner), name)] = True
+        return step(*args, **kwargs)
+
+    runner.model.train_step = spy
+    runner.train()
+    return seen
+
+
 def weighs(loss):
     """Whether a loss is anything but cross-entropy with a margin."""
     logits, target = torch.randn(64, 10), torch.arange(64) % 10
@@ -82,16 +98,8 @@ def weighs(loss):
     return not torch.allclose(*values)
 
 
-@pytest.mark.parametrize(
-    'begin, active',
-    [
-        (0, [1, 1, 1, 1]),
-        (2, [0, 0, 1, 1]),
-        (0.5, [0, 0, 1, 1]),
-        (9, [0, 0, 0, 0]),
-    ],
-)
-def test_begin(digits_cfg, begin, active):
+@pytest.mark.parametrize('begin', [2, 0.5])
+def test_begin(digits_cfg, begin):
     runner = Runner.from_cfg(with_hooks(digits_cfg(max_epochs=4), begin=begin))
     seen = []
     step = runner.model.train_step
@@ -104,31 +112,25 @@ def test_begin(digits_cfg, begin, active):
     runner.model.train_step = spy
     runner.train()
     by_epoch = {epoch: is_active for epoch, is_active, _ in seen}
-    assert by_epoch == {e: bool(a) for e, a in enumerate(active)}
+    assert by_epoch == {0: False, 1: False, 2: True, 3: True}
     # Switched off, W is 1 everywhere.
     assert not any(weighs for _, is_active, weighs in seen if not is_active)
     # Counting goes on all the same.
     assert loss_of(runner).finished_examples.sum() == 482
 
 
-@pytest.mark.parametrize('resume_at, active', [(1, False), (3, True)])
-def test_begin_right_after_a_resume(digits_cfg, resume_at, active):
-    cfg = with_hooks(digits_cfg(max_epochs=4), begin=2)
+def test_begin_right_after_a_resume(digits_cfg):
+    cfg = with_hooks(digits_cfg(max_epochs=3), begin=2)
     cfg.default_hooks.checkpoint.max_keep_ckpts = -1
     Runner.from_cfg(copy.deepcopy(cfg)).train()
-    cfg.update(resume=True, load_from=f'{cfg.work_dir}/epoch_{resume_at}.pth')
-    cfg.experiment_name += '_resumed'
-    runner = Runner.from_cfg(cfg)
-    seen = []
-    step = runner.model.train_step
-
-    def spy(*args, **kwargs):
-        seen.append(loss_of(runner).weights_active)
-        return step(*args, **kwargs)
-
-    runner.model.train_step = spy
-    runner.train()
-    assert seen[0] is active and seen[-1] is True
+    for resume_at, active in ((1, [False, True]), (2, [True])):
+        cfg.update(
+            resume=True,
+            load_from=f'{cfg.work_dir}/epoch_{resume_at}.pth',
+            experiment_name=f'{cfg.experiment_name}_{resume_at}',
+        )
+        runner = Runner.from_cfg(copy.deepcopy(cfg))
+        assert list(watch(runner, 'weights_active')) == active
 
 
 def by_iteration(cfg, **kwargs):
@@ -251,28 +253,6 @@ def test_a_loss_that_is_switched_in(digits_cfg, tmp_path):
         assert torch.equal(ours[key], value), key
 
 
-def test_a_checkpoint_that_does_not_fit_is_refused(digits_cfg):
-    cfg = digits_cfg(max_epochs=2)
-    cfg.default_hooks.checkpoint.max_keep_ckpts = -1
-    Runner.from_cfg(copy.deepcopy(cfg)).train()
-    cfg.update(resume=True, load_from=f'{cfg.work_dir}/epoch_1.pth')
-    cfg.experiment_name += '_resumed'
-    cfg.model.head.loss.num_regions = 7
-    with pytest.raises(ValueError, match='cannot resume'):
-        Runner.from_cfg(cfg).train()
-
-
-def test_checkpoint_holds_the_rebinned_state(digits_cfg):
-    cfg = digits_cfg(max_epochs=2)
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    state = torch.load(f'{cfg.work_dir}/epoch_2.pth')['state_dict']
-    prefix = 'head.loss_module.'
-    assert not state[prefix + 'counts'].any()
-    assert state[prefix + 'finished_counts'].sum() == 482 * 2**20
-    assert torch.equal(state[prefix + 'edges'], loss_of(runner).edges)
-
-
 def test_order_of_hooks(digits_cfg):
     cfg = digits_cfg()
     cfg.custom_hooks = [
@@ -290,20 +270,6 @@ def test_order_of_hooks(digits_cfg):
         'AtomicCheckpointHook',
     ):
         assert ours < names.index(later), later
-
-
-def test_runs_beside_ema_and_mixup(digits_cfg):
-    cfg = with_hooks(digits_cfg(max_epochs=2))
-    cfg.custom_hooks.append(
-        dict(type='EMAHook', momentum=0.1, update_buffers=True)
-    )
-    cfg.model.train_cfg = dict(augments=dict(type='Mixup', alpha=0.8))
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    loss = loss_of(runner)
-    # Mixup moves parts between classes and loses none.
-    examples = loss.finished_examples.sum().item()
-    assert examples == pytest.approx(482, abs=0.1)
 
 
 def test_raises_without_a_loss_to_serve(digits_cfg):

@@ -13,10 +13,6 @@ def balanced(dataset):
     )
 
 
-def repeated(dataset):
-    return dict(type='RepeatDataset', times=3, dataset=dataset)
-
-
 def concatenated(dataset):
     """Another long tail, the last class the largest, before the first."""
     other = dict(
@@ -31,9 +27,9 @@ def concatenated(dataset):
     )
 
 
-@pytest.mark.parametrize('wrap', [balanced, repeated, concatenated])
+@pytest.mark.parametrize('wrap', [balanced, concatenated])
 def test_groups_by_the_images_that_there_are(digits_cfg, wrap):
-    cfg = digits_cfg(max_epochs=2)
+    cfg = digits_cfg(max_epochs=1)
     cfg.train_dataloader.dataset = wrap(cfg.train_dataloader.dataset.to_dict())
     runner = Runner.from_cfg(Config(cfg.to_dict()))
     runner.train()
@@ -49,7 +45,7 @@ def test_groups_by_the_images_that_there_are(digits_cfg, wrap):
     assert counts == pytest.approx(expected, abs=4)
 
     cfg.experiment_name += '_test'
-    cfg.load_from = f'{cfg.work_dir}/epoch_2.pth'
+    cfg.load_from = f'{cfg.work_dir}/epoch_1.pth'
     # Not from the config: from what was saved with the run.
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = None
     cfg.param_scheduler = None

@@ -88,21 +88,20 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize('length', [1, 2, 7, 'default', 'twice'])
-@pytest.mark.parametrize('task', task_names())
-def test_whole_curve(task, length):
-    schedule = Schedule(task)
-    epochs = {'default': 1, 'twice': 2}.get(length)
-    epochs = length if epochs is None else epochs * schedule.epochs
-    formula = FORMULAS[schedule.lr][schedule.epochs]
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        seen, _ = learning_rates(schedule, epochs)
-    total = epochs * STEPS
-    expected = [formula(t, total) for t in range(total)]
-    assert seen == pytest.approx(expected, rel=1e-6)
-    # The largest rate is the documented one, and the last is small.
-    assert max(seen) == pytest.approx(schedule.lr, rel=1e-6)
-    assert seen[-1] <= 0.1 * schedule.lr
+def test_whole_curves(length):
+    schedules = {(s.lr, s.epochs): s for s in map(Schedule, task_names())}
+    assert len(schedules) == sum(map(len, FORMULAS.values()))
+    for (lr, default), schedule in schedules.items():
+        epochs = {'default': default, 'twice': 2 * default}.get(length, length)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            seen, _ = learning_rates(schedule, epochs)
+        total = epochs * STEPS
+        expected = [FORMULAS[lr][default](t, total) for t in range(total)]
+        assert seen == pytest.approx(expected, rel=1e-6)
+        # The largest rate is the documented one, and the last is small.
+        assert max(seen) == pytest.approx(lr, rel=1e-6)
+        assert seen[-1] <= 0.1 * lr
 
 
 def test_milestones_and_stairs_are_the_papers():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub
-from mmengine.registry import METRICS
 
 from mmghm.evaluation import GroupAccuracy, group_classes
 from mmghm.visualization.tables import group_table
@@ -153,7 +152,3 @@ def test_per_class_file(tmp_path, ending):
 def test_refuses_bad_arguments(kwargs, match):
     with pytest.raises(ValueError, match=match):
         GroupAccuracy(**kwargs)
-
-
-def test_is_registered():
-    assert isinstance(METRICS.build(dict(type='GroupAccuracy')), GroupAccuracy)

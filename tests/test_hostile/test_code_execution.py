@@ -98,7 +98,7 @@ def test_a_name_with_a_hash_is_held_to_it(serve, tmp_path, monkeypatch):
     dated = CheckpointLoader.load_checkpoint(f'{address}/net-20230101.pth')
     assert int(dated['x']) == 5
     monkeypatch.setattr(
-        'mmghm.engine.safe_loading._HASHED_HOSTS', ('127.0.0.1',)
+        'mmghm.engine.safe_loading.HASHED_HOSTS', ('127.0.0.1',)
     )
     content = (tmp_path / 'file').read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:8]

@@ -28,12 +28,12 @@ def test_two_writers_do_not_share_a_temporary_file(tmp_path, monkeypatch):
 def test_resumes_where_the_run_saves(digits_cfg, tmp_path, saving):
     if 'out_dir' in saving:
         saving = dict(out_dir=str(tmp_path / 'elsewhere'))
-    cfg = digits_cfg(max_epochs=2)
+    cfg = digits_cfg(max_epochs=1)
     cfg.default_hooks.checkpoint.update(saving)
     Runner.from_cfg(Config(cfg.to_dict())).train()
     cfg.resume = True
     resume_from_complete_checkpoint(cfg)
-    name = saving.get('filename_tmpl', 'epoch_{}.pth').format(2)
+    name = saving.get('filename_tmpl', 'epoch_{}.pth').format(1)
     assert Path(cfg.load_from).name == name and cfg.resume
     cfg.load_from = None
     cfg.default_hooks.checkpoint.out_dir = 's3://bucket'

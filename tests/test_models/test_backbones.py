@@ -15,12 +15,9 @@ from mmghm.engine.launch import build_runner
 
 pytestmark = pytest.mark.slow
 
+# One of each kind; test_tasks.py trains small ones of all.
 TASKS = [
-    'resnext50_imagenet_lt_liu2019',
-    'swin_tiny_imagenet_lt_liu2019',
     'convnext_tiny_imagenet_lt_liu2019',
-    'vit_base_imagenet_lt_liu2019',
-    'vit_base_linear_imagenet_lt_liu2019',
     'vit_base_lora_imagenet_lt_liu2019',
 ]
 
@@ -106,9 +103,7 @@ def test_trains_with_averaged_weights_mixup_and_cutmix(task, config):
     }
     assert all(value.isfinite().all() for value in model.parameters())
     assert {'head.fc.weight', 'head.fc.bias'} <= trained
-    if '_linear' in task:
-        assert trained == {'head.fc.weight', 'head.fc.bias'}
-    elif '_lora' in task:
+    if '_lora' in task:
         assert all('head.' in name or '.lora_' in name for name in trained)
         assert len(trained) == 2 + 12 * 2
     else:

@@ -25,7 +25,7 @@ def small(make_run, tmp_path_factory):
 @pytest.fixture(scope='module')
 def large(make_run, tmp_path_factory):
     """As many classes as iNaturalist 2018 has."""
-    run = make_run('inaturalist', 8142, 30, images=3)
+    run = make_run('inaturalist', 8142, 15, images=3)
     path = tmp_path_factory.mktemp('page') / 'report.html'
     path.write_text(render(read_runs([run])), encoding='utf-8')
     return path
@@ -146,13 +146,34 @@ def test_fits_a_phone(view, small, width):
 def test_many_classes(view, large):
     assert large.stat().st_size < 10e6
     page = view(large)
-    assert 'of 30 recorded epochs' in page.inner_text('#histogram-note')
+    assert 'of 15 recorded epochs' in page.inner_text('#histogram-note')
     assert int(page.get_attribute('#epoch', 'max')) >= 4
     page.fill('#class', '8141')
     page.keyboard.press('Enter')
     assert page.input_value('#class').startswith('8141: Genus species 8141')
     bars = "document.getElementById('histogram').data[0].y.length"
     assert page.evaluate(bars) == 30
+
+
+def test_shows_the_images_that_were_evaluated(view, make_run, tmp_path):
+    """Of the validation and of the test, not those of training."""
+    run = make_run('tested', 101, 2, images=7)
+    with np.load(run / 'record/predictions.npz') as arrays:
+        tested = {name: values[:700] for name, values in arrays.items()}
+    tested['checkpoint'] = np.array('epoch_2.pth')
+    np.savez_compressed(run / 'record/test.npz', **tested)
+    path = tmp_path / 'report.html'
+    path.write_text(render(read_runs([run])), encoding='utf-8')
+    page = view(path)
+    assert 'of 707 validation images' in page.inner_text('#cards')
+    page.select_option('#part', 'test')
+    assert 'of 700 test images' in page.inner_text('#cards')
+    assert 'epoch_2.pth' in page.inner_text('#when')
+    page.click('summary >> nth=0')
+    assert 'test images' in page.inner_text('#groups-table')
+    lines = "document.getElementById('classes').data.filter(t => t.line)"
+    colors = page.evaluate(f'{lines}.map(t => t.line.color)')
+    assert len(colors) == 2 == len(set(colors))
 
 
 def test_says_what_was_not_recorded(view, tmp_path):

@@ -1,8 +1,6 @@
 """What is measured of finished runs."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,15 +9,7 @@ from mmghm.datasets import Digits, LongTailDataset
 from mmghm.utils.errors import UserError
 from study.after_training import left_out
 
-from ..conftest import ROOT, run_command
-
-
-def call(tool, *args):
-    return subprocess.run(
-        [sys.executable, str(ROOT / tool), *map(str, args)],
-        capture_output=True,
-        text=True,
-    )
+from ..conftest import run_command, run_program
 
 
 def test_a_draw_leaves_out_what_it_would_take_next():
@@ -49,8 +39,9 @@ def test_after_training(tmp_path):
     )
     results, runs = tmp_path / 'results', tmp_path / 'runs'
     results.mkdir()
-    done = call('study/after_training.py', results, runs)
-    assert done.returncode == 2 and 'holds no results' in done.stderr
+    tool = ('study/after_training.py', results, runs)
+    status, printed = run_program(*tool)
+    assert status == 2 and 'holds no results' in printed
     for name in ('done', 'elsewhere'):
         (results / f'{name}.json').write_text(json.dumps(dict(cell=cell)))
     short = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
@@ -60,9 +51,9 @@ def test_after_training(tmp_path):
         cwd=tmp_path,
     )
     assert status == 0, printed
-    done = call('study/after_training.py', results, runs)
-    assert done.returncode == 0, done.stderr
-    assert 'elsewhere: skipped, there is no' in done.stdout
+    status, printed = run_program(*tool)
+    assert status == 0, printed
+    assert 'elsewhere: skipped, there is no' in printed
     (path,) = (results / 'after_training').iterdir()
     found = json.loads(path.read_text())
     (history,) = (runs / 'done').rglob('scalars.json')
@@ -86,5 +77,5 @@ def test_after_training(tmp_path):
     )
     # What is there is kept.
     path.write_text('{}')
-    assert call('study/after_training.py', results, runs).returncode == 0
+    assert run_program(*tool)[0] == 0
     assert path.read_text() == '{}'

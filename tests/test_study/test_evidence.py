@@ -153,18 +153,6 @@ def test_controls_change_what_they_name():
         assert begin(cfg) == 0 and cfg.model.head.loss.normalize == scale
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ('setting', 'start'),
-    [('ldam_drw', 'ldam')],
-)
-def test_going_on_with_class_weights_changes_nothing(tmp_path, setting, start):
-    whole = reproduce(tmp_path / 'whole', setting)[setting]
-    shared = reproduce(tmp_path / 'shared', start, setting)[setting]
-    assert (whole['epochs_timed'], shared['epochs_timed']) == (40, 8)
-    assert whole['per_class'] == shared['per_class']
-
-
 def test_plan_runs_prefixes_first_and_refuses_unknown_names():
     names = ['ghm_cwap', 'ghm_cwap_margin']
     planned = plan_evidence(['base'], names, [0, 1], True)
@@ -191,20 +179,6 @@ def test_names_of_older_results():
     running = 'W from 80 % by the running histogram'
     for older, words in (
         ('r_w', f"eq. (2)'s margin, {running}"),
-        ('r_w_ura', f"eq. (2)'s margin, {running}, equal regions"),
-        (
-            'late_mean_two_sided',
-            f"the margin of Balanced Softmax, {running}, normalize='mean'",
-        ),
-        (
-            'late_g1.2',
-            f"eq. (2)'s margin from class counts, gamma 1.2, {running}",
-        ),
-        (
-            'late_previous',
-            "eq. (2)'s margin from class counts, W from 80 % by the finished "
-            "epoch's histogram",
-        ),
         (
             'begin0.3_two_sided',
             'the margin of Balanced Softmax, W from 30 % by the running '

@@ -1,7 +1,5 @@
 """``browse``, and pictures of runs."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,14 +12,11 @@ from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.report.run import Run
 from mmghm.report.seeds import same_settings
 
-from ..conftest import ROOT, run_command
+from ..conftest import run_command, run_program
 
 
 def call(tool, *args):
-    path = str(ROOT / 'study' / f'{tool}.py')
-    return subprocess.run(
-        [sys.executable, path, *map(str, args)], capture_output=True, text=True
-    )
+    return run_program(f'study/{tool}.py', *args)
 
 
 def is_picture(path):
@@ -97,8 +92,8 @@ def test_browse_refuses_no_images(tmp_path):
 def test_plot_histograms(trained, tmp_path):
     checkpoint = trained / 'ghm0/epoch_2.pth'
     out = tmp_path / 'h.png'
-    done = call('plot_histograms', checkpoint, '--out', out)
-    assert done.returncode == 0, done.stderr
+    status, printed = call('plot_histograms', checkpoint, '--out', out)
+    assert status == 0, printed
     assert is_picture(out) and is_picture(tmp_path / 'h_categories.png')
     chosen = tmp_path / 'chosen.png'
     call('plot_histograms', checkpoint, '--out', chosen, '--classes', 9)
@@ -115,8 +110,9 @@ def test_plot_histograms(trained, tmp_path):
 )
 def test_plot_histograms_names_what_is_wrong(trained, run, options, error):
     checkpoint = trained / run / 'epoch_2.pth'
-    done = call('plot_histograms', checkpoint, '--out', 'x.png', *options)
-    assert done.returncode == 2 and error in done.stderr
+    options = ['--out', 'x.png', *options]
+    status, printed = call('plot_histograms', checkpoint, *options)
+    assert status == 2 and error in printed
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from ..conftest import CONFIGS, ROOT
 pytestmark = pytest.mark.slow
 
 DIGITS = str(CONFIGS / 'ghm_cwap/resnet8_digits_lt.py')
-EPOCHS = 6
+EPOCHS = 4
 
 
 def launch(work_dir, gpus, *args, config=DIGITS, **env):
@@ -78,7 +78,7 @@ def test_a_killed_worker_restarts_all_from_the_last_checkpoint(
     process = launch(tmp_path, 2, '--resume', MAX_RESTARTS='1')
     # Some time after a checkpoint, inside the next epoch.
     deadline = time.time() + 200
-    while not (tmp_path / 'epoch_3.pth').exists():
+    while not (tmp_path / 'epoch_2.pth').exists():
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.01)
     os.kill(workers_of(process.pid)[-1], signal.SIGKILL)
@@ -125,13 +125,3 @@ def test_two_hosts_with_one_process_each(tmp_path, two_processes):
     for agent in agents:
         finish(agent, tmp_path)
     assert_same(tmp_path, two_processes)
-
-
-def test_decoded_batches_are_shared_out_over_two_processes(tmp_path):
-    config = 'ghm_cwap/resnet8_digits_lt_decoded_if20'
-    finish(launch(tmp_path, 2, config=config), tmp_path)
-    saved = torch.load(tmp_path / f'epoch_{EPOCHS}.pth')
-    # Each of the 482 images was counted by one of the processes.
-    counted = saved['state_dict']['head.loss_module.finished_counts']
-    sizes = [n * 2**20 for n in saved['meta']['class_counts']]
-    assert counted.sum(dim=1).tolist() == sizes

@@ -112,7 +112,7 @@ MISTAKES = {
         'cannot download CIFAR10',
     ),
     'weights without a network': (
-        ['own_data/resnet50', *options('train_dataloader.num_workers=0')],
+        ['own_data/fine_tuning', *options('train_dataloader.num_workers=0')],
         'PRETRAINED=none begins with random weights',
     ),
 }
@@ -129,6 +129,15 @@ def place(tmp_path_factory, class_folders):
     return folder
 
 
+@pytest.fixture
+def fresh_opener():
+    """What opens addresses keeps the proxies that it began with."""
+    urllib.request.install_opener(None)
+    yield
+    urllib.request.install_opener(None)
+
+
+@pytest.mark.usefixtures('fresh_opener')
 @pytest.mark.parametrize('mistake', MISTAKES)
 def test_a_line_and_exit_code_2(mistake, place, tmp_path, monkeypatch):
     args, message = MISTAKES[mistake]
@@ -136,8 +145,6 @@ def test_a_line_and_exit_code_2(mistake, place, tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in {**NO_NETWORK, 'TORCH_HOME': str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
-    # What opens addresses keeps the proxies that it began with.
-    monkeypatch.setattr(urllib.request, '_opener', None)
     if '--work-dir' not in args:
         args = [*args, '--work-dir', str(tmp_path / 'run')]
     status, printed = run_command('train', *args, cwd=place)
@@ -179,27 +186,19 @@ def test_a_refused_checkpoint_when_testing(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_setting_that_nothing_reads_is_told(tmp_path):
+def test_the_console_is_short_and_the_file_is_whole(tmp_path):
     done = call(
         'train',
         DIGITS,
-        *options('train_cfg.max_epochs=1', 'env_cfg.cudnn_bench=True'),
+        *options('train_cfg.max_epochs=2', 'env_cfg.cudnn_bench=True'),
         cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
+    shown = done.stdout + done.stderr
+    assert done.returncode == 0, shown
     assert (
         '--cfg-options env_cfg.cudnn_bench: the config has no such setting, '
         'and perhaps nothing reads it; did you mean cudnn_benchmark?'
     ) in done.stderr
-
-
-@pytest.mark.slow
-def test_the_console_is_short_and_the_file_is_whole(tmp_path):
-    done = call(
-        'train', DIGITS, *options('train_cfg.max_epochs=2'), cwd=tmp_path
-    )
-    shown = done.stdout + done.stderr
-    assert done.returncode == 0, shown
     before = shown[: shown.index('Epoch(train)')]
     assert before.count('\n') < 24, before
     for absent in ('MultiScale', 'NormalInit', 'Hooks will', 'FileClient'):

@@ -2,6 +2,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from importlib.metadata import metadata
 
 import pytest
 
@@ -58,12 +59,6 @@ def test_the_present_stack_is_complete():
             'pip uninstall -y mmengine onedl-mmengine && pip install',
         ),
         (
-            {'torch': '2.1.0', 'numpy': '2.4.6'},
-            {},
-            'built for NumPy 1',
-            "pip install 'numpy<2'",
-        ),
-        (
             {'mmpretrain': '1.0.0', 'mmcv-lite': '2.2.0'},
             {'mmpretrain': ['mmcv<2.1.0,>=2.0.0; extra == "mim"']},
             'needs mmcv<2.1.0,>=2.0.0, and mmcv-lite is 2.2.0',
@@ -81,16 +76,18 @@ def test_versions_that_do_not_fit(
 
 
 def test_a_mixture_of_two_stacks_is_named(monkeypatch):
+    # Another problem, so that nothing is imported.
+    monkeypatch.setattr(doctor, 'missing_modules', lambda: ['mmcv'])
     versions = {'mmengine': '0.10.7', 'onedl-mmpretrain': '1.3.6'}
     monkeypatch.setattr(doctor, 'installed_version', versions.get)
-    assert any('are mixed' in finding.what for finding in doctor._twice())
+    assert any('are mixed' in finding.what for finding in doctor.examine())
     versions = {
         'onedl-mmengine': '1',
         'onedl-mmpretrain': '1',
         'mmcv-lite': '2',
     }
     monkeypatch.setattr(doctor, 'installed_version', versions.get)
-    assert not any('mixed' in finding.what for finding in doctor._twice())
+    assert not any('mixed' in finding.what for finding in doctor.examine())
 
 
 def call(folder, *args):
@@ -125,57 +122,63 @@ def test_the_doctor_names_a_package_that_cannot_be_imported(tmp_path):
     assert 'import mmcv fails: OSError: libcudart' in done.stdout
 
 
-PASSED = '  File "/env/lib/python3.11/site-packages/{}", line 1, in <module>\n'
-MMDET = (
-    PASSED.format('mmpretrain/models/utils/res_layer_extra_norm.py')
-    + PASSED.format('mmdet/__init__.py')
-    + 'AssertionError: MMCV==2.2.0 is used but incompatible.\n'
-)
-MULTIMODAL = (
-    PASSED.format('mmpretrain/models/multimodal/blip/language_model.py')
-    + 'TypeError: NoneType takes no arguments\n'
-)
-
-
 @pytest.mark.parametrize(
-    'stderr, versions, cause, remedy',
+    'raised_by, version, cause, remedy',
     [
         (
-            MMDET,
-            {'mmdet': '3.3.0', 'transformers': '5.24.0'},
+            'mmdet',
+            '3.3.0',
             'AssertionError: MMCV==2.2.0 is used but incompatible. '
             '(raised by mmdet 3.3.0)',
             "pip install 'mmcv-lite<2.2.0,>=2.0.0rc4'",
         ),
         (
-            MMDET.replace('mmdet', 'mmseg'),
-            {'mmsegmentation': '1.2.2'},
+            'mmseg',
+            '1.2.2',
             'AssertionError: MMCV==2.2.0 is used but incompatible. '
             '(raised by mmsegmentation 1.2.2)',
             "pip install 'mmcv-lite<2.2.0,>=2.0.0rc4'",
         ),
         (
-            MULTIMODAL,
-            {'mmpretrain': '1.2.0', 'transformers': '5.24.0'},
-            'TypeError: NoneType takes no arguments (with transformers 5.24.0)',
+            'transformers',
+            '5.24.0',
+            'AssertionError: MMCV==2.2.0 is used but incompatible. '
+            '(raised by transformers 5.24.0) (with transformers 5.24.0)',
             "pip install 'transformers<4.52'",
         ),
         (
-            MULTIMODAL,
-            {'mmpretrain': '1.2.0', 'transformers': '4.51.3'},
-            'TypeError: NoneType takes no arguments',
+            'transformers',
+            '4.51.3',
+            'AssertionError: MMCV==2.2.0 is used but incompatible. '
+            '(raised by transformers 4.51.3)',
             dependencies.REMEDIES['mmpretrain'],
         ),
     ],
 )
 def test_the_cause_of_a_failed_import(
-    monkeypatch, stderr, versions, cause, remedy
+    monkeypatch, tmp_path, raised_by, version, cause, remedy
 ):
-    wanted = ['numpy', 'mmcv<2.2.0,>=2.0.0rc4; extra == "mim"']
+    """mmpretrain imports a package that does not go with the others."""
+    site = tmp_path / 'site-packages'
+    for name, code in {
+        'mmpretrain': f'import {raised_by}',
+        raised_by: "raise AssertionError('MMCV==2.2.0 is used but "
+        "incompatible.')",
+    }.items():
+        (site / name).mkdir(parents=True)
+        (site / name / '__init__.py').write_text(code)
+    wanted = {
+        name: ['mmcv<2.2.0,>=2.0.0rc4; extra == "mim"']
+        for name in ('mmdet', 'mmsegmentation')
+    }
+    distribution = doctor.DISTRIBUTIONS.get(raised_by, raised_by)
+    versions = {distribution: version}
     monkeypatch.setattr(doctor, 'installed_version', versions.get)
-    monkeypatch.setattr(doctor, 'requires', lambda name: wanted)
+    monkeypatch.setattr(doctor, 'requires', lambda name: wanted[name])
     monkeypatch.setattr(doctor, 'owner_of', {'mmcv': 'mmcv-lite'}.get)
-    assert doctor._cause('mmpretrain', stderr) == (cause, remedy)
+    (finding,) = import_alone(monkeypatch, site, 'mmpretrain')
+    assert finding.what == f'import mmpretrain fails: {cause}'
+    assert finding.remedy == remedy
 
 
 def import_alone(monkeypatch, folder, name):
@@ -201,6 +204,26 @@ def test_an_error_of_mmghm_is_a_problem(monkeypatch, tmp_path):
     (finding,) = import_alone(monkeypatch, tmp_path, 'mmghm')
     assert 'import mmghm fails: ModuleNotFoundError' in finding.what
     assert 'mmghm.evaluation' in finding.what
+
+
+@pytest.mark.parametrize('package', dependencies.OPTIONAL)
+def test_the_extra_that_brings_a_module_is_named(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    module = dependencies.LazyModule(package)
+    with pytest.raises(UserError) as error:
+        module.something
+    extra = dependencies.OPTIONAL[package].extra
+    assert str(error.value).startswith(f'{package} is missing, for ')
+    assert f"mmghm's extra `{extra}`" in str(error.value)
+    assert f'Provides-Extra: {extra}\n' in str(metadata('mmghm'))
+
+
+def test_a_module_that_is_broken_is_not_called_missing(monkeypatch, tmp_path):
+    (tmp_path / 'submitit.py').write_text('import nothing_of_this_name')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, 'submitit', raising=False)
+    with pytest.raises(ModuleNotFoundError, match='nothing_of_this_name'):
+        dependencies.import_optional('submitit')
 
 
 def test_an_unknown_tool_is_named():

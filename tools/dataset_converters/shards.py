@@ -43,8 +43,8 @@ def parse_args() -> argparse.Namespace:
     index.add_argument(
         '--label-key',
         default='',
-        help='key of the label in the .json beside each image; by default the '
-        '.cls beside it is read',
+        help='key of the label in the .json of each image; by default its '
+        '.cls is read',
     )
     args = parser.parse_args()
     if args.action == 'make' and args.shard_mb <= 0:

@@ -149,7 +149,7 @@ def _verify(path: str, archive: Archive) -> None:
         os.remove(path)
         raise ArchiveError(
             f'{path} has md5 {digest.hexdigest()}, but {archive.md5} is '
-            'published; it was removed, run again to download it anew'
+            'published; it was removed, run again to download it again'
         )
 
 

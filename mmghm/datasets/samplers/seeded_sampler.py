@@ -1,4 +1,4 @@
-"""What samplers whose order depends on seed and epoch alone share."""
+"""Base of samplers whose order depends on seed and epoch alone."""
 
 from typing import Any, Optional
 

@@ -171,7 +171,7 @@ class ShardBackend(BaseStorageBackend):
         if zlib.crc32(content) != crc:
             raise OSError(
                 f'{url} holds other bytes at {offset} than when it was listed: '
-                'it is damaged, or was packed anew; list it again by '
+                'it is damaged, or was packed again; list it again by '
                 'tools/dataset_converters/shards.py index'
             )
         return content

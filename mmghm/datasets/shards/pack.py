@@ -91,8 +91,8 @@ def index_shards(shards: Sequence[str], label_key: str = '') -> Iterator[str]:
     Args:
         shards (Sequence[str]): Paths or addresses that fsspec knows. They are
             read whole, once, for the images' checksums.
-        label_key (str): Where to find a label in the ``.json`` beside an image;
-            by default the ``.cls`` beside it holds it.
+        label_key (str): Where to find a label in the ``.json`` of an image; by
+            default the label is in its ``.cls``.
 
     Yields:
         str: Lines of ``SHARD.tar#OFFSET+SIZE-CRC label``, as ``ImageShards``

@@ -57,7 +57,7 @@ def check_size(content: bytes) -> None:
         Image.DecompressionBombError: If it has more than twice
             ``PIL.Image.MAX_IMAGE_PIXELS`` (179 million) pixels.
     """
-    # What Pillow does not know, or finds broken, is OpenCV's to judge.
+    # OpenCV decides about what Pillow does not know or finds broken.
     with contextlib.suppress(OSError, SyntaxError, ValueError):
         Image.open(io.BytesIO(content)).close()
 

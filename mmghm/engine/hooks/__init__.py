@@ -1,6 +1,7 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .aura_rebin_hook import AURARebinHook
 from .class_counts_hook import ClassCountsHook
+from .class_mean_init_hook import ClassMeanInitHook
 from .deferred_reweighting_hook import DeferredReweightingHook
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .group_table_hook import GroupTableHook
@@ -12,6 +13,7 @@ __all__ = [
     'AURARebinHook',
     'AtomicCheckpointHook',
     'ClassCountsHook',
+    'ClassMeanInitHook',
     'DeferredReweightingHook',
     'EpochSeedHook',
     'GroupTableHook',

@@ -21,7 +21,7 @@ from .schedule import (
 class AURARebinHook(LossHook):
     """Call ``rebin()`` of every :class:`GHMCWAPLoss` at each epoch's end.
 
-    However the model is wrapped or compiled. Each loss gets class counts from
+    The model may be wrapped or compiled. Each loss gets class counts from
     the train dataset if the config gives none; see :class:`LossHook` for
     checkpoints and for losses that are switched in.
 
@@ -68,15 +68,15 @@ class AURARebinHook(LossHook):
             runner (Any): The runner.
 
         Raises:
-            ValueError: If the model has no such loss, the interval cannot be
-                told, or a resumed checkpoint does not fit.
+            ValueError: If the model has no such loss, the interval is unknown,
+                or a resumed checkpoint does not fit.
         """
         super().before_train(runner)
         if not self.losses:
             raise UserError(
                 'AURARebinHook found no loss with histograms in the model; set '
                 "model.head.loss to dict(type='GHMCWAPLoss', num_classes=...) "
-                'or take the hook out of custom_hooks'
+                'or take the hook out of the config'
             )
 
     def find(self, runner: Any, beginning: bool = False) -> None:
@@ -121,7 +121,7 @@ class AURARebinHook(LossHook):
     def _rebin(self, runner: Any) -> None:
         for number, loss in enumerate(self.losses.values()):
             loss.rebin()
-            # One loss is the rule; further ones are told apart by number.
+            # Most models have one loss; others are numbered.
             prefix = f'train/ghm{number or ""}'
             for name, value in loss.summary().items():
                 runner.message_hub.update_scalar(f'{prefix}/{name}', value)

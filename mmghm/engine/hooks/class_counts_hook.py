@@ -1,4 +1,4 @@
-"""Train class counts for whoever needs them: losses and metrics."""
+"""Train class counts for losses and metrics."""
 
 from typing import Any, Iterable, Optional
 from weakref import WeakSet
@@ -20,8 +20,8 @@ _told: WeakSet = WeakSet()
 def give_class_counts(runner: Any, losses: Iterable[Any]) -> None:
     """Give the train dataset's class counts to the losses that have none.
 
-    A dataset that does not tell its labels is no error: a loss that cannot do
-    without counts says so itself.
+    A dataset without readable labels is no error here: a loss that needs the
+    counts raises one.
 
     Args:
         runner (Any): The runner with the train dataset.
@@ -55,15 +55,14 @@ def _train_counts(runner: Any, num_classes: int = 0) -> Optional[np.ndarray]:
 class ClassCountsHook(LossHook):
     """Publish the train dataset's class counts.
 
-    Losses to which the config gives none get them, also losses that are
-    switched in later; the message hub keeps them as ``class_counts`` for
-    metrics such as ``GroupAccuracy``. Where nothing is trained
-    (``tools/test.py``), they come from the checkpoint's metainfo, else from
-    the train dataset of the config.
+    Losses without counts in the config get them, also losses that are switched
+    in later. The message hub keeps them as ``class_counts`` for metrics such as
+    ``GroupAccuracy``. While testing, they come from the checkpoint's metainfo,
+    else from the train dataset of the config.
     """
 
     def serves(self, module: Any) -> bool:
-        """Losses that want class counts, and this package's others."""
+        """Losses that take class counts, and this package's others."""
         return isinstance(module, LongTailLoss) or hasattr(
             module, 'set_class_counts'
         )

@@ -54,7 +54,7 @@ class DeferredReweightingHook(LossHook):
 
         Raises:
             ValueError: If the model has no loss with class weights, or the
-                interval cannot be told.
+                interval is unknown.
         """
         super().before_train(runner)
         if not self.losses:

@@ -17,7 +17,7 @@ _LOADING, _TRAINING = 0, 1
 
 
 def _seed_everything(*entropy: int) -> None:
-    # Mixed, lest seed 0's second epoch be seed 1's first; ranks differ.
+    # Mixed, so that seed 0's second epoch is not seed 1's first; ranks differ.
     own = (get_rank(),) if get_rank() else ()
     seed = int(np.random.SeedSequence(entropy + own).generate_state(1)[0])
     random.seed(seed)
@@ -27,7 +27,7 @@ def _seed_everything(*entropy: int) -> None:
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Seed Python's, numpy's and torch's generators anew for each epoch.
+    """Seed Python's, numpy's and torch's generators again for each epoch.
 
     MMEngine's checkpoints hold no generator states, so that augmentation,
     Mixup and dropout differ after a resume. Seeded by the run's seed and the

@@ -1,4 +1,4 @@
-"""What the hooks that serve losses share."""
+"""What all hooks for losses have in common."""
 
 import re
 from typing import Any, Dict, Optional
@@ -55,7 +55,7 @@ class LossHook(Hook):
         self._loaded: Optional[Dict[str, Any]] = None
 
     def serves(self, module: Any) -> bool:
-        """Whether a module is a loss to serve.
+        """Whether the hook is for this module.
 
         Args:
             module (Any): Any module of the training model.

@@ -6,7 +6,7 @@ import os
 import platform
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import torch
@@ -16,7 +16,13 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
 
-from mmghm.engine.work_dir import RECORD, RUN_FILE
+from mmghm.datasets.image_lists import image_list_digest
+from mmghm.engine.work_dir import (
+    PREDICTIONS,
+    RECORD,
+    RUN_FILE,
+    TEST_PREDICTIONS,
+)
 from mmghm.evaluation import GroupAccuracy
 from mmghm.losses import histogram_losses
 from mmghm.utils.dependencies import version_of
@@ -24,19 +30,27 @@ from mmghm.utils.errors import UserError
 
 from .class_counts_hook import CLASS_COUNTS_KEY
 
+# In a checkpoint's meta.
+IMAGES_KEY = 'images'
+
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
     """Write ``record/`` in the work dir, a few files that stay small.
 
-    - ``run.json``: class names and train counts, versions, device, ranks,
-      when training began.
+    - ``run.json``: class names and train counts, digests of the image lists
+      (``images``), versions, device, ranks, when training began.
     - ``histograms_{step}.npz``: of each ``GHMCWAPLoss`` the examples per
       region (C, N), their edges (C, N+1) and the weights of eq. (1) (C, N),
       float32, after an epoch; under an iteration-based loop at validations,
       the step then being the iteration.
     - ``predictions.npz``: label, predicted class and its score for each image
-      of the last validation, if a ``GroupAccuracy`` is among the metrics.
+      of the last validation, if a ``GroupAccuracy`` is among the metrics;
+      ``test.npz``: the same of the last test of one of the run's checkpoints,
+      in the folder of that run.
+
+    Checkpoints keep ``images``, too, of all trainings that they have seen: by
+    ``'train'`` and ``'val'`` a list of :func:`image_list_digest`.
 
     Priority LOW: after ``AURARebinHook`` has published the epoch's
     histograms. Rank 0 alone writes.
@@ -57,16 +71,32 @@ class RunRecordHook(Hook):
                 f'max_records must be at least 1, got {max_records}'
             )
         self.max_records = max_records
+        self.images: Dict[str, List[str]] = {}
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Take over what a resumed training has seen before."""
+        if runner._resume:
+            meta = checkpoint.get('meta') or {}
+            self.images = meta.get(IMAGES_KEY, {})
+
+    @master_only
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Say in the checkpoint which images it has seen."""
+        checkpoint.setdefault('meta', {})[IMAGES_KEY] = self.images
 
     @master_only
     def before_train(self, runner: Any) -> None:
         """Write what is known from the start."""
+        self._note_images('train', runner.train_dataloader.dataset)
+        if runner.val_loop is not None:
+            self._note_images('val', runner.val_loop.dataloader.dataset)
         meta = getattr(runner.train_dataloader.dataset, 'metainfo', {})
         classes = meta.get('classes') or ()
         device = next(runner.model.parameters()).device
         record = dict(
             classes=[str(name) for name in classes],
             class_counts=runner.message_hub.get_info(CLASS_COUNTS_KEY),
+            images=self.images,
             versions={
                 name: version_of(name)
                 for name in ('torch', 'mmengine', 'mmpretrain', 'numpy')
@@ -83,6 +113,14 @@ class RunRecordHook(Hook):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN_FILE).write_text(json.dumps(record, indent=1))
 
+    def _note_images(self, part: str, dataset: Any) -> None:
+        try:
+            digest = image_list_digest(dataset)
+        # Without labels there are no class counts, which says so in the log.
+        except TypeError:
+            return
+        self.images[part] = sorted({*self.images.get(part, ()), digest})
+
     @master_only
     def after_train_epoch(self, runner: Any) -> None:
         """Keep the finished epoch's histograms, if it is its turn."""
@@ -98,14 +136,25 @@ class RunRecordHook(Hook):
         self, runner: Any, metrics: Optional[Dict[str, float]] = None
     ) -> None:
         """Keep the predictions of the validation."""
-        evaluator: Evaluator = runner.val_evaluator
-        for metric in evaluator.metrics:
-            if isinstance(metric, GroupAccuracy) and metric.predictions:
-                self._save(runner, 'predictions', metric.predictions)
+        arrays = _predictions(runner.val_evaluator)
+        if arrays is not None:
+            self._save(runner.work_dir, PREDICTIONS, arrays)
         # Its own loop may validate without training.
         loop = runner._train_loop
         if isinstance(loop, IterBasedTrainLoop):
             self._write_histograms(runner, runner.iter)
+
+    @master_only
+    def after_test_epoch(
+        self, runner: Any, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
+        """Keep the predictions of the test, if a run's checkpoint is tested."""
+        arrays = _predictions(runner.test_evaluator)
+        checkpoint = Path(runner._load_from or '')
+        recorded = (checkpoint.parent / RECORD / RUN_FILE).is_file()
+        if arrays is not None and recorded:
+            arrays = dict(arrays, checkpoint=np.array(checkpoint.name))
+            self._save(checkpoint.parent, TEST_PREDICTIONS, arrays)
 
     def _write_histograms(self, runner: Any, step: int) -> None:
         for number, loss in enumerate(histogram_losses(runner.model)):
@@ -115,16 +164,24 @@ class RunRecordHook(Hook):
                 weights=loss.weights,
             )
             self._save(
-                runner,
-                f'histograms{number or ""}_{step:07d}',
+                runner.work_dir,
+                f'histograms{number or ""}_{step:07d}.npz',
                 {k: v.float().cpu().numpy() for k, v in arrays.items()},
             )
 
     @staticmethod
-    def _save(runner: Any, name: str, arrays: Dict[str, Any]) -> None:
-        folder = Path(runner.work_dir) / RECORD
+    def _save(run: Any, name: str, arrays: Dict[str, Any]) -> None:
+        folder = Path(run) / RECORD
         folder.mkdir(parents=True, exist_ok=True)
         # A run that is killed leaves whole files.
-        partial = folder / f'.{name}.npz'
+        partial = folder / f'.{name}'
         np.savez_compressed(partial, **arrays)
-        os.replace(partial, folder / f'{name}.npz')
+        os.replace(partial, folder / name)
+
+
+def _predictions(evaluator: Evaluator) -> Optional[Dict[str, Any]]:
+    found = None
+    for metric in evaluator.metrics:
+        if isinstance(metric, GroupAccuracy) and metric.predictions:
+            found = metric.predictions
+    return found

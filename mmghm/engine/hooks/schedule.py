@@ -57,7 +57,7 @@ def iterations_per_epoch(runner: Any, interval: Optional[int] = None) -> int:
         int: At least 1.
 
     Raises:
-        ValueError: If the interval cannot be told.
+        ValueError: If the interval is unknown.
     """
     if interval is not None:
         return interval

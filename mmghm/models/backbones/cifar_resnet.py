@@ -12,7 +12,7 @@ from mmghm.utils.errors import UserError
 
 
 class CIFARBlock(BaseModule):
-    """Two 3 x 3 convolutions beside a shortcut without parameters (option A).
+    """Two 3 x 3 convolutions and a shortcut without parameters (option A).
 
     Args:
         in_channels (int): Channels of the input.

@@ -36,7 +36,7 @@ class LoRABackbone(LoRAModel):
     backbone's ``init_cfg``. They also hold a checksum of the frozen weights, so
     that adapters meet the backbone they were trained on. mmpretrain's class
     also drops what other modules have saved before it, such as the number of
-    steps of ``EMAHook``, whose average then starts anew after a resume; and it
+    steps of ``EMAHook``, whose average then starts again after a resume; and it
     hides their missing keys.
 
     Args:

@@ -6,8 +6,13 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
+
+from .packaged_weights import is_packaged, load_packaged
+
+timm = LazyModule('timm')
 
 
 def create_timm(name: str, image_size: Optional[int], **kwargs: Any) -> Any:
@@ -25,10 +30,6 @@ def create_timm(name: str, image_size: Optional[int], **kwargs: Any) -> Any:
     Raises:
         UserError: If timm is missing or knows no such network.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise UserError(f'timm/{name} needs timm: pip install timm') from error
     if not timm.is_model(name):
         raise UserError(
             f'timm has no network {name!r}{closest(name, timm.list_models())}'
@@ -52,7 +53,8 @@ class TimmFeatures(BaseModule):
     Args:
         model_name (str): See :func:`create_timm`.
         image_size (Optional[int]): See :func:`create_timm`.
-        pretrained (bool): Download timm's weights.
+        pretrained (bool): Begin with the weights of a package, if one is
+            installed for this network, or download timm's.
         frozen (bool): Train nothing of it, and keep its batch statistics.
         init_cfg (Optional[dict]): Of MMEngine, such as ``Pretrained``.
     """
@@ -66,9 +68,12 @@ class TimmFeatures(BaseModule):
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
+        packaged = pretrained and is_packaged(model_name)
         self.network = create_timm(
-            model_name, image_size, pretrained=pretrained
+            model_name, image_size, pretrained=pretrained and not packaged
         )
+        if packaged:
+            load_packaged(model_name, self.network)
         self.frozen = frozen
         self.network.requires_grad_(not frozen)
         # MMEngine would initialise the layers again.

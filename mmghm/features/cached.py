@@ -1,4 +1,4 @@
-"""Training on features that were computed once."""
+"""Features as a dataset, and the config of a training on them."""
 
 import copy
 from pathlib import Path
@@ -10,9 +10,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModule
 from mmengine.registry import DATASETS
 from mmpretrain.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
-from .settings import LINEAR_HEADS, run_length, type_name
+from mmghm.choose.settings import LINEAR_HEADS, run_length, type_name
+from mmghm.utils.errors import UserError
 
 # Inside the folder of the run that they come from.
 FEATURES = 'features.npz'
@@ -48,10 +49,10 @@ def read_features(path: Path) -> Features:
 
 
 def feature_config(trial: Config, path: Path) -> Config:
-    """Make of a trial one on features: the recipe stays, the network goes.
+    """Make of a training one on features: the recipe stays, the network goes.
 
     Args:
-        trial (Config): Of :func:`~.trial.trial_config`.
+        trial (Config): Any config of a training.
         path (Path): Of the features.
 
     Returns:
@@ -62,7 +63,8 @@ def feature_config(trial: Config, path: Path) -> Config:
     features = read_features(path)
     head = cfg.model.head
     kept = dict(head)
-    if type_name(head) not in LINEAR_HEADS:
+    kept['type'] = type_name(head)
+    if kept['type'] not in LINEAR_HEADS:
         # Its last layer is the same, see trial.linear_layer.
         kept = {k: head[k] for k in ('loss', 'init_cfg') if k in head}
         kept['type'] = 'LinearClsHead'
@@ -109,14 +111,21 @@ class CachedFeatures:
         path (str): Of the features.
         part (str): ``'train'`` or ``'holdout'``.
         num_classes (int): C.
+        classes (Sequence[str]): Names of the classes, if they are known.
     """
 
-    def __init__(self, path: str, part: str, num_classes: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        part: str,
+        num_classes: int,
+        classes: Sequence[str] = (),
+    ) -> None:
         features = read_features(Path(path))
         self._inputs: Tensor = getattr(features, part)
         self._labels: Tensor = getattr(features, f'{part}_labels')
         self.num_classes = num_classes
-        self.metainfo: Dict[str, Any] = {}
+        self.metainfo: Dict[str, Any] = dict(classes=tuple(classes) or None)
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -169,3 +178,27 @@ class IdentityBackbone(BaseModule):
     def forward(self, features: Tensor) -> Tuple[Tensor]:
         """Hand the features on."""
         return (features,)
+
+
+def linear_layer(head: Any) -> nn.Linear:
+    """The last layer of a head.
+
+    Args:
+        head (Any): A head of mmpretrain.
+
+    Returns:
+        nn.Linear: The layer.
+
+    Raises:
+        UserError: If it is not linear.
+    """
+    layer = getattr(head, 'fc', None)
+    if layer is None and hasattr(head, 'layers'):
+        # VisionTransformerClsHead.
+        layer = getattr(head.layers, 'head', None)
+    if not isinstance(layer, nn.Linear) or layer.bias is None:
+        raise UserError(
+            'classifiers can be trained again for heads with a linear layer, '
+            f'got {type(head).__name__}'
+        )
+    return layer

