@@ -52,7 +52,7 @@ def draw_groups(runs: Runs) -> Figure:
     Returns:
         Figure: Bars are means, dots are seeds.
     """
-    figure = Figure(figsize=(8, 4), layout='constrained')
+    figure = Figure(figsize=(9, 4), layout='constrained')
     axes = figure.subplots()
     colors = matplotlib.colormaps['tab10']
     width = 0.8 / len(LOSSES)
@@ -80,7 +80,9 @@ def draw_groups(runs: Runs) -> Figure:
     axes.set_ylabel('accuracy (%)')
     axes.set_ylim(0, 100)
     axes.grid(axis='y', linewidth=0.4)
-    figure.legend(loc='outside upper center', ncols=5, frameon=False)
+    figure.legend(
+        loc='outside upper center', ncols=5, frameon=False, columnspacing=1.2
+    )
     return figure
 
 
