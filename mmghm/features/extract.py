@@ -25,7 +25,7 @@ from .frozen import is_frozen
 from .store import FeatureStore, cache_limit, image_keys
 
 # Images whose features are written at a time: what a kill may cost.
-_CHUNK = 4096
+_CHUNK = 1024
 
 
 def dataset_features(
