@@ -33,8 +33,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mmghm
 from mmghm.choose.answer import answer
 from mmghm.choose.settings import (
-    evaluated_at_end,
-    with_learning_rate,
     with_method,
 )
 from mmghm.datasets.image_folder import read_class_folders
@@ -50,6 +48,7 @@ from mmghm.deploy.publish import group_accuracies
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.engine.configs import load_config
 from mmghm.engine.launch import build_runner
+from mmghm.engine.recipes import evaluated_at_end, with_learning_rate
 from mmghm.evaluation.calibration import fit_prior
 from mmghm.evaluation.comparison import Comparison
 from mmghm.evaluation.groups import QUARTILE_NAMES

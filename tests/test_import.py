@@ -182,6 +182,7 @@ def test_a_command_names_the_extra_that_is_missing(
     (tmp_path / 'train.csv').write_text('path,label\na.png,cat\n')
     (tmp_path / 'run/record').mkdir(parents=True)
     (tmp_path / 'run/record/run.json').write_text('{}')
+    (tmp_path / 'run/config.py').write_text('')
     status, printed = run_command(*command, cwd=tmp_path)
     assert status == 2, printed
     line = printed.splitlines()[-1]

@@ -8,13 +8,14 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmghm.engine.grid import Job
+from mmghm.engine.recipes import run_length
 from mmghm.features.cached import FEATURES, feature_config
 from mmghm.features.training import FACTORS
 from mmghm.utils.errors import UserError, settings_errors
 
 from .answer import CLASSIFIER, REFERENCE
 from .posthoc_trials import run_posthoc_trials
-from .settings import fingerprint, held_out, run_length, trial_config
+from .settings import fingerprint, held_out, trial_config
 from .trial import run_trial, write_frozen_features
 
 # Without ablations, which are no methods of their own.

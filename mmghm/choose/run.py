@@ -30,11 +30,11 @@ from mmghm.choose.results import Results, doubts, gather
 from mmghm.choose.settings import (
     check_methods,
     data_digest,
-    run_length,
     with_method,
 )
 from mmghm.choose.trial import time_trial
 from mmghm.engine.grid import Job, run_here, run_on_cluster
+from mmghm.engine.recipes import run_length
 from mmghm.evaluation.comparison import METRICS
 from mmghm.features.cached import feature_config
 from mmghm.features.frozen import is_frozen

@@ -16,6 +16,7 @@ from mmghm.deploy.network import build_model
 from mmghm.engine.checkpoints import complete_checkpoints
 from mmghm.engine.grid import exclusive_lock
 from mmghm.engine.launch import build_runner
+from mmghm.engine.recipes import with_learning_rate
 from mmghm.evaluation.calibration import fit_temperature
 from mmghm.features.cached import (
     FEATURES,
@@ -27,8 +28,6 @@ from mmghm.features.frozen import initial_model
 from mmghm.features.training import train_and_score
 from mmghm.models.posthoc import LinearClassifier, cross_fitted
 from mmghm.utils.arrays import write_arrays
-
-from .settings import with_learning_rate
 
 
 def _config(settings: Dict[str, Any]) -> Config:

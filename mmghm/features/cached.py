@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from mmghm.choose.settings import LINEAR_HEADS, run_length, type_name
+from mmghm.engine.recipes import LINEAR_HEADS, run_length, type_name
 from mmghm.utils.errors import UserError
 
 # Inside the folder of the run that they come from.

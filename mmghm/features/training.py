@@ -14,12 +14,12 @@ from mmengine.logging import print_log
 from mmengine.runner import save_checkpoint
 from torch import Tensor
 
-from mmghm.choose.settings import evaluated_at_end, with_learning_rate
 from mmghm.datasets.image_lists import image_list_digest, image_paths
 from mmghm.datasets.subsets import split_held_out
 from mmghm.deploy.network import build_model, unaugmented_loader
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.engine.launch import build_runner
+from mmghm.engine.recipes import evaluated_at_end, with_learning_rate
 from mmghm.engine.safe_loading import read_checkpoint
 from mmghm.engine.work_dir import PREDICTIONS, RECORD, RUN_FILE
 from mmghm.models.posthoc import choose_tau

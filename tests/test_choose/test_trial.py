@@ -18,7 +18,6 @@ from mmghm.choose.settings import (
     check_methods,
     data_digest,
     fingerprint,
-    run_length,
     trial_config,
     with_method,
 )
@@ -30,6 +29,7 @@ from mmghm.choose.trial import (
 )
 from mmghm.deploy.network import innermost
 from mmghm.engine.configs import load_config
+from mmghm.engine.recipes import run_length
 from mmghm.features.cached import FEATURES, feature_config
 from mmghm.features.frozen import is_frozen
 from mmghm.utils.errors import UserError

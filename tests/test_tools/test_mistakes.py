@@ -112,7 +112,13 @@ MISTAKES = {
         'cannot download CIFAR10',
     ),
     'weights without a network': (
-        ['own_data/fine_tuning', *options('train_dataloader.num_workers=0')],
+        [
+            'own_data/fine_tuning',
+            *options(
+                'train_dataloader.num_workers=0',
+                'backbone=resnet50_8xb32_in1k',
+            ),
+        ],
         'PRETRAINED=none begins with random weights',
     ),
 }

@@ -174,7 +174,7 @@ def test_the_cause_of_a_failed_import(
     distribution = doctor.DISTRIBUTIONS.get(raised_by, raised_by)
     versions = {distribution: version}
     monkeypatch.setattr(doctor, 'installed_version', versions.get)
-    monkeypatch.setattr(doctor, 'requires', lambda name: wanted[name])
+    monkeypatch.setattr(doctor, 'requires', wanted.get)
     monkeypatch.setattr(doctor, 'owner_of', {'mmcv': 'mmcv-lite'}.get)
     (finding,) = import_alone(monkeypatch, site, 'mmpretrain')
     assert finding.what == f'import mmpretrain fails: {cause}'

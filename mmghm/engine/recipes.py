@@ -1,0 +1,91 @@
+"""Recipes of trainings: what configs say, and changes of them."""
+
+import copy
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+LINEAR_HEADS = ('LinearClsHead', 'NormedLinearClsHead')
+_SHOWING_HOOKS = (
+    'HistogramPictureHook',
+    'GroupTableHook',
+    'RunRecordHook',
+    'LongTailVisualizationHook',
+)
+
+
+def type_name(part: Any) -> str:
+    """Name of a config's type, whether it is a name or a class.
+
+    Args:
+        part (Any): A config.
+
+    Returns:
+        str: Without a scope; empty if it has no type.
+    """
+    kind = part.get('type', '')
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+
+
+def run_length(cfg: Config) -> int:
+    """Length of a run in the units of its checkpoints.
+
+    Args:
+        cfg (Config): A config.
+
+    Returns:
+        int: Epochs, or iterations under an iteration-based loop.
+    """
+    return cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters
+
+
+def with_learning_rate(cfg: Config, factor: float) -> Config:
+    """Scale the learning rate of a recipe.
+
+    Args:
+        cfg (Config): Any config of a training, not changed.
+        factor (float): Above 0.
+
+    Returns:
+        Config: The same recipe, faster or slower.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.optim_wrapper.optimizer.lr *= factor
+    return cfg
+
+
+def evaluated_at_end(cfg: Config) -> Config:
+    """Let a training keep the scores of its last validation, and little else.
+
+    Args:
+        cfg (Config): Any config of a training, not changed.
+
+    Returns:
+        Config: Without tests, pictures and records.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.custom_hooks = [
+        hook
+        for hook in cfg.custom_hooks
+        if type_name(hook) not in _SHOWING_HOOKS
+    ]
+    if 'ClassCountsHook' not in map(type_name, cfg.custom_hooks):
+        cfg.custom_hooks.append(ConfigDict(type='ClassCountsHook'))
+
+    cfg.train_cfg.val_interval = run_length(cfg)
+    for name in ('val_begin', 'dynamic_intervals'):
+        cfg.train_cfg.pop(name, None)
+    cfg.setdefault('val_cfg', ConfigDict())
+    cfg.val_evaluator = ConfigDict(type='ClassScores')
+    for name in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        cfg.pop(name, None)
+
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    saving = hooks.setdefault('checkpoint', ConfigDict(interval=1))
+    saving.update(type='AtomicCheckpointHook', max_keep_ckpts=1)
+    saving.update(save_best=None, save_last=True)
+    for name in ('out_dir', 'filename_tmpl'):
+        saving.pop(name, None)
+    hooks.visualization = ConfigDict(type='VisualizationHook', enable=False)
+    cfg.visualizer = ConfigDict(type='Visualizer')
+    return cfg
