@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mmghm
 from mmghm.choose.answer import answer
+from mmghm.choose.posthoc_trials import cross_fitted
 from mmghm.choose.settings import (
     with_method,
 )
@@ -59,7 +60,6 @@ from mmghm.features.training import FACTORS, train_and_score
 from mmghm.models.posthoc import (
     TAUS,
     LinearClassifier,
-    cross_fitted,
     remake_classifier,
 )
 from mmghm.utils.arrays import write_arrays

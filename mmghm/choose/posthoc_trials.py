@@ -1,19 +1,20 @@
 """Post-hoc classifiers, on the features of the softmax run."""
 
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmghm.datasets.subsets import split_held_out
 from mmghm.engine.grid import exclusive_lock
 from mmghm.features.cached import read_features
 from mmghm.models.posthoc import (
     POSTHOC_METHODS,
     TAUS,
     LinearClassifier,
-    cross_fitted,
+    choose_tau,
     remake_classifier,
 )
 from mmghm.utils.arrays import write_arrays
@@ -75,3 +76,31 @@ def run_posthoc_trials(
             confidence = chosen.softmax(1).amax(1)
             result[f'{method}.confidence'] = confidence.numpy()
         write_arrays(out, **result)
+
+
+def cross_fitted(
+    of_setting: Dict[float, Tensor], labels: Tensor
+) -> Tuple[Tensor, float]:
+    """Choose a setting on images without evaluating it on the same images.
+
+    Args:
+        of_setting (Dict[float, Tensor]): Scores (n, C) with each setting.
+        labels (Tensor): Labels of held-out images, (n,).
+
+    Returns:
+        Tuple[Tensor, float]: Scores (n, C), each half with the setting that
+        has the best macro accuracy on the other half; and the setting that is
+        best on all images.
+    """
+    settings = list(of_setting)
+    chosen = of_setting[settings[0]].clone()
+    if len(settings) > 1:
+        halves = [
+            torch.from_numpy(half)
+            for half in split_held_out(labels.numpy(), 0.5, 0)
+        ]
+        for here, there in (halves, halves[::-1]):
+            elsewhere = {k: scores[there] for k, scores in of_setting.items()}
+            best = choose_tau(elsewhere.__getitem__, labels[there], settings)
+            chosen[here] = of_setting[best][here]
+    return chosen, choose_tau(of_setting.__getitem__, labels, settings)

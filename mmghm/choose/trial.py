@@ -26,8 +26,10 @@ from mmghm.features.cached import (
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import initial_model
 from mmghm.features.training import train_and_score
-from mmghm.models.posthoc import LinearClassifier, cross_fitted
+from mmghm.models.posthoc import LinearClassifier
 from mmghm.utils.arrays import write_arrays
+
+from .posthoc_trials import cross_fitted
 
 
 def _config(settings: Dict[str, Any]) -> Config:

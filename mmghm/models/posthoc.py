@@ -23,7 +23,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmghm.datasets.subsets import split_held_out
 from mmghm.utils.errors import UserError
 
 POSTHOC_METHODS = ('logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
@@ -261,34 +260,6 @@ def choose_tau(
         found = [hit[labels == c].mean() for c in labels.unique()]
         macro[tau] = float(torch.stack(found).mean())
     return max(macro, key=macro.__getitem__)
-
-
-def cross_fitted(
-    of_setting: Dict[float, Tensor], labels: Tensor
-) -> Tuple[Tensor, float]:
-    """Choose a setting on images without evaluating it on the same images.
-
-    Args:
-        of_setting (Dict[float, Tensor]): Scores (n, C) with each setting.
-        labels (Tensor): Labels of held-out images, (n,).
-
-    Returns:
-        Tuple[Tensor, float]: Scores (n, C), each half with the setting that
-        has the best macro accuracy on the other half; and the setting that is
-        best on all images.
-    """
-    settings = list(of_setting)
-    chosen = of_setting[settings[0]].clone()
-    if len(settings) > 1:
-        halves = [
-            torch.from_numpy(half)
-            for half in split_held_out(labels.numpy(), 0.5, 0)
-        ]
-        for here, there in (halves, halves[::-1]):
-            elsewhere = {k: scores[there] for k, scores in of_setting.items()}
-            best = choose_tau(elsewhere.__getitem__, labels[there], settings)
-            chosen[here] = of_setting[best][here]
-    return chosen, choose_tau(of_setting.__getitem__, labels, settings)
 
 
 def _fit(

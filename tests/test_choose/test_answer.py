@@ -8,9 +8,9 @@ import torch
 
 from mmghm.choose.answer import answer, describe, kind_of, signed
 from mmghm.choose.page import columns, render
+from mmghm.choose.posthoc_trials import cross_fitted
 from mmghm.datasets.subsets import split_held_out
 from mmghm.evaluation.comparison import Comparison
-from mmghm.models.posthoc import cross_fitted
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
 
 COUNTS = np.array([2000, 1000, 500, 250, 120, 60, 30, 15])
