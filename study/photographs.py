@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.fileio import put
-from scipy import stats
 from torch import Tensor
 
 # `study` is no installed package.
@@ -65,6 +64,8 @@ from mmghm.models.posthoc import (
 from mmghm.utils.arrays import write_arrays
 from mmghm.utils.environment import hardware, package_versions
 from mmghm.utils.errors import one_line_errors
+from study.comparisons import verdict_words
+from study.intervals import estimate
 
 TEST = 1 / 3
 FINE_TUNED = ('softmax', 'balanced_softmax', 'ghm_cwap', 'ghm_cwap_balanced')
@@ -73,6 +74,17 @@ SMALL = 64
 HELD_OUT = 0.2
 # Imbalance factor of the train images by name; None takes them as they are.
 TAILS = {'natural': None, 'if100': 100}
+PAIRS = (
+    ('balanced_softmax', 'softmax'),
+    ('ghm_cwap_margin', 'softmax'),
+    ('logit_adjustment', 'balanced_softmax'),
+    ('ghm_cwap', 'ghm_cwap_margin'),
+    ('ghm_cwap from the first epoch', 'ghm_cwap_margin'),
+    ('ghm_cwap_printed', 'ghm_cwap_margin'),
+    ('ghm_cwap_balanced', 'balanced_softmax'),
+    ('ghm_cwap_balanced from the first epoch', 'balanced_softmax'),
+    ('ncm', 'softmax'),
+)
 TITLES = {
     'natural': 'Caltech-101 as it is',
     'if100': 'Caltech-101 made longer-tailed',
@@ -345,44 +357,66 @@ LABELS = {
 }
 
 
-def with_interval(values: Sequence[float]) -> str:
+def text(values: Sequence[float], form: str = '+.1f') -> str:
     """Mean and 95 % t interval."""
-    mean = np.mean(values)
-    if len(values) < 2:
-        return f'{mean:.1f}'
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return f'{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]'
+    return estimate([float(value) for value in values]).text(form)
 
 
-def paired(values: Sequence[float]) -> str:
-    """Mean difference and 95 % t interval, signed."""
-    mean, half = np.mean(values), float('nan')
-    if len(values) > 1:
-        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return f'{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]'
+def column(
+    found: List[Dict[str, Any]],
+    method: str,
+    name: str,
+    kind: str = 'as_trained',
+) -> np.ndarray:
+    """An accuracy of a method, for each draw."""
+    return np.array([one['methods'][method][kind][name] for one in found])
+
+
+def differences(found: List[Dict[str, Any]]) -> str:
+    """A table of markdown: pairs of methods, paired by draw."""
+    names = ('macro', 'overall', QUARTILE_NAMES[-1])
+    estimates = {
+        (pair, name): estimate(
+            (
+                column(found, pair[0], name) - column(found, pair[1], name)
+            ).tolist()
+        )
+        for pair in PAIRS
+        for name in names
+    }
+    said = dict(zip(estimates, verdict_words(list(estimates.values()))))
+    lines = [
+        '| difference | macro | overall | rarest quarter |',
+        '| --- | --- | --- | --- |',
+    ]
+    for more, less in PAIRS:
+        cells = [
+            f'{estimates[(more, less), name].text("+.1f")} '
+            f'{said[(more, less), name]}'
+            for name in names
+        ]
+        what = f'{LABELS.get(more, more)} less {LABELS.get(less, less)}'
+        lines.append(f'| {what} | {" | ".join(cells)} |')
+    return '\n'.join(lines)
 
 
 def table(found: List[Dict[str, Any]]) -> str:
     """A table of markdown: a method a row, means over the draws."""
-
-    def column(method: str, kind: str, name: str) -> np.ndarray:
-        return np.array([one['methods'][method][kind][name] for one in found])
-
     lines = [
         '| method | overall | macro | rarest quarter | macro less softmax '
         '[95 %] | macro after prior correction |',
         '| --- | --- | --- | --- | --- | --- |',
     ]
-    softmax = column('softmax', 'as_trained', 'macro')
+    softmax = column(found, 'softmax', 'macro')
     for method in found[0]['methods']:
-        macro = column(method, 'as_trained', 'macro')
-        rare = column(method, 'as_trained', QUARTILE_NAMES[-1])
-        gain = '' if method == 'softmax' else paired(macro - softmax)
+        macro = column(found, method, 'macro')
+        rare = column(found, method, QUARTILE_NAMES[-1])
+        gain = '' if method == 'softmax' else text(macro - softmax)
         lines.append(
             f'| {LABELS.get(method, method)} '
-            f'| {column(method, "as_trained", "overall").mean():.1f} '
+            f'| {column(found, method, "overall").mean():.1f} '
             f'| {macro.mean():.1f} | {rare.mean():.1f} | {gain} '
-            f'| {column(method, "prior_corrected", "macro").mean():.1f} |'
+            f'| {column(found, method, "macro", "prior_corrected").mean():.1f} |'
         )
     best = [
         max(v['as_trained']['macro'] for v in one['methods'].values())
@@ -402,7 +436,7 @@ def table(found: List[Dict[str, Any]]) -> str:
         f'{found[0]["train_images"]:,} train and {found[0]["test_images"]:,} '
         f'test images, imbalance factor {found[0]["imbalance_factor"]:g}, '
         f'{len(found)} draws; {found[0]["hardware"]}. By held-out train images '
-        f'`choose` takes {names}: on test images {with_interval(taken)} macro, '
+        f'`choose` takes {names}: on test images {text(taken, ".1f")} macro, '
         f'where the best method of each draw has {np.mean(best):.1f}.',
     ]
     return '\n'.join(lines)
@@ -417,7 +451,9 @@ def render(results: Path, page: Path) -> None:
             for path in sorted(results.glob(f'frozen_{name}_*.json'))
         ]
         if found:
-            parts.append(f'**{title}**\n\n{table(found)}\n')
+            parts.append(
+                f'**{title}**\n\n{table(found)}\n\n{differences(found)}\n'
+            )
     text = '\n'.join(parts)
     (results / 'photographs.md').write_text(text)
     begin, end = '<!-- begin: photographs -->', '<!-- end -->'
