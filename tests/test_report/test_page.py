@@ -212,7 +212,7 @@ def test_a_model_in_use(view, make_run, tmp_path):
     assert f'{uniform["trained"][0]:.2f} ±' in lines.nth(4).inner_text()
     assert title_of(shown, 'use-coverage')[0] == 'all'
     assert 'with temperature' in shown.inner_text('#use-calibration')
-    assert 'stated by LogitAdjustedLoss' in shown.inner_text('#use-note')
+    assert 'Class prior of the model: measured' in shown.inner_text('#use-note')
 
 
 def test_damaged_figures_of_use_are_left_out(make_run):
