@@ -39,6 +39,7 @@ CIFAR = [*SHORT, 'train_dataloader.num_workers=0']
 CIFAR += ['val_dataloader.num_workers=0', 'param_scheduler=None']
 SMALL_VIT = [*CIFAR, 'model.backbone.module.arch=deit-tiny']
 SMALL_VIT += ['model.head.in_channels=192']
+SMALL_IMAGES = [*CIFAR, 'image_size=32']
 SMALL_RESNET = [*CIFAR, 'model.backbone.depth=18', 'model.head.in_channels=512']
 
 
@@ -115,12 +116,11 @@ def shortened(command):
         # Weights would be downloaded.
         command = f'PRETRAINED=none {command}'
     if 'mmghm choose' in command:
-        small = CIFAR if 'linear_probe' in command else SMALL_RESNET
-        return with_options(f'{command} --dry-run', small)
+        return with_options(f'{command} --dry-run', SMALL_IMAGES)
     if 'own_data' in command and 'browse' not in command:
         command = command.replace('epoch_30', 'epoch_1')
         return with_options(
-            command, CIFAR if 'BACKBONE=' in command else SMALL_RESNET
+            command, CIFAR if 'BACKBONE=' in command else SMALL_IMAGES
         )
     if 'vit_base_lora' in command:
         return with_options(f'{command} --no-validate', SMALL_VIT)
