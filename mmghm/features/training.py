@@ -19,7 +19,11 @@ from mmghm.datasets.subsets import split_held_out
 from mmghm.deploy.network import build_model, unaugmented_loader
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.engine.launch import build_runner
-from mmghm.engine.recipes import evaluated_at_end, with_learning_rate
+from mmghm.engine.recipes import (
+    evaluated_at_end,
+    run_length,
+    with_learning_rate,
+)
 from mmghm.engine.safe_loading import read_checkpoint
 from mmghm.engine.work_dir import PREDICTIONS, RECORD, RUN_FILE
 from mmghm.models.posthoc import choose_tau
@@ -115,6 +119,9 @@ def train_on_features(cfg: Config) -> None:
         path = Path(folder) / FEATURES
         _write(path, features)
         settings = feature_config(with_learning_rate(cfg, factor), path)
+        # Once, at the end: older MMEngine leaves the last epoch out
+        # where the interval does not divide the epochs.
+        settings.train_cfg.val_interval = run_length(settings)
         classes = list(dataset.metainfo.get('classes') or ())
         for loader in (settings.train_dataloader, settings.val_dataloader):
             loader.dataset.classes = classes
