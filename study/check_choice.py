@@ -82,9 +82,9 @@ def predictions(
         )
     train, train_labels, *_ = read_features(softmax / FEATURES)
     counts = torch.bincount(train_labels, minlength=scores.size(1))
-    with np.load(result.with_name(f'remade_{result.name}')) as remade:
+    with np.load(result.with_name(f'posthoc_{result.name}')) as posthoc:
         for method in POSTHOC_METHODS:
-            tau = float(remade.get(f'{method}.tau', 0.0))
+            tau = float(posthoc.get(f'{method}.tau', 0.0))
             with torch.enable_grad():
                 classifier = remake_classifier(
                     method, trained, train, train_labels, counts, tau, seed=seed
@@ -93,7 +93,9 @@ def predictions(
     for method in methods:
         if method.startswith(CLASSIFIER):
             loss = method[len(CLASSIFIER) :]
-            run = only(runs, f'classifier_{loss}_s{seed}_*')
+            name = f'classifier_{loss}_s{seed}_*'
+            with np.load(only(folder / 'results', f'{name}.npz')) as of:
+                run = only(runs, name) / f'lr_x{of["factor"]:g}'
             found[method] = head_logits(model_of(run).head, (features,))
         elif kind_of(method) == 'trained' and method != REFERENCE:
             run = only(runs, f'{method}_s{seed}_*')

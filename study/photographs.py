@@ -267,7 +267,7 @@ def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
                 )
     for method in ('logit_adjustment', 'tau_norm', 'crt', 'ncm'):
 
-        def remade(
+        def fitted(
             trained: LinearClassifier,
             data: Features,
             tau: float,
@@ -284,11 +284,11 @@ def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
             return classifier(data.holdout).log_softmax(1)
 
         of_tau = {
-            tau: remade(rest_softmax, part, tau)
+            tau: fitted(rest_softmax, part, tau)
             for tau in TAUS.get(method, [0.0])
         }
         held_scores, tau = cross_fitted(of_tau, labels[held])
-        note(method, remade(softmax, whole, tau), held_scores, tau=tau)
+        note(method, fitted(softmax, whole, tau), held_scores, tau=tau)
     hits = {
         method: (scores.argmax(1) == labels[held]).numpy()[None]
         for method, scores in chosen.items()

@@ -6,28 +6,11 @@ _base_ = [
     '../_base_/losses/balanced_softmax.py',
     '../_base_/default_runtime.py',
 ]
-backbone = '{{$BACKBONE:timm/tf_efficientnet_lite0}}'
-image_size = '{{$IMAGE_SIZE:224}}'
-pretrained = '{{$PRETRAINED:default}}'
-freeze = '{{$FREEZE:yes}}'
-
 # An import statement would make this one of MMEngine's lazy configs.
-(
-    classes,
-    sources,
-    train_dataloader,
-    val_dataloader,
-    test_dataloader,
-    data_preprocessor,
-    model,
-) = __import__('mmghm.engine.own_data', fromlist=['engine']).own_data(
-    folder='{{$DATA_ROOT:data/own}}',
-    shards='{{$SHARDS:none}}',
-    backbone=backbone,
-    image_size=image_size,
-    pretrained=pretrained,
-    freeze=freeze,
-    loss=_base_.loss,
+globals().update(
+    __import__('mmghm.engine.own_data', fromlist=['engine']).own_data(
+        backbone='timm/tf_efficientnet_lite0', freeze='yes', loss=_base_.loss
+    )
 )
 train_dataloader = dict(train_dataloader, batch_size=256)
 
@@ -35,6 +18,4 @@ train_dataloader = dict(train_dataloader, batch_size=256)
 # factors of the learning rate are tried on a tenth of the train images.
 train_on_features = dict(factors=[1 / 3, 1, 3])
 
-val_evaluator = dict(topk=1)
-test_evaluator = val_evaluator
 custom_hooks = [*_base_.custom_hooks, *_base_.loss_hooks]

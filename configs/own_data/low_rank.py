@@ -6,28 +6,13 @@ _base_ = [
     '../_base_/losses/balanced_softmax.py',
     '../_base_/default_runtime.py',
 ]
-backbone = '{{$BACKBONE:timm/vit_small_patch14_dinov2.lvd142m}}'
-image_size = '{{$IMAGE_SIZE:224}}'
-pretrained = '{{$PRETRAINED:default}}'
-freeze = '{{$FREEZE:no}}'
-
 # An import statement would make this one of MMEngine's lazy configs.
-(
-    classes,
-    sources,
-    train_dataloader,
-    val_dataloader,
-    test_dataloader,
-    data_preprocessor,
-    model,
-) = __import__('mmghm.engine.own_data', fromlist=['engine']).own_data(
-    folder='{{$DATA_ROOT:data/own}}',
-    shards='{{$SHARDS:none}}',
-    backbone=backbone,
-    image_size=image_size,
-    pretrained=pretrained,
-    freeze=freeze,
-    loss=_base_.loss,
+globals().update(
+    __import__('mmghm.engine.own_data', fromlist=['engine']).own_data(
+        backbone='timm/vit_small_patch14_dinov2.lvd142m',
+        freeze='no',
+        loss=_base_.loss,
+    )
 )
 
 model = dict(
@@ -42,6 +27,4 @@ model = dict(
     ),
 )
 
-val_evaluator = dict(topk=1)
-test_evaluator = val_evaluator
 custom_hooks = [*_base_.custom_hooks, *_base_.loss_hooks]

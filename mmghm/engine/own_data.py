@@ -1,62 +1,43 @@
 """Everything of a config that follows from somebody's images and a network."""
 
-from typing import Any, Dict, List, NamedTuple, Optional
+import os
+from typing import Any, Dict, List
 
 from mmghm.datasets.own_images import find_own_images
 from mmghm.models.own_network import find_network
 
 
-class OwnData(NamedTuple):
-    """Parts of a config.
+def own_data(backbone: str, freeze: str, loss: dict) -> Dict[str, Any]:
+    """Make a config's parts of the images and the network that are asked for.
+
+    The environment decides (``DATA_ROOT``, ``SHARDS``, and in capitals
+    :data:`~mmghm.engine.configs.SETTINGS`), the arguments where it says nothing.
 
     Args:
-        classes (List[str]): Names of the C classes.
-        sources (Dict[str, str]): Where the images of each part come from.
-        train_dataloader (dict): Its dataset and sampler.
-        val_dataloader (dict): Its dataset.
-        test_dataloader (dict): Its dataset; that of ``val_dataloader`` if
-            there are no test images.
-        data_preprocessor (dict): Number of classes and statistics of pixels.
-        model (dict): An ``ImageClassifier`` with its loss.
-    """
-
-    classes: List[str]
-    sources: Dict[str, str]
-    train_dataloader: dict
-    val_dataloader: dict
-    test_dataloader: dict
-    data_preprocessor: dict
-    model: dict
-
-
-def own_data(
-    folder: str,
-    shards: str,
-    backbone: str,
-    image_size: str,
-    pretrained: str,
-    freeze: str,
-    loss: dict,
-) -> OwnData:
-    """Find images and network, and make a config's parts of them.
-
-    Args:
-        folder (str): See :func:`find_own_images`.
-        shards (str): See :func:`find_own_images`; ``'none'`` for none.
         backbone (str): See :func:`find_network`.
-        image_size (str): Height and width in pixels.
-        pretrained (str): See :func:`find_network`.
         freeze (str): ``'yes'`` trains nothing but the classifier.
         loss (dict): Config of the loss, without a number of classes.
 
     Returns:
-        OwnData: Parts of a config.
+        Dict[str, Any]: ``train_dataloader``, ``val_dataloader`` (a tenth of
+        the train images if there are no others), ``test_dataloader`` (that of
+        validation if there are no test images), ``data_preprocessor``,
+        ``model``; names of the ``classes``; ``sources``, where the images of
+        each part come from; and the settings.
 
     Raises:
         UserError: If a setting or a file is wrong.
     """
-    found = find_own_images(folder, '' if shards == 'none' else shards)
-    network = find_network(backbone, image_size, pretrained, freeze)
+    settings = dict(
+        backbone=os.environ.get('BACKBONE', backbone),
+        image_size=os.environ.get('IMAGE_SIZE', '224'),
+        pretrained=os.environ.get('PRETRAINED', 'default'),
+        freeze=os.environ.get('FREEZE', freeze),
+    )
+    found = find_own_images(
+        os.environ.get('DATA_ROOT', 'data/own'), os.environ.get('SHARDS', '')
+    )
+    network = find_network(*settings.values())
     train, test = _pipelines(network.image_size)
     # All images are kept: they are long-tailed as they are.
     divided: Dict[str, Any] = dict(type='LongTailDataset', profile='none')
@@ -81,19 +62,19 @@ def own_data(
         topk=(1,),
         loss=dict(num_classes=num_classes, **loss),
     )
-    return OwnData(
-        found.classes,
-        found.sources,
-        train_dataloader,
-        dict(dataset=val),
-        dict(dataset=_test_set(found.test, test) or val),
-        dict(num_classes=num_classes, **network.pixels),
-        dict(network.model, head=head),
+    tested = val if found.test is None else dict(pipeline=test, **found.test)
+    return dict(
+        settings,
+        classes=found.classes,
+        sources=found.sources,
+        train_dataloader=train_dataloader,
+        val_dataloader=dict(dataset=val),
+        test_dataloader=dict(dataset=tested),
+        val_evaluator=dict(topk=1),
+        test_evaluator=dict(topk=1),
+        data_preprocessor=dict(num_classes=num_classes, **network.pixels),
+        model=dict(network.model, head=head),
     )
-
-
-def _test_set(found: Optional[dict], pipeline: List[dict]) -> Optional[dict]:
-    return found and dict(pipeline=pipeline, **found)
 
 
 def _pipelines(image_size: int) -> List[List[dict]]:

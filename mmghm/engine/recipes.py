@@ -5,6 +5,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mmghm.utils.errors import UserError
+
 LINEAR_HEADS = ('LinearClsHead', 'NormedLinearClsHead')
 _SHOWING_HOOKS = (
     'HistogramPictureHook',
@@ -48,9 +50,18 @@ def with_learning_rate(cfg: Config, factor: float) -> Config:
 
     Returns:
         Config: The same recipe, faster or slower.
+
+    Raises:
+        UserError: If the recipe has no learning rate to scale.
     """
     cfg = copy.deepcopy(cfg)
-    cfg.optim_wrapper.optimizer.lr *= factor
+    if factor != 1:
+        optimizer: Any = cfg.optim_wrapper.get('optimizer') or {}
+        if 'lr' not in optimizer:
+            raise UserError(
+                'learning rates are tried, and optim_wrapper.optimizer has no lr'
+            )
+        optimizer.lr *= factor
     return cfg
 
 

@@ -1,14 +1,16 @@
 """The recommendation, from predictions whose quality is known."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from mmghm.choose.answer import answer, describe, kind_of, signed
+from mmghm.choose.answer import Answer, answer, describe, kind_of, signed
 from mmghm.choose.page import columns, render
 from mmghm.choose.posthoc_trials import cross_fitted
+from mmghm.choose.results import Results, doubts
 from mmghm.datasets.subsets import split_held_out
 from mmghm.evaluation.comparison import Comparison
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
@@ -196,3 +198,53 @@ def test_intervals_of_tiny_tails_are_not_too_sure(seeds):
         inside += low <= 100 * (better - chance).mean() <= high
     # 38 of 40 are promised.
     assert inside >= 30
+
+
+def results_of(of_factor, confidence=0.5, temperature=1.0, not_deferred=()):
+    """Results of 100 images of 2 classes, of which each method has half."""
+    labels = np.repeat([0, 1], 50)
+    half = (np.arange(100) % 2).astype(bool)
+    comparison = Comparison(
+        {method: half[None] for method in of_factor},
+        labels,
+        np.array([90, 10]),
+        {method: np.full((1, 100), confidence) for method in of_factor},
+    )
+    by_factor = {
+        method: np.stack([np.arange(100) % 100 < n for n in numbers])
+        for method, numbers in of_factor.items()
+    }
+    return Results(
+        *(comparison, {}, {}, {}, {}, by_factor, temperature),
+        list(not_deferred),
+    )
+
+
+def test_a_poor_recipe_is_told():
+    found = answer_of_two('softmax')
+    fine = {'softmax': (50, 50, 50), 'seesaw': (40, 40, 40)}
+    assert doubts(results_of(fine), found) == []
+    (error,) = doubts(results_of(fine, confidence=0.9), found)
+    assert 'calibration error of 40 %' in error
+    (hot,) = doubts(results_of(fine, temperature=4.2), found)
+    assert 'temperature of 4.2' in hot
+    late = [('ldam_drw', 'ldam')]
+    (deferred,) = doubts(results_of(fine, not_deferred=late), found)
+    assert deferred.startswith('ldam_drw predicts as ldam')
+
+
+def test_an_answer_that_hangs_on_the_learning_rate_is_told():
+    of_factor = {'softmax': (50, 50, 50), 'seesaw': (40, 40, 60)}
+    (told,) = doubts(results_of(of_factor), answer_of_two('softmax'))
+    assert 'with 3 times that of the recipe seesaw would' in told
+    # A tie with the best is no other answer.
+    both = answer_of_two('softmax', 'seesaw')
+    assert doubts(results_of(of_factor), both) == []
+
+
+def answer_of_two(*tied):
+    rows = [
+        SimpleNamespace(method=name, ties_with_best=name in tied)
+        for name in ('softmax', 'seesaw')
+    ]
+    return Answer('overall', 'softmax', '', [], rows)

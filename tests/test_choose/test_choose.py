@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from ..conftest import run_command
+from ..conftest import run_command, run_program
 
 SMALL = [
     *('softmax/resnet8_digits_lt', '--seeds', '2', '--out', 'choice'),
@@ -59,6 +59,20 @@ def test_the_answer(chosen):
     assert row['figures']['overall']['value'] == pytest.approx(
         100 * np.mean(right), abs=1e-3
     )
+
+
+@pytest.mark.slow
+def test_the_study_holds_it_against_test_images(chosen):
+    folder, _ = chosen
+    code, output = run_program(
+        'study/check_choice.py',
+        *('choice', '--name', 'digits', '--out', 'checked.json'),
+        cwd=folder,
+    )
+    assert code == 0, output
+    checked = json.loads((folder / 'checked.json').read_text())
+    methods = {row['method'] for row in checked['rows']}
+    assert {'crt', 'ghm_cwap', 'classifier:ldam_drw'} < methods
 
 
 @pytest.mark.slow
