@@ -37,7 +37,7 @@ def chosen(tmp_path_factory):
 @pytest.mark.slow
 def test_the_answer(chosen):
     folder, output = chosen
-    assert '386 to train on, 96 held out to judge on' in output
+    assert '386 to train on, 96 held out to evaluate on' in output
     assert '2 methods x 2 seeds = 4 runs, 0 of them done' in output
     found = read_answer(folder)
     methods = {row['method'] for row in found['rows']}
