@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MessageHub
 from mmengine.utils import ManagerMixin
 
 from mmghm.cli import main
@@ -102,9 +101,9 @@ def no_cache_of_the_user(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def fresh_message_hub():
-    """Each test starts without another run's class counts and epochs."""
-    MessageHub._instance_dict.clear()
+def fresh_run():
+    """Each test starts without another run's log, class counts and epochs."""
+    forget_runs()
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_archives(train, table, tmp_path, serve):
         MMGHM_SHARD_CACHE=str(tmp_path / 'cache'),
     )
     assert 'Train set: 52 images of 10 classes' in printed
-    assert 'ShardSampler' in (tmp_path / 'run/resnet50.py').read_text()
+    assert 'ShardSampler' in (tmp_path / 'run/fine_tuning.py').read_text()
     cached = {p.name[-16:] for p in (tmp_path / 'cache/shards').glob('*.tar')}
     made = {p.name[-16:] for p in (tmp_path / 'out').glob('*.tar')}
     assert cached == made and len(made) > 1

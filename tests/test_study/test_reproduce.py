@@ -98,7 +98,7 @@ def test_a_killed_grid_ends_like_an_uninterrupted_one(tmp_path):
     code, output = finish(killed)
     assert code == 0 and '0 to run' in output and '2 done' in output
     page = (killed / RESULTS / 'results.md').read_text()
-    assert '| Seesaw | 1 |' in page
+    assert '| Seesaw | 0 |' in page
 
 
 @pytest.mark.slow
