@@ -326,6 +326,37 @@ def choices(columns: Dict[Column, Runs]) -> Dict[str, str]:
     }
 
 
+def doors() -> Dict[str, str]:
+    """Sizes and minutes of README's commands."""
+    folder = RESULTS / 'performance'
+    whole = json.loads((folder / 'doors.json').read_text())
+    build = json.loads((folder / 'doors_cpu_build.json').read_text())
+    minutes = whole['minutes']
+    install, start, _, chosen, _ = minutes
+    where = f'{whole["hardware"]}, no GPU'
+    return {
+        'photographs': (
+            f'With {whole["images"]:,} photographs of Caltech-101 on two cores '
+            f'({where}) the second takes {told(minutes[chosen])}.\n'
+        ),
+        'install': (
+            f'`{install}` takes {told(minutes[install])} and '
+            f'{whole["gigabytes"][install]:.1f} GB, nearly all of it PyTorch '
+            "with CUDA. With [PyTorch's CPU\n"
+            'build](https://pytorch.org/get-started/locally/) installed first it '
+            f'is {build["gigabytes"][install]:.1f} GB.\n'
+        ),
+        'start': f'It takes {told(minutes[start])} and ends with:\n',
+    }
+
+
+def told(minutes: float) -> str:
+    """A time as one says it."""
+    if minutes < 1.5:
+        return f'{60 * minutes:.0f} seconds'
+    return f'{minutes:.0f} minutes'
+
+
 RULES = {
     'stated': "the loss's prior",
     'measured': 'measured',

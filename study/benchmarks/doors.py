@@ -1,0 +1,120 @@
+#!/usr/bin/env python
+r"""Type README's commands in a fresh environment, and note sizes and minutes.
+
+Writes study/results/performance/doors.json, which study/pages.py puts into the
+pages. It needs the package index, 8 GB of disk and an otherwise idle machine.
+
+Examples:
+    python study/benchmarks/doors.py my_photos
+    python study/benchmarks/doors.py my_photos --first 'torch==2.15.0+cpu' \
+        --out study/results/performance/doors_cpu_build.json
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from typing import Any, Dict, List
+
+ROOT = Path(__file__).resolve().parents[2]
+# `study` is no installed package.
+sys.path.insert(0, str(ROOT))
+
+from mmghm.utils.environment import hardware
+from mmghm.utils.errors import one_line_errors
+
+OUT = ROOT / 'study/results/performance/doors.json'
+INSTALL = "pip install '.[lite]'"
+START = 'python tools/train.py configs/ghm_cwap/resnet8_digits_lt.py'
+PHOTOGRAPHS = "pip install '.[lite,photographs]'"
+CHOOSE = (
+    'DATA_ROOT=my_photos mmghm choose configs/own_data/linear_probe.py '
+    '--out choice'
+)
+TRAIN = 'mmghm train choice/chosen.py'
+
+
+def size(folder: Path) -> float:
+    """Size of a folder in GB."""
+    return sum(p.lstat().st_size for p in folder.rglob('*')) / 1e9
+
+
+def type_commands(
+    photos: Path, first: List[str], folder: Path
+) -> Dict[str, Any]:
+    """Type the commands in a clone with an empty environment.
+
+    Args:
+        photos (Path): Class folders with ``train/``.
+        first (List[str]): What is installed before.
+        folder (Path): An empty folder.
+
+    Returns:
+        Dict[str, Any]: ``minutes`` by command, ``gigabytes`` of the environment
+        by command, ``images`` in ``train/``, ``installed_before``, ``hardware``.
+    """
+    clone, environment = folder / 'mmghm', folder / 'venv'
+    subprocess.run(['git', 'clone', '-q', str(ROOT), str(clone)], check=True)
+    venv.create(environment, with_pip=True)
+    (clone / 'my_photos').symlink_to(photos.resolve())
+    variables = {
+        **os.environ,
+        'PATH': f'{environment}/bin:{os.environ["PATH"]}',
+        'MMGHM_CACHE': str(folder / 'cache'),
+        'DATA_ROOT': 'my_photos',
+    }
+    variables.pop('PYTHONPATH', None)
+    minutes, gigabytes = {}, {}
+    commands = [INSTALL, START, PHOTOGRAPHS, CHOOSE, TRAIN]
+    if first:
+        commands.insert(0, f'pip install {" ".join(map(repr, first))}')
+    for command in commands:
+        print(f'+ {command}', flush=True)
+        began = time.time()
+        subprocess.run(
+            ['bash', '-c', command], cwd=clone, env=variables, check=True
+        )
+        minutes[command] = round((time.time() - began) / 60, 2)
+        if command.startswith('pip'):
+            gigabytes[command] = round(size(environment), 2)
+    return dict(
+        installed_before=first,
+        minutes=minutes,
+        gigabytes=gigabytes,
+        images=sum(p.is_file() for p in (photos / 'train').rglob('*')),
+        python=sys.version.split()[0],
+        hardware=hardware(),
+    )
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('photos', type=Path, help='folder with train/CLASS/')
+    parser.add_argument(
+        '--first',
+        nargs='+',
+        default=[],
+        metavar='REQUIREMENT',
+        help='install these before, such as the CPU build of PyTorch',
+    )
+    parser.add_argument('--out', type=Path, default=OUT)
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = type_commands(args.photos, args.first, Path(folder))
+    args.out.write_text(json.dumps(found, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    with one_line_errors('doors.py', debug=False):
+        main(parse_args())
