@@ -90,6 +90,9 @@ COMMANDS = {
     'export': lambda trained, published, photos: (
         *('export', published, '--format', 'torch', '--out', 'made.pt2'),
     ),
+    'export, ONNX': lambda trained, published, photos: (
+        *('export', published, '--format', 'onnx', '--out', 'made.onnx'),
+    ),
 }
 
 
@@ -127,7 +130,13 @@ def test_an_interrupted_command_ends_as_one_that_was_not(
             for path in set(found) & set(expected):
                 assert same(path, found[path], expected[path]), (kind, path)
         made = {path.partition('/')[0] for path in found}
-        if not {'made', 'made.csv', 'made.parquet', 'made.pt2'} & made:
+        if (
+            not {
+                'made',
+                *(f'made.{e}' for e in ('csv', 'parquet', 'pt2', 'onnx')),
+            }
+            & made
+        ):
             status = end(start(command, folder))
             assert status == 0, (kind, (folder / 'log.txt').read_text())
         found = contents(folder)
