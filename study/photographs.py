@@ -7,7 +7,7 @@ Example:
     python study/photographs.py probe caltech101 --out work_dirs/photographs --draws 0 1 2 3 4
     python study/photographs.py render docs/which_loss.md
     python study/photographs.py fine-tune caltech101 --out work_dirs/photographs
-    python study/photographs.py label-errors caltech101 --out work_dirs/photographs --draws 0
+    python study/photographs.py label-errors caltech101 --out work_dirs/photographs --draws 0 2 3
 """
 
 import argparse
@@ -223,7 +223,7 @@ def frozen(root: Path) -> Tuple[Config, Any, Tensor, Tensor, Any]:
     return cfg, model, *dataset_features(model, loader, 'train', keep=True)
 
 
-def label_errors(root: Path, draw: int, out: Path) -> None:
+def label_errors(root: Path, draw: int) -> Dict[str, Any]:
     """Give some train images another label, and look for them."""
     _, _, features, true, dataset = frozen(root)
     number = len(dataset.class_counts)
@@ -253,7 +253,7 @@ def label_errors(root: Path, draw: int, out: Path) -> None:
             suggested_right=round(float(right[listed & hit].mean()), 4),
         )
 
-    result = dict(
+    return dict(
         draw=draw,
         seed=draw,
         flipped=FLIPPED,
@@ -264,13 +264,12 @@ def label_errors(root: Path, draw: int, out: Path) -> None:
             label_issues(features.numpy(), true.numpy()).images
         ),
         seconds=round(seconds, 1),
-        hardware=hardware('cpu'),
+        hardware=hardware(),
         versions={
             **package_versions(),
             **{name: version_of(name) for name in ('cleanlab', 'scikit-learn')},
         },
     )
-    put((json.dumps(result, indent=1) + '\n').encode(), str(out))
 
 
 def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
@@ -552,6 +551,14 @@ def main(args: argparse.Namespace) -> None:
         render(args.results, args.images)
         return
     mmghm.register()
+    if args.what == 'label-errors':
+        found = [
+            label_errors(draw_test_images(args.images, args.out, draw), draw)
+            for draw in args.draws
+        ]
+        out = args.results / 'label_errors.json'
+        out.write_text(json.dumps(found, indent=1) + '\n')
+        return
     for draw in args.draws:
         root = draw_test_images(args.images, args.out, draw)
         if args.what == 'probe':
@@ -560,9 +567,6 @@ def main(args: argparse.Namespace) -> None:
                 if not out.exists():
                     probe(root, draw, factor, out)
                     print(f'Wrote {out}', flush=True)
-            continue
-        if args.what == 'label-errors':
-            label_errors(root, draw, args.results / 'label_errors.json')
             continue
         for method in FINE_TUNED:
             name = f'{method}_{draw}'
