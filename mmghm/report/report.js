@@ -351,16 +351,13 @@
   }
 
   function nearest(found) {
-    const made = element('div');
-    if (!found.length) return made;
     const list = element('ol', undefined, { class: 'nearest' });
     for (const [source, file, label, similarity] of found) {
       const item = element('li', undefined, { title: file });
       item.append(image(source, file), element('span', `${label}, ${similarity.toFixed(2)}`));
       list.append(item);
     }
-    made.append(element('span', 'Nearest train images:'), list);
-    return made;
+    return list;
   }
 
   function labels() {
@@ -387,7 +384,7 @@
       if (rows.length) {
         shown.push(element('h3', title), gallery(rows.map(
           ([source, file, given, suggested, sure]) => [source, file, given,
-            ` (score ${sure} %), perhaps ${suggested}: ${file}`])));
+            ` (score ${sure}\u00a0%), perhaps ${suggested}: ${file}`])));
       }
     }
     return $('labels').replaceChildren(...shown);
@@ -405,7 +402,10 @@
       const near = run().train_images?.nearest ?? [];
       add('Images: the surest mistakes', gallery(found.images.map(
         ([source, file, label, taken, sure], i) => [source, file, label,
-          ` taken for ${taken}, score ${sure} %`, nearest(near[i] ?? [])])));
+          ` taken for ${taken}, score ${sure}\u00a0%`, nearest(near[i] ?? [])])));
+      if (near.some((list) => list.length)) {
+        shown.push(element('p', 'Under each mistake: its nearest train images, with cosine similarities.'));
+      }
     }
     add('Classes: the lowest accuracies', scrolls(table(
       ['class', 'train images', 'evaluated', 'accuracy', 'most often taken for'],

@@ -246,6 +246,7 @@ def test_a_trained_run_end_to_end(
     assert page.evaluate('document.documentElement.scrollWidth') == 375
     mistakes = page.locator('#mistakes figure').count()
     assert mistakes > 0
+    assert 'its nearest train images' in page.inner_text('#mistakes')
     near = page.locator('#mistakes .nearest li')
     assert near.count() == 3 * mistakes
     assert near.first.inner_text().startswith('digit')
