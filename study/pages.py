@@ -59,7 +59,7 @@ PAGES = (
         Path('docs') / f'{name}.md'
         for name in (
             *('results', 'findings', 'study_log', 'own_data', 'use'),
-            'which_loss',
+            *('which_loss', 'seeing'),
         )
     ),
 )
@@ -498,6 +498,33 @@ def priors() -> str:
     return markdown(header, body)
 
 
+def label_errors() -> str:
+    """How many planted wrong labels the report's list finds."""
+    found = json.loads((RESULTS / 'photographs/label_errors.json').read_text())
+    body = []
+    for name, words in (
+        ('all', 'all'),
+        ('rarest_quarter', 'the rarest quarter'),
+    ):
+        parts = [one[name] for one in found]
+        body.append(
+            [
+                words,
+                *(
+                    f'{100 * np.mean([part[key] for part in parts]):.0f} %'
+                    for key in ('recall', 'precision', 'precision_of_shown')
+                ),
+            ]
+        )
+    header = ['classes', 'of the planted labels, on the list']
+    header += ['of the list, planted', 'of its first 12, planted']
+    return (
+        f'On Caltech-101 with {100 * found[0]["flipped"]:.0f} % of '
+        f'{found[0]["all"]["images"]:,} train labels replaced at random, means of '
+        f'{len(found)} draws:\n\n{markdown(header, body)}'
+    )
+
+
 def blocks() -> Dict[str, str]:
     """All tables by the names of their marks."""
     full, small = read_runs(FULL), read_runs(EVIDENCE)
@@ -523,6 +550,7 @@ def blocks() -> Dict[str, str]:
         'W by group': w_by_group(runs),
         'priors': priors(),
         'choose': choose(),
+        'label errors': label_errors(),
         'which loss': which_loss.table(),
         'weights': which_loss.weights(),
         'left-out images': which_loss.left_out_images(),

@@ -7,6 +7,7 @@ Example:
     python study/photographs.py probe caltech101 --out work_dirs/photographs --draws 0 1 2 3 4
     python study/photographs.py render docs/which_loss.md
     python study/photographs.py fine-tune caltech101 --out work_dirs/photographs
+    python study/photographs.py label-errors caltech101 --out work_dirs/photographs --draws 0 2 3
 """
 
 import argparse
@@ -51,7 +52,7 @@ from mmghm.engine.launch import build_runner
 from mmghm.engine.recipes import evaluated_at_end, with_learning_rate
 from mmghm.evaluation.calibration import fit_prior
 from mmghm.evaluation.comparison import Comparison
-from mmghm.evaluation.groups import QUARTILE_NAMES
+from mmghm.evaluation.groups import QUARTILE_NAMES, group_classes
 from mmghm.features.cached import Features, feature_config
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import initial_model
@@ -61,7 +62,10 @@ from mmghm.models.posthoc import (
     LinearClassifier,
     remake_classifier,
 )
+from mmghm.report.mistakes import SHOWN
+from mmghm.report.train_images import label_issues
 from mmghm.utils.arrays import write_arrays
+from mmghm.utils.dependencies import version_of
 from mmghm.utils.environment import hardware, package_versions
 from mmghm.utils.errors import one_line_errors
 from study.comparisons import verdict_words
@@ -71,6 +75,8 @@ TEST = 1 / 3
 FINE_TUNED = ('softmax', 'balanced_softmax', 'ghm_cwap', 'ghm_cwap_balanced')
 EPOCHS = 5
 SMALL = 64
+# Labels that are made wrong, to look for them.
+FLIPPED = 0.03
 HELD_OUT = 0.2
 # Imbalance factor of the train images by name; None takes them as they are.
 TAILS = {'natural': None, 'if100': 100}
@@ -206,16 +212,69 @@ def on_features(
     return scores, head
 
 
-def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
-    """Every method on frozen features, chosen on train images, then tested."""
+def frozen(root: Path) -> Tuple[Config, Any, Tensor, Tensor, Any]:
+    """Config and network of a probe; train features, labels and dataset."""
     cfg = own_config(root, 'linear_probe')
     cfg.train_dataloader.dataset.holdout = 0
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
     model = initial_model(cfg).eval()
-    train, labels, dataset = dataset_features(
-        model, unaugmented_loader(cfg, 'train_dataloader'), 'train', keep=True
+    loader = unaugmented_loader(cfg, 'train_dataloader')
+    return cfg, model, *dataset_features(model, loader, 'train', keep=True)
+
+
+def label_errors(root: Path, draw: int) -> Dict[str, Any]:
+    """Give some train images another label, and look for them."""
+    _, _, features, true, dataset = frozen(root)
+    number = len(dataset.class_counts)
+    random = np.random.default_rng(draw)
+    labels = true.numpy().copy()
+    planted = random.permutation(len(labels))[: round(FLIPPED * len(labels))]
+    steps = random.integers(1, number, len(planted))
+    labels[planted] = (labels[planted] + steps) % number
+    counts = np.bincount(labels, minlength=number)
+    rarest = group_classes(counts, 'quartile')[1][QUARTILE_NAMES[-1]]
+    is_wrong, is_rare = labels != true.numpy(), np.isin(labels, rarest)
+    start = time.time()
+    found = label_issues(features.numpy(), labels)
+    seconds = time.time() - start
+    hit = is_wrong[found.images]
+
+    def figures(of: np.ndarray) -> Dict[str, Any]:
+        listed = of[found.images]
+        right = found.suggested == true.numpy()[found.images]
+        return dict(
+            images=int(of.sum()),
+            planted=int((is_wrong & of).sum()),
+            listed=int(listed.sum()),
+            precision=round(float(hit[listed].mean()), 4),
+            recall=round(float(hit[listed].sum() / (is_wrong & of).sum()), 4),
+            precision_of_shown=round(float(hit[listed][:SHOWN].mean()), 4),
+            suggested_right=round(float(right[listed & hit].mean()), 4),
+        )
+
+    return dict(
+        draw=draw,
+        seed=draw,
+        flipped=FLIPPED,
+        classes=number,
+        all=figures(np.ones(len(labels), bool)),
+        rarest_quarter=figures(is_rare),
+        listed_without_planting=len(
+            label_issues(features.numpy(), true.numpy()).images
+        ),
+        seconds=round(seconds, 1),
+        hardware=hardware(),
+        versions={
+            **package_versions(),
+            **{name: version_of(name) for name in ('cleanlab', 'scikit-learn')},
+        },
     )
+
+
+def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
+    """Every method on frozen features, chosen on train images, then tested."""
+    cfg, model, train, labels, dataset = frozen(root)
     test, test_labels, _ = dataset_features(
         model, cfg.test_dataloader, 'test', keep=True
     )
@@ -467,7 +526,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('what', choices=['fine-tune', 'probe', 'render'])
+    parser.add_argument(
+        'what', choices=['fine-tune', 'label-errors', 'probe', 'render']
+    )
     parser.add_argument(
         'images', type=Path, help='class folders; the page, for render'
     )
@@ -490,6 +551,14 @@ def main(args: argparse.Namespace) -> None:
         render(args.results, args.images)
         return
     mmghm.register()
+    if args.what == 'label-errors':
+        found = [
+            label_errors(draw_test_images(args.images, args.out, draw), draw)
+            for draw in args.draws
+        ]
+        out = args.results / 'label_errors.json'
+        out.write_text(json.dumps(found, indent=1) + '\n')
+        return
     for draw in args.draws:
         root = draw_test_images(args.images, args.out, draw)
         if args.what == 'probe':

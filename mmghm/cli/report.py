@@ -8,9 +8,14 @@ configs have; of other runs it shows the curves and the settings.
 Of several runs it also prints the accuracy by group; runs whose configs agree
 but for the seed are one row, with their mean and standard deviation.
 
+With a checkpoint of the run, the page also shows the nearest train images of
+the surest mistakes, and train images whose label may be wrong (extra
+`label-errors`).
+
 Examples:
     mmghm report work_dirs/ghm_cwap/resnet8_digits_lt
     mmghm report work_dirs/mine work_dirs/baseline --out both.html
+    mmghm report work_dirs/mine --checkpoint work_dirs/mine/epoch_40.pth
 """
 
 import argparse
@@ -39,7 +44,15 @@ def parse(
         default='quartile',
         help='rule of the groups of the printed table',
     )
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        '--checkpoint',
+        metavar='FILE',
+        help='checkpoint of the run: look at its train images, too',
+    )
+    args = parser.parse_args(arguments)
+    if args.checkpoint and len(args.work_dirs) > 1:
+        parser.error('--checkpoint takes one work dir')
+    return args
 
 
 def run(args: argparse.Namespace) -> None:
@@ -51,6 +64,12 @@ def run(args: argparse.Namespace) -> None:
     console = TextConsole()
     with console.status('Reading the runs'):
         runs = read_runs(args.work_dirs)
+    if args.checkpoint:
+        from mmghm.report.train_images import look_at_train_images
+
+        runs[0].train_images = look_at_train_images(
+            runs[0], args.work_dirs[0], args.checkpoint
+        )
     out = args.out or args.work_dirs[0] / 'report.html'
     with console.status('Putting the page together'):
         page = render(runs)

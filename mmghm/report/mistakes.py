@@ -2,7 +2,7 @@
 
 import base64
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -49,9 +49,6 @@ def find_mistakes(
     worst = worst[(tested[worst] > 0) & (right[worst] < tested[worst])]
     found = np.argwhere(confusion)
     found = found[np.argsort(-confusion[tuple(found.T)], kind='stable')]
-    wrong = np.flatnonzero(label != prediction)
-    confidence = np.nan_to_num(predictions['confidence'][wrong])
-    wrong = wrong[np.argsort(-confidence, kind='stable')][:SHOWN]
     return dict(
         classes=[
             [
@@ -72,28 +69,36 @@ def find_mistakes(
             ]
             for c, taken in found[:SHOWN]
         ],
-        images=_images(predictions, class_names, wrong),
+        images=[
+            [
+                picture(path := str(predictions['image'][index])) or '',
+                Path(path).name,
+                class_names[label[index]],
+                class_names[prediction[index]],
+                round(100 * float(predictions['confidence'][index]), 1),
+            ]
+            for index in surest_mistakes(predictions)
+        ],
     )
 
 
-def _images(
-    predictions: Dict[str, np.ndarray],
-    class_names: Sequence[str],
-    wrong: np.ndarray,
-) -> List[list]:
+def surest_mistakes(predictions: Dict[str, np.ndarray]) -> np.ndarray:
+    """The wrong predictions of the highest confidence, of image files.
+
+    Args:
+        predictions (Dict[str, np.ndarray]): As :func:`find_mistakes` takes
+            them.
+
+    Returns:
+        np.ndarray: Their numbers, the surest first, at most :data:`SHOWN`;
+        none if the images are no files.
+    """
     if 'image' not in predictions:
-        return []
-    return [
-        [
-            picture(path) or '',
-            Path(path).name,
-            class_names[predictions['label'][index]],
-            class_names[predictions['prediction'][index]],
-            round(100 * float(predictions['confidence'][index]), 1),
-        ]
-        for index in wrong
-        if (path := str(predictions['image'][index]))
-    ]
+        return np.zeros(0, np.int64)
+    wrong = np.flatnonzero(predictions['label'] != predictions['prediction'])
+    confidence = np.nan_to_num(predictions['confidence'][wrong])
+    wrong = wrong[np.argsort(-confidence, kind='stable')][:SHOWN]
+    return wrong[predictions['image'][wrong] != '']
 
 
 def picture(path: str) -> Optional[str]:

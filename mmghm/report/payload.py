@@ -44,6 +44,7 @@ def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
         classes=run.class_names,
         counts=None if counts is None else counts.tolist(),
         in_use=_without_nan(run.in_use),
+        train_images=run.train_images,
     )
     if counts is not None:
         payload['groups'] = {

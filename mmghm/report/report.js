@@ -328,6 +328,68 @@
     } else missing('validation', 'No validation was logged.');
   }
 
+  const scrolls = (content) => {
+    const frame = element('div', undefined, { class: 'scrolls' });
+    frame.append(content);
+    return frame;
+  };
+  const image = (source, file) => (source
+    ? element('img', undefined, { src: source, alt: file })
+    : element('p', 'no picture', { class: 'missing' }));
+
+  // Of each image: picture, file name, class, what is said of it, more below.
+  function gallery(images) {
+    const made = element('div', undefined, { class: 'gallery' });
+    for (const [source, file, label, said, ...below] of images) {
+      const figure = element('figure');
+      const caption = element('figcaption', undefined, { title: file });
+      caption.append(element('b', label), said, ...below);
+      figure.append(image(source, file), caption);
+      made.append(figure);
+    }
+    return made;
+  }
+
+  function nearest(found) {
+    const list = element('ol', undefined, { class: 'nearest' });
+    for (const [source, file, label, similarity] of found) {
+      const item = element('li', undefined, { title: file });
+      item.append(image(source, file), element('span', `${label}, ${similarity.toFixed(2)}`));
+      list.append(item);
+    }
+    return list;
+  }
+
+  function labels() {
+    const all = run().train_images;
+    if (!all) {
+      return missing('labels', 'Not looked for: run mmghm report WORK_DIR --checkpoint FILE.');
+    }
+    const found = all.labels;
+    const note = all.note || found.note;
+    if (note) return missing('labels', note);
+    const [images, flagged] = [2, 3].map((i) => total(found.groups.map((g) => g[i])));
+    const shown = [
+      element('p', `${flagged.toLocaleString('en')} of ${images.toLocaleString('en')} train images look like another `
+        + 'class to a classifier that was fitted to the other images. This is a list to look at, not to delete from: '
+        + 'right labels of unusual images are on it, too.'
+        + (found.single ? ` Not examined: ${found.single} classes with a single image.` : '')),
+      scrolls(table(['group', 'classes', 'train images', 'on the list'],
+        found.groups.map(([name, ...rest]) => [name, ...rest.map((n) => n.toLocaleString('en'))]))),
+    ];
+    for (const [title, rows] of [
+      ['Rare: the quarter of the classes with the fewest train images', found.tail],
+      ['The other classes', found.head],
+    ]) {
+      if (rows.length) {
+        shown.push(element('h3', title), gallery(rows.map(
+          ([source, file, given, suggested, sure]) => [source, file, given,
+            ` (score ${sure}\u00a0%), perhaps ${suggested}: ${file}`])));
+      }
+    }
+    return $('labels').replaceChildren(...shown);
+  }
+
   function mistakes() {
     const found = run().mistakes;
     if (!found) return missing('mistakes', NO_RECORD);
@@ -336,23 +398,14 @@
     }
     const shown = [];
     const add = (title, content) => shown.push(element('h3', title), content);
-    const scrolls = (content) => {
-      const frame = element('div', undefined, { class: 'scrolls' });
-      frame.append(content);
-      return frame;
-    };
     if (found.images.length) {
-      const gallery = element('div', undefined, { class: 'gallery' });
-      for (const [source, file, label, taken, sure] of found.images) {
-        const figure = element('figure');
-        if (source) figure.append(element('img', undefined, { src: source, alt: file }));
-        else figure.append(element('p', 'no picture', { class: 'missing' }));
-        const caption = element('figcaption', undefined, { title: file });
-        caption.append(element('b', label), ` taken for ${taken}, score ${sure} %`);
-        figure.append(caption);
-        gallery.append(figure);
+      const near = run().train_images?.nearest ?? [];
+      add('Images: the surest mistakes', gallery(found.images.map(
+        ([source, file, label, taken, sure], i) => [source, file, label,
+          ` taken for ${taken}, score ${sure}\u00a0%`, nearest(near[i] ?? [])])));
+      if (near.some((list) => list.length)) {
+        shown.push(element('p', 'Under each mistake: its nearest train images, with cosine similarities.'));
       }
-      add('Images: the surest mistakes', gallery);
     }
     add('Classes: the lowest accuracies', scrolls(table(
       ['class', 'train images', 'evaluated', 'accuracy', 'most often taken for'],
@@ -577,7 +630,7 @@
   }
 
   function show() {
-    cards(); groups(); classes(); curves(); mistakes(); confusion(); calibration(); inUse(); settings();
+    cards(); groups(); classes(); curves(); mistakes(); labels(); confusion(); calibration(); inUse(); settings();
     return histogram();
   }
 

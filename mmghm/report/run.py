@@ -38,6 +38,7 @@ class Run:
             the tested ``checkpoint``.
         histogram_files (Dict[int, Path]): Recorded histograms by step.
         in_use (Optional[Dict[str, Any]]): Of ``test --prior``.
+        train_images (Optional[Dict[str, Any]]): Of ``report --checkpoint``.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Run:
     test: Optional[Dict[str, np.ndarray]] = None
     histogram_files: Dict[int, Path] = field(default_factory=dict)
     in_use: Optional[Dict[str, Any]] = None
+    train_images: Optional[Dict[str, Any]] = None
 
     @property
     def class_counts(self) -> Optional[np.ndarray]:

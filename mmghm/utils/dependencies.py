@@ -58,6 +58,9 @@ class Extra(NamedTuple):
 
 
 OPTIONAL = {
+    'cleanlab': Extra(
+        'train images whose label may be wrong', 'cleanlab', 'label-errors'
+    ),
     'onnx': Extra('ONNX files', 'onnx', 'deploy'),
     'onnxruntime': Extra('ONNX files', 'onnxruntime', 'deploy'),
     'onnxscript': Extra('ONNX files', 'onnxscript', 'deploy'),
