@@ -1,4 +1,4 @@
-"""Tests on the oldest and newest supported stacks: ``nox -s oldest``.
+"""Tests on other releases than the newest ones: ``nox -s oldest``.
 
 The README's test command runs the short tests on what pip resolves for the
 Python at hand; these sessions run them elsewhere.
@@ -6,7 +6,7 @@ Python at hand; these sessions run them elsewhere.
 
 import nox
 
-nox.options.sessions = ['oldest', 'newest']
+nox.options.sessions = ['oldest']
 
 SHORT = (
     *('pytest', '-n', '2', '--dist', 'loadfile', '-m', 'not slow'),
@@ -31,13 +31,6 @@ OLDEST = [
 def oldest(session: nox.Session) -> None:
     """Short tests on the oldest releases that the metadata allows."""
     session.install(*OLDEST, '-e', '.[tests]')
-    session.run(*SHORT)
-
-
-@nox.session(python='3.13')
-def newest(session: nox.Session) -> None:
-    """Short tests on the newest releases that pip resolves."""
-    session.install('-e', '.[lite,tests]')
     session.run(*SHORT)
 
 

@@ -9,6 +9,7 @@ import os
 import runpy
 import shlex
 import sys
+import time
 import traceback
 
 from mmengine.logging import MessageHub, MMLogger
@@ -44,12 +45,14 @@ def run(command):
 
 failed = []
 for command in json.load(sys.stdin):
-    print(f'=== {command}', flush=True)
+    print(f'=== {command[:200]}', flush=True)
+    began = time.time()
     try:
         run(command)
     except (Exception, SystemExit) as error:
         if not (isinstance(error, SystemExit) and not error.code):
             traceback.print_exc()
             failed.append(command)
+    print(f'{time.time() - began:.0f} s', flush=True)
 print('failed:', failed)
 sys.exit(bool(failed))

@@ -41,6 +41,7 @@ from mmghm.features.frozen import is_frozen
 from mmghm.features.training import FACTORS
 from mmghm.utils.environment import hardware, package_versions
 from mmghm.utils.errors import UserError
+from mmghm.utils.processes import end_with_parent
 from mmghm.utils.text import TextConsole
 from mmghm.visualization.comparison import draw_gains, draw_trade_off
 
@@ -83,7 +84,7 @@ def timed(settings: Config) -> float:
     context = multiprocessing.get_context('forkserver')
     # The server is started here, for all runs: with all that they import.
     context.set_forkserver_preload([run_posthoc_trials.__module__])
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, context, end_with_parent) as pool:
         return pool.submit(time_trial, settings.to_dict()).result()
 
 

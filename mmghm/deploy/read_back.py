@@ -1,9 +1,7 @@
 """A published folder, read by another process before it gets its name."""
 
-import os
-import threading
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Dict
 
@@ -11,6 +9,7 @@ import numpy as np
 import torch
 
 from mmghm.utils.errors import UserError
+from mmghm.utils.processes import end_with_parent
 
 from .images import ImageReader, generated_images
 from .load import load_deployed, pipeline_steps
@@ -40,7 +39,7 @@ def check_folder(
         )
     # A fresh interpreter, which has none of this one's registries.
     with ProcessPoolExecutor(
-        1, get_context('spawn'), initializer=_end_with_parent
+        1, get_context('spawn'), initializer=end_with_parent
     ) as pool:
         found = pool.submit(_logits, str(folder)).result()
     difference = float(np.abs(found - expected).max())
@@ -49,16 +48,6 @@ def check_folder(
             f'the published model differs from the trained one by '
             f'{difference:.2g} in a logit; nothing was written'
         )
-
-
-def _end_with_parent() -> None:
-    """Leave no process behind if this one's parent is killed."""
-
-    def wait() -> None:
-        parent_process().join()  # type: ignore[union-attr]
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _logits(folder: str) -> np.ndarray:

@@ -34,6 +34,7 @@ from rich.progress import (
 from rich.text import Text
 
 from mmghm.utils.dependencies import LazyModule
+from mmghm.utils.processes import end_with_parent
 
 submitit = LazyModule('submitit')
 
@@ -65,7 +66,7 @@ class Job(NamedTuple):
 def exclusive_lock(work_dir: Path) -> Iterator[None]:
     """Wait until no other process works in a folder.
 
-    A killed grid may have left a run behind.
+    Another grid may be at the same run.
 
     Args:
         work_dir (Path): The run's folder, made if it is missing.
@@ -223,4 +224,6 @@ def _run_logged(job: Job) -> None:
     )
     os.dup2(log, 1)
     os.dup2(log, 2)
+    # Else a killed grid would leave a run that the next one waits for.
+    end_with_parent()
     job.run(*job.args)
