@@ -5,7 +5,7 @@ Caltech-101 as class folders, a third of every class drawn as test images.
 
 Example:
     python study/photographs.py probe caltech101 --out work_dirs/photographs --draws 0 1 2 3 4
-    python study/photographs.py render docs/which_loss.md
+    python study/photographs.py render docs/results.md
     python study/photographs.py fine-tune caltech101 --out work_dirs/photographs
     python study/photographs.py label-errors caltech101 --out work_dirs/photographs --draws 0 2 3
 """

@@ -36,6 +36,11 @@ CHOSEN = {
     'digits': 'digits_*',
     'characters': 'text_*',
 }
+# Linear classifiers on a frozen network, by study/photographs.py.
+PHOTOGRAPHS = {
+    'photographs': 'frozen_natural_*',
+    'photographs, longer tail': 'frozen_if100_*',
+}
 NOISE = {'20 % wrong labels': 'noise20', '40 % wrong labels': 'noise40'}
 LONG = 'CIFAR-10, long training'
 FULL = ('cifar10_if100', False)
@@ -117,6 +122,44 @@ def by_choose(pattern: str) -> Gains:
     return found
 
 
+def on_photographs(pattern: str) -> Gains:
+    """Linear classifiers on features of photographs, paired by draw.
+
+    Args:
+        pattern (str): Which results, one draw each.
+
+    Returns:
+        Gains: By method.
+    """
+    draws = [
+        json.loads(path.read_text())['methods']
+        for path in sorted((RESULTS / 'photographs').glob(pattern))
+    ]
+    where = {
+        **{
+            name: (setting, 'as_trained')
+            for name, (setting, _) in TRAINED.items()
+        },
+        **{name: (m, 'as_trained') for name, (_, m) in AFTERWARDS.items() if m},
+        'Balanced Softmax': ('balanced_softmax', 'as_trained'),
+        'softmax, prior corrected with left-out images': (
+            'softmax',
+            'prior_corrected',
+        ),
+    }
+    return gains(
+        {
+            name: [
+                methods[method][kind]['macro']
+                - methods['softmax']['as_trained']['macro']
+                for methods in draws
+                if method in methods
+            ]
+            for name, (method, kind) in where.items()
+        }
+    )
+
+
 def under_noise(regime: str) -> Gains:
     """Wrong train labels, paired by seed.
 
@@ -142,6 +185,7 @@ def table() -> str:
         str: Markdown.
     """
     columns = {
+        **{name: on_photographs(which) for name, which in PHOTOGRAPHS.items()},
         LONG: long_training(),
         **{name: by_choose(pattern) for name, pattern in CHOSEN.items()},
         **{name: under_noise(regime) for name, regime in NOISE.items()},

@@ -1,13 +1,11 @@
 #!/usr/bin/env python
-r"""Type README's commands in a fresh environment, and note sizes and minutes.
+"""Type README's commands in a fresh environment, and note sizes and minutes.
 
 Writes study/results/performance/doors.json, which study/pages.py puts into the
 pages. It needs the package index, 8 GB of disk and an otherwise idle machine.
 
-Examples:
+Example:
     python study/benchmarks/doors.py my_photos
-    python study/benchmarks/doors.py my_photos --first 'torch==2.15.0+cpu' \
-        --out study/results/performance/doors_cpu_build.json
 """
 
 import argparse
@@ -19,7 +17,7 @@ import tempfile
 import time
 import venv
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 ROOT = Path(__file__).resolve().parents[2]
 # `study` is no installed package.
@@ -44,19 +42,16 @@ def size(folder: Path) -> float:
     return sum(p.lstat().st_size for p in folder.rglob('*')) / 1e9
 
 
-def type_commands(
-    photos: Path, first: List[str], folder: Path
-) -> Dict[str, Any]:
+def type_commands(photos: Path, folder: Path) -> Dict[str, Any]:
     """Type the commands in a clone with an empty environment.
 
     Args:
         photos (Path): Class folders with ``train/``.
-        first (List[str]): What is installed before.
         folder (Path): An empty folder.
 
     Returns:
         Dict[str, Any]: ``minutes`` by command, ``gigabytes`` of the environment
-        by command, ``images`` in ``train/``, ``installed_before``, ``hardware``.
+        by command, ``images`` in ``train/``, ``python``, ``hardware``.
     """
     clone, environment = folder / 'mmghm', folder / 'venv'
     subprocess.run(['git', 'clone', '-q', str(ROOT), str(clone)], check=True)
@@ -70,10 +65,7 @@ def type_commands(
     }
     variables.pop('PYTHONPATH', None)
     minutes, gigabytes = {}, {}
-    commands = [INSTALL, START, PHOTOGRAPHS, CHOOSE, TRAIN]
-    if first:
-        commands.insert(0, f'pip install {" ".join(map(repr, first))}')
-    for command in commands:
+    for command in (INSTALL, START, PHOTOGRAPHS, CHOOSE, TRAIN):
         print(f'+ {command}', flush=True)
         began = time.time()
         subprocess.run(
@@ -83,7 +75,6 @@ def type_commands(
         if command.startswith('pip'):
             gigabytes[command] = round(size(environment), 2)
     return dict(
-        installed_before=first,
         minutes=minutes,
         gigabytes=gigabytes,
         images=sum(p.is_file() for p in (photos / 'train').rglob('*')),
@@ -98,20 +89,13 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('photos', type=Path, help='folder with train/CLASS/')
-    parser.add_argument(
-        '--first',
-        nargs='+',
-        default=[],
-        metavar='REQUIREMENT',
-        help='install these before, such as the CPU build of PyTorch',
-    )
     parser.add_argument('--out', type=Path, default=OUT)
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        found = type_commands(args.photos, args.first, Path(folder))
+        found = type_commands(args.photos, Path(folder))
     args.out.write_text(json.dumps(found, indent=1) + '\n')
 
 
