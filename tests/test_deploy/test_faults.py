@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import multiprocessing
 import os
 import random
 import re
@@ -21,49 +22,50 @@ import torch
 from mmghm.cli import main
 from mmghm.deploy import read_back
 
-from ..conftest import ROOT, forget_runs, run_command
+from ..conftest import ROOT, run_command
 
 pytestmark = pytest.mark.slow
 # Of publish, predict and export each.
 # CI tries few; the promise was tried with 20.
-MOMENTS = int(os.environ.get('MMGHM_MOMENTS', 5))
+MOMENTS = int(os.environ.get('MMGHM_MOMENTS', 3))
+
+
+# A server that has imported everything and has no threads that a fork would cut.
+FORKS = multiprocessing.get_context('forkserver')
+FORKS.set_forkserver_preload(['mmghm.everything'])
 
 
 def start(command, cwd, most_bytes=None):
-    """Run a command in a fork, which has imported everything; its number.
+    """Run a command in a process of its own.
 
     Args:
         command (tuple): Words after ``mmghm``.
         cwd (Path): Where.
         most_bytes (Optional[int]): Files cannot grow beyond: a full disk.
     """
-    child = os.fork()
-    if child:
-        return child
-    status = 70
-    try:
-        os.setsid()
-        log = os.open(cwd / 'log.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        sys.stdout = sys.stderr = os.fdopen(log, 'w', buffering=1)
-        os.chdir(cwd)
-        torch.set_num_threads(1)
-        # A fresh interpreter would take most of the time; it has its own test.
-        read_back.check_folder = lambda *_: time.sleep(0.2)
-        forget_runs()
-        if most_bytes is not None:
-            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
-        status = main(list(map(str, command)))
-    except SystemExit as end:
-        status = end.code
-    except BaseException as error:
-        print('traceback', repr(error), flush=True)
-    finally:
-        os._exit(status)
+    child = FORKS.Process(target=run, args=(command, cwd, most_bytes))
+    child.start()
+    return child
+
+
+def run(command, cwd, most_bytes):
+    os.setsid()
+    os.chdir(cwd)
+    log = os.open('log.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    torch.set_num_threads(1)
+    # A fresh interpreter would take most of the time; it has its own test.
+    read_back.check_folder = lambda *_: time.sleep(0.2)
+    if most_bytes is not None:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    sys.exit(main(list(map(str, command))))
 
 
 def end(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    child.join()
+    return child.exitcode
 
 
 def contents(folder):
@@ -105,6 +107,8 @@ def test_an_interrupted_command_ends_as_one_that_was_not(
     draw = random.Random(name)
     whole = tmp_path / 'whole'
     whole.mkdir()
+    # Starts the server, which takes time once.
+    end(start(('--help',), tmp_path))
     began = time.time()
     assert end(start(command, whole)) == 0, (whole / 'log.txt').read_text()
     took = time.time() - began
@@ -121,7 +125,7 @@ def test_an_interrupted_command_ends_as_one_that_was_not(
         else:
             child = start(command, folder)
             time.sleep(draw.uniform(0, took))
-            os.kill(child, getattr(signal, kind))
+            child.kill() if kind == 'SIGKILL' else child.terminate()
             status = end(child)
         found = contents(folder)
         if status:
