@@ -181,12 +181,13 @@ class LoadCheckedImage(LoadImageFromFile):
         if raw is None or raw.dtype != np.uint16:
             return image
         if self.value_range is None:
-            if raw.max() < 2**14 and not self.warned_of_dark:
+            largest = int(raw.max())
+            if largest < 2**14 and not self.warned_of_dark:
                 type(self).warned_of_dark = True
                 warnings.warn(
                     f'{path} has 16 bits, but its largest value is '
-                    f'{raw.max():,}: it is read as nearly black, 0 to '
-                    f'{raw.max() >> 8} of 255. For images of 12 bits give '
+                    f'{largest:,}: it is read as nearly black, 0 to '
+                    f'{largest >> 8} of 255. For images of 12 bits give '
                     f'{type(self).__name__}(value_range=(0, 4095))'
                 )
             return image
