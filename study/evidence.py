@@ -159,9 +159,6 @@ REGIMES = {
     'controls': Regime(
         f'{_CIFAR}_decoded', 1000, 100, 400, epochs=60, amp=False
     ),
-    'cifar10_if100_float32': Regime(
-        'resnet32_cifar10_lt_decoded', 5000, 100, 0, amp=False
-    ),
     'cifar100_if100': Regime(
         'resnet32_cifar100_lt_decoded', 500, 100, 0, amp=False
     ),

@@ -334,9 +334,9 @@ def doors() -> Dict[str, str]:
     install, start, _, choose, train = minutes
     return {
         'photographs': (
-            f'With {found["images"]:,} photographs of Caltech-101 on two cores '
-            f'without a GPU `choose` took\n{told(minutes[choose])}, and the training '
-            f'that it names {told(minutes[train])}.\n'
+            f'With {found["images"]:,} photographs of Caltech-101 and no GPU '
+            f'({found["hardware"]}) `choose` took\n{told(minutes[choose])}, and the '
+            f'training that it names {told(minutes[train])}.\n'
         ),
         'install': (
             f'`{install}` takes {size[install]:.1f} GB, nearly all of it PyTorch '
@@ -345,7 +345,7 @@ def doors() -> Dict[str, str]:
             '[CPU\nbuild](https://pytorch.org/get-started/locally/) of torch '
             '*and* torchvision first: it is a\nfraction of that.\n'
         ),
-        'start': f'It took {told(minutes[start])} on two cores, and ends with:\n',
+        'start': f'It took {told(minutes[start])} without a GPU, and ends with:\n',
     }
 
 

@@ -61,7 +61,6 @@ def type_commands(photos: Path, folder: Path) -> Dict[str, Any]:
         **os.environ,
         'PATH': f'{environment}/bin:{os.environ["PATH"]}',
         'MMGHM_CACHE': str(folder / 'cache'),
-        'DATA_ROOT': 'my_photos',
     }
     variables.pop('PYTHONPATH', None)
     minutes, gigabytes = {}, {}
