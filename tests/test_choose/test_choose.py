@@ -133,8 +133,6 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(chosen, tmp_path):
         finished = left
     code, output = run_command('choose', *SMALL, cwd=tmp_path)
     assert code == 0, output
-    done = 'all' if finished == 4 else finished
-    assert f'4 runs, {done} of them done' in output, output
     assert read_answer(tmp_path) == read_answer(folder)
     # Nothing is left to do.
     code, output = run_command('choose', *SMALL, cwd=tmp_path)
