@@ -160,8 +160,10 @@ def own_config(root: Path, name: str, **settings: Any) -> Config:
     return load_config(f'own_data/{name}')
 
 
-def fine_tune(root: Path, method: str, work_dir: Path, out: Path) -> None:
-    """Fine-tune a whole network and keep its logits of the test images."""
+def fine_tune(
+    root: Path, draw: int, method: str, work_dir: Path, out: Path
+) -> None:
+    """Fine-tune a whole network and test it, also with the prior taken off."""
     cfg = with_method(own_config(root, 'fine_tuning', IMAGE_SIZE=SMALL), method)
     cfg.train_cfg.update(max_epochs=EPOCHS, val_interval=EPOCHS)
     # All images that are not for testing: nothing is chosen on held-out ones.
@@ -180,14 +182,26 @@ def fine_tune(root: Path, method: str, work_dir: Path, out: Path) -> None:
     spent = time.time() - start
     last = next(complete_checkpoints(work_dir))
     model, _ = build_model(cfg, last, trust=True)
-    logits, labels, _ = dataset_logits(model, cfg.test_dataloader, 'test')
-    counts = runner.train_dataloader.dataset.class_counts
-    write_arrays(
+    logits, true, _ = dataset_logits(model, cfg.test_dataloader, 'test')
+    scores, labels = torch.from_numpy(logits), torch.from_numpy(true)
+    counts = np.asarray(runner.train_dataloader.dataset.class_counts)
+    adjusted = scores - torch.from_numpy(counts).log()
+    write_json(
+        dict(
+            draw=draw,
+            method=method,
+            image_size=SMALL,
+            epochs=EPOCHS,
+            train_images=int(counts.sum()),
+            test_images=len(labels),
+            as_trained=accuracies(scores, labels, counts),
+            logit_adjusted=accuracies(adjusted, labels, counts),
+            seconds=round(spent),
+            resumed=saved is not None,
+            versions=package_versions(),
+            hardware=hardware(),
+        ),
         out,
-        logits=logits.astype(np.float32),
-        labels=labels,
-        class_counts=np.asarray(counts),
-        seconds=np.array(spent),
     )
 
 
@@ -360,7 +374,6 @@ def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
     )
     names = dataset.metainfo['classes']
     said = answer(comparison, 'macro', names, 1)
-    out.parent.mkdir(parents=True, exist_ok=True)
     content = dict(
         draw=draw,
         imbalance_factor=round(float(counts.max() / counts.min()), 2),
@@ -372,9 +385,15 @@ def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
         versions=package_versions(),
         hardware=hardware(),
     )
+    write_json(content, out)
+
+
+def write_json(content: Dict[str, Any], path: Path) -> None:
+    """Write a result, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     put(
         f'{json.dumps(content, indent=1)}\n'.encode(),
-        out,
+        path,
         backend_args=dict(backend=ATOMIC),
     )
 
@@ -570,9 +589,9 @@ def main(args: argparse.Namespace) -> None:
             continue
         for method in FINE_TUNED:
             name = f'{method}_{draw}'
-            out = args.out / 'fine_tuned' / f'{name}.npz'
+            out = args.results / f'fine_tuned_{name}.json'
             if not out.exists():
-                fine_tune(root, method, args.out / 'runs' / name, out)
+                fine_tune(root, draw, method, args.out / 'runs' / name, out)
 
 
 if __name__ == '__main__':
