@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """Measure the methods on photographs, from a pre-trained network.
 
-Caltech-101 as class folders, a third of every class drawn as test images.
+Caltech-101 as class folders, a third of every class drawn as test images. The tables
+are made by study/pages.py.
 
 Example:
     python study/photographs.py probe caltech101 --out work_dirs/photographs --draws 0 1 2 3 4
-    python study/photographs.py render docs/results.md
     python study/photographs.py fine-tune caltech101 --out work_dirs/photographs
     python study/photographs.py label-errors caltech101 --out work_dirs/photographs --draws 0 2 3
 """
@@ -17,9 +17,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 import torch
@@ -68,8 +67,7 @@ from mmghm.utils.arrays import write_arrays
 from mmghm.utils.dependencies import version_of
 from mmghm.utils.environment import hardware, package_versions
 from mmghm.utils.errors import one_line_errors
-from study.comparisons import verdict_words
-from study.intervals import estimate
+from study.photograph_tables import FIRST
 
 TEST = 1 / 3
 FINE_TUNED = ('softmax', 'balanced_softmax', 'ghm_cwap', 'ghm_cwap_balanced')
@@ -80,22 +78,6 @@ FLIPPED = 0.03
 HELD_OUT = 0.2
 # Imbalance factor of the train images by name; None takes them as they are.
 TAILS = {'natural': None, 'if100': 100}
-PAIRS = (
-    ('balanced_softmax', 'softmax'),
-    ('ghm_cwap_margin', 'softmax'),
-    ('logit_adjustment', 'balanced_softmax'),
-    ('ghm_cwap', 'ghm_cwap_margin'),
-    ('ghm_cwap from the first epoch', 'ghm_cwap_margin'),
-    ('ghm_cwap_printed', 'ghm_cwap_margin'),
-    ('ghm_cwap_balanced', 'balanced_softmax'),
-    ('ghm_cwap_balanced from the first epoch', 'balanced_softmax'),
-    ('ncm', 'softmax'),
-)
-TITLES = {
-    'natural': 'Caltech-101 as it is',
-    'if100': 'Caltech-101 made longer-tailed',
-}
-FIRST = ' from the first epoch'
 METHODS = (
     'softmax',
     'class_balanced',
@@ -413,144 +395,13 @@ def accuracies(
     return group_accuracies(Scores(scores.numpy(), labels.numpy(), ''), counts)
 
 
-LABELS = {
-    'softmax': 'softmax cross-entropy',
-    'class_balanced': 'class-balanced weights',
-    'effective_number': 'effective number',
-    'ghm_c': 'GHM-C',
-    'seesaw': 'Seesaw',
-    'ldam': 'LDAM',
-    'ldam_drw': 'LDAM-DRW',
-    'balanced_softmax': 'Balanced Softmax',
-    'ghm_cwap_margin': "the paper's margin alone, eq. (2)",
-    'ghm_cwap': "`ghm_cwap`, the paper's method",
-    f'ghm_cwap{FIRST}': '`ghm_cwap`, W from the first epoch',
-    'ghm_cwap_printed': '`ghm_cwap_printed`, nothing changed',
-    'ghm_cwap_balanced': '`ghm_cwap_balanced`, our variant',
-    f'ghm_cwap_balanced{FIRST}': '`ghm_cwap_balanced`, W from the first epoch',
-    'logit_adjustment': 'softmax, then logit adjustment',
-    'tau_norm': 'softmax, then tau-normalisation',
-    'crt': 'softmax, then cRT',
-    'ncm': 'nearest class mean',
-}
-
-
-def text(values: Sequence[float], form: str = '+.1f') -> str:
-    """Mean and 95 % t interval."""
-    return estimate([float(value) for value in values]).text(form)
-
-
-def column(
-    found: List[Dict[str, Any]],
-    method: str,
-    name: str,
-    kind: str = 'as_trained',
-) -> np.ndarray:
-    """An accuracy of a method, for each draw."""
-    return np.array([one['methods'][method][kind][name] for one in found])
-
-
-def differences(found: List[Dict[str, Any]]) -> str:
-    """A table of markdown: pairs of methods, paired by draw."""
-    names = ('macro', 'overall', QUARTILE_NAMES[-1])
-    estimates = {
-        (pair, name): estimate(
-            (
-                column(found, pair[0], name) - column(found, pair[1], name)
-            ).tolist()
-        )
-        for pair in PAIRS
-        for name in names
-    }
-    said = dict(zip(estimates, verdict_words(list(estimates.values()))))
-    lines = [
-        '| difference | macro | overall | rarest quarter |',
-        '| --- | --- | --- | --- |',
-    ]
-    for more, less in PAIRS:
-        cells = [
-            f'{estimates[(more, less), name].text("+.1f")} '
-            f'{said[(more, less), name]}'
-            for name in names
-        ]
-        what = f'{LABELS.get(more, more)} less {LABELS.get(less, less)}'
-        lines.append(f'| {what} | {" | ".join(cells)} |')
-    return '\n'.join(lines)
-
-
-def table(found: List[Dict[str, Any]]) -> str:
-    """A table of markdown: a method a row, means over the draws."""
-    lines = [
-        '| method | overall | macro | rarest quarter | macro less softmax '
-        '[95 %] | macro after prior correction |',
-        '| --- | --- | --- | --- | --- | --- |',
-    ]
-    softmax = column(found, 'softmax', 'macro')
-    for method in found[0]['methods']:
-        macro = column(found, method, 'macro')
-        rare = column(found, method, QUARTILE_NAMES[-1])
-        gain = '' if method == 'softmax' else text(macro - softmax)
-        lines.append(
-            f'| {LABELS.get(method, method)} '
-            f'| {column(found, method, "overall").mean():.1f} '
-            f'| {macro.mean():.1f} | {rare.mean():.1f} | {gain} '
-            f'| {column(found, method, "macro", "prior_corrected").mean():.1f} |'
-        )
-    best = [
-        max(v['as_trained']['macro'] for v in one['methods'].values())
-        for one in found
-    ]
-    taken = [
-        one['methods'][one['chosen']]['as_trained']['macro'] for one in found
-    ]
-    names = ', '.join(
-        f'{LABELS.get(name, name)} ({number} of {len(found)})'
-        for name, number in Counter(
-            one['chosen'] for one in found
-        ).most_common()
-    )
-    lines += [
-        '',
-        f'{found[0]["train_images"]:,} train and {found[0]["test_images"]:,} '
-        f'test images, imbalance factor {found[0]["imbalance_factor"]:g}, '
-        f'{len(found)} draws; {found[0]["hardware"]}. By held-out train images '
-        f'`choose` takes {names}: on test images {text(taken, ".1f")} macro, '
-        f'where the best method of each draw has {np.mean(best):.1f}.',
-    ]
-    return '\n'.join(lines)
-
-
-def render(results: Path, page: Path) -> None:
-    """Write the tables, and put them between a page's markers."""
-    parts = []
-    for name, title in TITLES.items():
-        found = [
-            json.loads(path.read_text())
-            for path in sorted(results.glob(f'frozen_{name}_*.json'))
-        ]
-        if found:
-            parts.append(
-                f'**{title}**\n\n{table(found)}\n\n{differences(found)}\n'
-            )
-    text = '\n'.join(parts)
-    (results / 'photographs.md').write_text(text)
-    begin, end = '<!-- begin: photographs -->', '<!-- end -->'
-    before, _, rest = page.read_text().partition(begin)
-    after = rest.partition(end)[2]
-    page.write_text(f'{before}{begin}\n{text}{end}{after}')
-
-
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        'what', choices=['fine-tune', 'label-errors', 'probe', 'render']
-    )
-    parser.add_argument(
-        'images', type=Path, help='class folders; the page, for render'
-    )
+    parser.add_argument('what', choices=['fine-tune', 'label-errors', 'probe'])
+    parser.add_argument('images', type=Path, help='class folders')
     parser.add_argument(
         '--out', type=Path, default=Path('work_dirs/photographs')
     )
@@ -566,9 +417,6 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.what == 'render':
-        render(args.results, args.images)
-        return
     mmghm.register()
     if args.what == 'label-errors':
         found = [

@@ -18,14 +18,13 @@ from .conftest import ROOT
         ['ruff', 'check', '.'],
         ['ruff', 'format', '--check', '.'],
         ['mypy'],
-        ['pydoclint', '-q', 'mmghm', 'tools', 'study'],
+        ['pydoclint.main', '-q', 'mmghm', 'tools', 'study'],
+        ['study.pages', '--check'],
     ],
     ids=lambda command: ' '.join(command[:2]),
 )
 def test_passes(command):
     module = [sys.executable, '-m', *command]
-    if command[0] == 'pydoclint':
-        module[2] = 'pydoclint.main'
     done = subprocess.run(module, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 

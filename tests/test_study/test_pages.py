@@ -1,36 +1,12 @@
 """The study's pages are what its results say."""
 
 import re
-import shutil
 
 import pytest
-
-from study import pages
 
 from ..conftest import ROOT
 
 BLOCK = '<!-- begin: .*?<!-- end -->'
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder with the pages and the results, where relative paths lead."""
-    (tmp_path / 'docs').mkdir()
-    for page in pages.PAGES:
-        shutil.copy(ROOT / page, tmp_path / page)
-    (tmp_path / 'study').mkdir()
-    shutil.copytree(ROOT / 'study/results', tmp_path / 'study/results')
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_the_pages_are_what_the_results_render(folder):
-    shutil.rmtree(folder / pages.PICTURES)
-    pages.main()
-    for page in pages.PAGES:
-        assert (folder / page).read_text() == (ROOT / page).read_text(), page
-    drawn = sorted(path.name for path in (folder / pages.PICTURES).iterdir())
-    assert drawn == ['groups.png', 'prior_corrected.png', 'what_w_adds.png']
 
 
 @pytest.mark.parametrize('page', ['findings', 'study_log'])

@@ -1,0 +1,189 @@
+"""Tables of the methods on photographs, from the files of study/photographs.py."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+
+from mmghm.evaluation.groups import QUARTILE_NAMES
+from study.comparisons import verdict_words
+from study.intervals import estimate
+
+RESULTS = Path('study/results/photographs')
+FIRST = ' from the first epoch'
+PAIRS = (
+    ('balanced_softmax', 'softmax'),
+    ('ghm_cwap_margin', 'softmax'),
+    ('logit_adjustment', 'balanced_softmax'),
+    ('ghm_cwap', 'ghm_cwap_margin'),
+    ('ghm_cwap from the first epoch', 'ghm_cwap_margin'),
+    ('ghm_cwap_printed', 'ghm_cwap_margin'),
+    ('ghm_cwap_balanced', 'balanced_softmax'),
+    ('ghm_cwap_balanced from the first epoch', 'balanced_softmax'),
+    ('ncm', 'softmax'),
+)
+TITLES = {
+    'natural': 'Caltech-101 as it is',
+    'if100': 'Caltech-101 made longer-tailed',
+}
+LABELS = {
+    'softmax': 'softmax cross-entropy',
+    'class_balanced': 'class-balanced weights',
+    'effective_number': 'effective number',
+    'ghm_c': 'GHM-C',
+    'seesaw': 'Seesaw',
+    'ldam': 'LDAM',
+    'ldam_drw': 'LDAM-DRW',
+    'balanced_softmax': 'Balanced Softmax',
+    'ghm_cwap_margin': "the paper's margin alone, eq. (2)",
+    'ghm_cwap': "`ghm_cwap`, the paper's method",
+    f'ghm_cwap{FIRST}': '`ghm_cwap`, W from the first epoch',
+    'ghm_cwap_printed': '`ghm_cwap_printed`, nothing changed',
+    'ghm_cwap_balanced': '`ghm_cwap_balanced`, our variant',
+    f'ghm_cwap_balanced{FIRST}': '`ghm_cwap_balanced`, W from the first epoch',
+    'logit_adjustment': 'softmax, then logit adjustment',
+    'tau_norm': 'softmax, then tau-normalisation',
+    'crt': 'softmax, then cRT',
+    'ncm': 'nearest class mean',
+}
+
+
+def text(values: Sequence[float], form: str = '+.1f') -> str:
+    """Mean and 95 % t interval."""
+    return estimate([float(value) for value in values]).text(form)
+
+
+def column(
+    found: List[Dict[str, Any]],
+    method: str,
+    name: str,
+    kind: str = 'as_trained',
+) -> np.ndarray:
+    """An accuracy of a method, for each draw."""
+    return np.array([one['methods'][method][kind][name] for one in found])
+
+
+def differences(found: List[Dict[str, Any]]) -> str:
+    """A table of markdown: pairs of methods, paired by draw."""
+    names = ('macro', 'overall', QUARTILE_NAMES[-1])
+    estimates = {
+        (pair, name): estimate(
+            (
+                column(found, pair[0], name) - column(found, pair[1], name)
+            ).tolist()
+        )
+        for pair in PAIRS
+        for name in names
+    }
+    said = dict(zip(estimates, verdict_words(list(estimates.values()))))
+    lines = [
+        '| difference | macro | overall | rarest quarter |',
+        '| --- | --- | --- | --- |',
+    ]
+    for more, less in PAIRS:
+        cells = [
+            f'{estimates[(more, less), name].text("+.1f")} '
+            f'{said[(more, less), name]}'
+            for name in names
+        ]
+        what = f'{LABELS.get(more, more)} less {LABELS.get(less, less)}'
+        lines.append(f'| {what} | {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def table(found: List[Dict[str, Any]]) -> str:
+    """A table of markdown: a method a row, means over the draws."""
+    lines = [
+        '| method | overall | macro | rarest quarter | macro less softmax '
+        '[95 %] | macro after prior correction |',
+        '| --- | --- | --- | --- | --- | --- |',
+    ]
+    softmax = column(found, 'softmax', 'macro')
+    for method in found[0]['methods']:
+        macro = column(found, method, 'macro')
+        rare = column(found, method, QUARTILE_NAMES[-1])
+        gain = '' if method == 'softmax' else text(macro - softmax)
+        lines.append(
+            f'| {LABELS.get(method, method)} '
+            f'| {column(found, method, "overall").mean():.1f} '
+            f'| {macro.mean():.1f} | {rare.mean():.1f} | {gain} '
+            f'| {column(found, method, "macro", "prior_corrected").mean():.1f} |'
+        )
+    best = [
+        max(v['as_trained']['macro'] for v in one['methods'].values())
+        for one in found
+    ]
+    taken = [
+        one['methods'][one['chosen']]['as_trained']['macro'] for one in found
+    ]
+    names = ', '.join(
+        f'{LABELS.get(name, name)} ({number} of {len(found)})'
+        for name, number in Counter(
+            one['chosen'] for one in found
+        ).most_common()
+    )
+    lines += [
+        '',
+        f'{found[0]["train_images"]:,} train and {found[0]["test_images"]:,} '
+        f'test images, imbalance factor {found[0]["imbalance_factor"]:g}, '
+        f'{len(found)} draws; {found[0]["hardware"]}. By held-out train images '
+        f'`choose` takes {names}: on test images {text(taken, ".1f")} macro, '
+        f'where the best method of each draw has {np.mean(best):.1f}.',
+    ]
+    return '\n'.join(lines)
+
+
+def read(kind: str) -> List[Dict[str, Any]]:
+    """Results whose file begins so, in the order of their draws."""
+    found = [json.loads(p.read_text()) for p in RESULTS.glob(f'{kind}_*.json')]
+    return sorted(found, key=lambda one: one['draw'])
+
+
+def frozen_tables() -> str:
+    """Methods and differences, on the photographs as they are and made longer-tailed."""
+    parts = []
+    for name, title in TITLES.items():
+        found = read(f'frozen_{name}')
+        parts.append(f'**{title}**\n\n{table(found)}\n\n{differences(found)}\n')
+    return '\n'.join(parts)
+
+
+def fine_tuned_table() -> str:
+    """Whole networks, trained on from their weights, paired by draw."""
+    runs: Dict[str, Dict[int, Any]] = {}
+    for one in read('fine_tuned'):
+        runs.setdefault(one['method'], {})[one['draw']] = one
+    draws = sorted(set.intersection(*(set(of) for of in runs.values())))
+    macro = {
+        (method, kind): np.array([of[draw][kind]['macro'] for draw in draws])
+        for method, of in runs.items()
+        for kind in ('as_trained', 'logit_adjusted')
+    }
+    softmax = macro['softmax', 'as_trained']
+    lines = [
+        '| method | overall | macro | rarest quarter | macro less softmax [95 %] '
+        '| macro less one log n |',
+        '| --- | --- | --- | --- | --- | --- |',
+    ]
+    for method, of in runs.items():
+        trained = [of[draw]['as_trained'] for draw in draws]
+        gain = macro[method, 'as_trained'] - softmax
+        lines.append(
+            f'| {LABELS[method]} '
+            f'| {np.mean([t["overall"] for t in trained]):.1f} '
+            f'| {macro[method, "as_trained"].mean():.1f} '
+            f'| {np.mean([t[QUARTILE_NAMES[-1]] for t in trained]):.1f} '
+            f'| {"" if method == "softmax" else text(gain)} '
+            f'| {macro[method, "logit_adjusted"].mean():.1f} |'
+        )
+    one = runs['softmax'][draws[0]]
+    hours = sum(of[d]['seconds'] for of in runs.values() for d in draws) / 3600
+    lines += [
+        '',
+        f'{one["train_images"]:,} train and {one["test_images"]:,} test images of '
+        f'{one["image_size"]} pixels, {one["epochs"]} epochs, {len(draws)} draws; '
+        f'{hours:.1f} hours in all, a thread each; {one["hardware"]}.',
+    ]
+    return '\n'.join(lines) + '\n'
