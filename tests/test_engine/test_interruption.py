@@ -99,8 +99,8 @@ def by_iteration(cfg):
     'loop, killer',
     [(by_epoch, signal.SIGKILL), (by_iteration, signal.SIGTERM)],
 )
-def test_ten_kills_change_nothing(digits_cfg, tmp_path, loop, killer):
-    check_kills(digits_cfg, tmp_path, loop, killer, kills=10)
+def test_kills_change_nothing(digits_cfg, tmp_path, loop, killer):
+    check_kills(digits_cfg, tmp_path, loop, killer, kills=5)
 
 
 def check_kills(digits_cfg, tmp_path, loop, killer, kills):
@@ -123,7 +123,7 @@ def check_kills(digits_cfg, tmp_path, loop, killer, kills):
         process, started = launch(config, killer if in_save else None)
         started.wait(120)
         if not in_save:
-            # Short of the end, so that it is not reached before ten kills.
+            # Short of the end, so that it is not reached before the last kill.
             process.join(moments.uniform(0, seconds / 4))
             os.kill(process.pid, killer)
         process.join(120)
