@@ -179,7 +179,7 @@ def table1(device: str) -> str:
     images = sum(CIFAR_IMAGES) * METHODS * EPOCHS
     needed = images / (60 * MINUTES)
     text = (
-        f'{len(CIFAR_IMAGES) * METHODS} cells of {EPOCHS} epochs are '
+        f'{len(CIFAR_IMAGES) * METHODS} experiments of {EPOCHS} epochs are '
         f'{images / 1e6:.0f} million images; {MINUTES} minutes need '
         f'{needed:,.0f} images a second, all runs on a device together.'
     )
