@@ -56,7 +56,7 @@ FOLDERS = {
     'softmax': 'softmax',
     'balanced_margin': 'balanced_softmax',
     'ghm_cwap_margin': 'ghm_cwap_margin',
-    'ghm_cwap_balanced': 'ghm_cwap',
+    'ghm_cwap_balanced': 'ghm_cwap_balanced',
 }
 # Losses with the same margin count as one of the population.
 FAMILY = {

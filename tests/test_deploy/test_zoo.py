@@ -38,7 +38,9 @@ def test_it_is_read_without_trust_and_says_what_was_measured(folder):
 def test_it_classifies_real_images(cifar10_folder):
     import cv2
 
-    model = load_deployed(str(ROOT / 'zoo/ghm_cwap_resnet32_cifar10_lt_if100'))
+    model = load_deployed(
+        str(ROOT / 'zoo/ghm_cwap_balanced_resnet32_cifar10_lt_if100')
+    )
     images, labels = [], []
     for label, name in enumerate(model.classes):
         for path in sorted((cifar10_folder / 'test' / name).iterdir())[:30]:
