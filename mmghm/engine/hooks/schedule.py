@@ -1,11 +1,11 @@
 """When something begins: an epoch, or a fraction of all epochs."""
 
 import math
+import sys
 from typing import Any, Iterable, Optional, Tuple, Union
 
 from mmengine.runner import IterBasedTrainLoop
 
-from mmghm.utils.compiling import forget_unguarded_graphs
 from mmghm.utils.errors import UserError
 
 
@@ -102,8 +102,11 @@ def switch_weights(losses: Iterable[Any], active: bool) -> None:
     changed = [loss for loss in losses if loss.weights_active != active]
     for loss in changed:
         loss.weights_active = active
-    if changed:
-        forget_unguarded_graphs()
+    # Newer releases of torch look whether a module's attributes are what they
+    # were when it was compiled.
+    dynamo = sys.modules.get('torch._dynamo')
+    if changed and dynamo is not None and not dynamo.config.guard_nn_modules:
+        dynamo.reset()
 
 
 def check_interval(interval: Optional[int]) -> None:
