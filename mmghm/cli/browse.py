@@ -8,16 +8,14 @@ Example:
     mmghm browse ghm_cwap/resnet8_digits_lt --out-dir browse
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import List
 
-from .options import add_config, count
+from .options import add_config, count, read_config
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     add_config(parser)
     parser.add_argument(
@@ -36,12 +34,8 @@ def parse(
     return args
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Browse."""
     from mmghm.choose.browse import browse
-    from mmghm.engine.configs import load_config
-    from mmghm.utils.options import merge_options
 
-    cfg = load_config(args.config, args.cfg_options)
-    merge_options(cfg, args.cfg_options)
-    browse(args, cfg)
+    browse(args, read_config(args))

@@ -14,11 +14,11 @@ Examples:
         --methods balanced_softmax ghm_cwap_balanced --out work_dirs/choice
 """
 
-import argparse
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import List
 
-from .options import add_cluster, add_config, count
+from .options import add_cluster, add_config, count, read_config
 
 METHODS = (
     'balanced_softmax',
@@ -37,15 +37,13 @@ def budget(text: str) -> float:
     except ValueError:
         number = -1
     if not unit or not 0 < number < float('inf'):
-        raise argparse.ArgumentTypeError(
+        raise ArgumentTypeError(
             f'takes a duration such as 45m or 3h, got {text!r}'
         )
     return number * unit
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     add_config(parser)
     parser.add_argument(
@@ -98,22 +96,19 @@ def parse(
     return args
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Choose."""
     import os
     import signal
     import sys
 
     from mmghm.choose.run import choose
-    from mmghm.engine.configs import load_config
     from mmghm.engine.launch import check_classes, named_downloads
-    from mmghm.utils.options import merge_options
 
     # Terminated like interrupted: the run under way is stopped as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault('MPLBACKEND', 'agg')
-    cfg = load_config(args.config, args.cfg_options)
-    merge_options(cfg, args.cfg_options)
+    cfg = read_config(args)
     check_classes(cfg)
     with named_downloads(cfg):
         return choose(args, cfg)

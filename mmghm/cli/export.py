@@ -9,16 +9,14 @@ Example:
     mmghm export published/digits --out digits.onnx
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import List
 
 from .options import add_model
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     add_model(parser)
     parser.add_argument(
@@ -39,7 +37,7 @@ def parse(
     return parser.parse_args(arguments)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Export."""
     from itertools import islice
     from typing import Iterator

@@ -14,15 +14,13 @@ Examples:
         --tau 0.7 --save tau_norm.pth
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from typing import List
 
-from .options import add_config, add_trust
+from .options import add_config, add_trust, read_config
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -68,12 +66,8 @@ def parse(
     return args
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Make classifiers."""
     from mmghm.choose.classifiers import make_classifiers
-    from mmghm.engine.configs import load_config
-    from mmghm.utils.options import merge_options
 
-    cfg = load_config(args.config, args.cfg_options)
-    merge_options(cfg, args.cfg_options)
-    make_classifiers(args, cfg)
+    make_classifiers(args, read_config(args))

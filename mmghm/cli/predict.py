@@ -12,8 +12,8 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import os
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, List, Optional
 
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from mmghm.deploy.page import Gallery
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     add_model(parser)
     parser.add_argument(
@@ -98,7 +96,7 @@ def parse(
     return args
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Predict."""
     from hashlib import sha256
 
@@ -150,10 +148,7 @@ def run(args: argparse.Namespace) -> None:
             prior = sha256(known.tobytes()).hexdigest()
     thresholds = abstention(model, args.abstain_below, args.precision)
     options = dict(
-        prior=prior,
-        top=args.top,
-        thresholds=thresholds,
-        bfloat16=args.bfloat16,
+        prior=prior, top=args.top, thresholds=thresholds, bfloat16=args.bfloat16
     )
 
     def images() -> Iterator[Found]:
@@ -210,7 +205,7 @@ def run(args: argparse.Namespace) -> None:
     report(console, args, gallery, resumed, notes)
 
 
-def check_outputs(args: argparse.Namespace) -> None:
+def check_outputs(args: Namespace) -> None:
     """Make the folders of the files, before any work is done."""
     if args.html is None:
         return
@@ -226,7 +221,7 @@ def check_outputs(args: argparse.Namespace) -> None:
 
 
 def run_notes(
-    args: argparse.Namespace,
+    args: Namespace,
     classes: List[str],
     prior: Optional[np.ndarray],
     thresholds: Any,
@@ -253,7 +248,7 @@ def run_notes(
 
 def report(
     console: Console,
-    args: argparse.Namespace,
+    args: Namespace,
     gallery: Gallery,
     resumed: int,
     notes: List[str],

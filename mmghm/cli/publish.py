@@ -16,22 +16,20 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from mmghm.utils.errors import UserError
 
-from .options import add_config, add_trust
+from .options import add_config, add_trust, read_config
 
 if TYPE_CHECKING:
     from mmghm.deploy.calibration import Scores
     from mmghm.deploy.load import Training
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -57,7 +55,7 @@ def parse(
 
 
 def calibration_scores(
-    args: argparse.Namespace, cfg: Any, training: Training, settings: Any
+    args: Namespace, cfg: Any, training: Training, settings: Any
 ) -> Optional[Scores]:
     """Logits on images to calibrate on, None if there are none."""
     import logging
@@ -78,13 +76,15 @@ def calibration_scores(
     from mmghm.deploy.network import network_logits
     from mmghm.features.extract import logits_of
 
+    def build(loader: Any) -> Any:
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            return DATASETS.build(loader.dataset)
+
     if args.calibrate_on is None:
         loader, what = calibration_loader(cfg)
         if loader is None:
             return None
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            train = DATASETS.build(cfg.train_dataloader.dataset)
-            held = DATASETS.build(loader.dataset)
+        train, held = build(cfg.train_dataloader), build(loader)
         check_recorded('train', train, training.images, args.checkpoint)
         if what == 'validation images':
             check_recorded('val', held, training.images, args.checkpoint)
@@ -92,8 +92,7 @@ def calibration_scores(
         return Scores(*logits_of(training.model, cfg, loader, what)[:2], what)
     paths, labels = labelled_images(args.calibrate_on, training.classes)
     try:
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            train = DATASETS.build(cfg.train_dataloader.dataset)
+        train = build(cfg.train_dataloader)
     except (OSError, UserError) as error:
         print_log(
             f'not compared with the train images, which are not here: {error}',
@@ -112,19 +111,16 @@ def calibration_scores(
     )
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Publish."""
-    from mmghm.engine.configs import load_config
     from mmghm.engine.launch import named_downloads
-    from mmghm.utils.options import merge_options
 
-    cfg = load_config(args.config, args.cfg_options)
-    merge_options(cfg, args.cfg_options)
+    cfg = read_config(args)
     with named_downloads(cfg):
         publish(args, cfg)
 
 
-def publish(args: argparse.Namespace, cfg: Any) -> None:
+def publish(args: Namespace, cfg: Any) -> None:
     """Measure the model, write its folder, and say so."""
     from mmghm.deploy.calibration import Scores, calibrate
     from mmghm.deploy.load import read_training
@@ -198,8 +194,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
             soft_wrap=True,
         )
     console.print(
-        f'Class prior of the model: {calibration.prior_from}.',
-        soft_wrap=True,
+        f'Class prior of the model: {calibration.prior_from}.', soft_wrap=True
     )
 
 

@@ -18,14 +18,12 @@ Examples:
     mmghm report work_dirs/mine --checkpoint work_dirs/mine/epoch_40.pth
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import List
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     parser.add_argument(
         'work_dirs',
@@ -55,7 +53,7 @@ def parse(
     return args
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Write the page."""
     from mmghm.report.page import read_runs, render
     from mmghm.report.seeds import accuracy_table

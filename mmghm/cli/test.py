@@ -7,7 +7,7 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List
 
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from mmghm.evaluation import ClassScores
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -68,7 +66,7 @@ def parse(
     return args
 
 
-def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+def merge_args(cfg: Config, args: Namespace) -> Config:
     """Put the options into the config."""
     from copy import deepcopy
 
@@ -116,9 +114,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def show_priors(
-    args: argparse.Namespace, runner: Any, scores: ClassScores
-) -> None:
+def show_priors(args: Namespace, runner: Any, scores: ClassScores) -> None:
     """Print what a corrected prior gains, and keep it for the report."""
     import numpy as np
     import torch
@@ -130,7 +126,7 @@ def show_priors(
     from mmghm.deploy.prior_shift import in_use, shift_lines, write_in_use
     from mmghm.engine.safe_loading import read_checkpoint
     from mmghm.engine.work_dir import RECORD, RUN_FILE
-    from mmghm.evaluation import GroupAccuracy
+    from mmghm.evaluation.group_accuracy import evaluate_scores
     from mmghm.evaluation.priors import (
         correct_prior,
         estimate_prior,
@@ -155,23 +151,12 @@ def show_priors(
     shares = log_softmax(logits / calibration.temperature)
     if estimates:
         target = estimate_prior(shares, trained)
-    metric = GroupAccuracy(
-        groups=['quartile', 'kang'], class_counts=counts.tolist()
-    )
     moved = torch.from_numpy(np.exp(correct_prior(shares, trained, target)))
-    metric.process(
-        None,
-        [
-            dict(pred_score=score, gt_label=label)
-            for score, label in zip(moved, scores.labels)
-        ],
-    )
-    metric.evaluate(len(moved))
     console = TextConsole()
     # The table takes as much; a narrower terminal would fold its figures.
     console.width = max(console.width, 88)
     console.print(f'\nPrior corrected to that of --prior {args.prior}:')
-    print(group_table(metric))
+    print(group_table(evaluate_scores(moved, scores.labels)))
     found = in_use(shares, scores.labels, calibration)
     table = Table('test set', 'images', 'top 1', 'known', 'estimated', 'error')
     for line in shift_lines(found):
@@ -192,7 +177,7 @@ def show_priors(
     write_in_use(folder, found)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Test."""
     import mmengine
     from mmengine.dist import is_main_process

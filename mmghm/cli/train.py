@@ -6,7 +6,7 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, List
 
 from mmghm.utils.errors import UserError
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     add_config(parser)
     parser.add_argument(
@@ -46,7 +44,7 @@ def parse(
     return parser.parse_args(arguments)
 
 
-def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+def merge_args(cfg: Config, args: Namespace) -> Config:
     """Put the options into the config."""
     import torch
 
@@ -79,7 +77,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Train."""
     from mmghm.engine.configs import load_config
     from mmghm.engine.console import progress_bar

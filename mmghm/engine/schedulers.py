@@ -95,14 +95,9 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
         )
 
     def decay(self, step: int, base: float) -> float:
-        """Factor after the warm-up; to be implemented.
+        """Factor in [0, 1] after the warm-up, after so many steps.
 
-        Args:
-            step (int): Steps done.
-            base (float): Initial learning rate of the parameter group.
-
-        Returns:
-            float: In [0, 1].
+        ``base`` is the initial learning rate of the parameter group.
         """
         raise NotImplementedError
 
@@ -111,9 +106,6 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
 
         MMEngine would take the old run's length, so that a run that is
         resumed with more epochs would stay at its last rate.
-
-        Args:
-            state_dict (dict): State of the run that stopped.
         """
         for key in ('base_values', 'last_step', '_global_step', '_last_value'):
             setattr(self, key, state_dict[key])
@@ -160,15 +152,7 @@ class WarmupMultiStepLR(_RunLR):
         super().__init__(optimizer, **kwargs)
 
     def decay(self, step: int, base: float) -> float:
-        """``gamma`` to the power of the milestones passed.
-
-        Args:
-            step (int): Steps done.
-            base (float): Not used.
-
-        Returns:
-            float: In (0, 1].
-        """
+        """``gamma`` to the power of the milestones passed."""
         total = self.end - self.begin
         # Rounded, so that 0.8 * 40 does not become 33 steps.
         passed = sum(step >= round(m * total, 6) for m in self.milestones)
@@ -198,15 +182,7 @@ class WarmupCosineLR(_RunLR):
         super().__init__(optimizer, **kwargs)
 
     def decay(self, step: int, base: float) -> float:
-        """Cosine from 1 at the warm-up's end to ``eta_min / base``.
-
-        Args:
-            step (int): Steps done.
-            base (float): Initial learning rate of the parameter group.
-
-        Returns:
-            float: In [eta_min / base, 1].
-        """
+        """Cosine from 1 at the warm-up's end to ``eta_min / base``."""
         total = self.end - self.begin
         first = min(math.ceil(round(self.warmup * total, 6)), total - 1)
         done = max(step - first, 0) / (total - first)

@@ -89,14 +89,9 @@ def fit_temperature(
 
 
 def log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Log-likelihood of the labels of an image, in nats.
+    """Mean log-likelihood of the labels (n,) of images, in nats.
 
-    Args:
-        logits (np.ndarray): Shape (n, C).
-        labels (np.ndarray): Shape (n,).
-
-    Returns:
-        float: Mean over the images.
+    Of ``softmax(logits)``, (n, C).
     """
     return float(log_softmax(logits)[np.arange(len(labels)), labels].mean())
 
@@ -142,15 +137,7 @@ def fit_prior(
 
 
 def log_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Logarithms of class sizes, minus infinity for an absent class.
-
-    Args:
-        labels (np.ndarray): Shape (n,).
-        num_classes (int): C, the number of classes.
-
-    Returns:
-        np.ndarray: Shape (C,).
-    """
+    """Logarithms of class sizes, (C,); minus infinity for an absent class."""
     with np.errstate(divide='ignore'):
         return np.log(np.bincount(labels, minlength=num_classes))
 
@@ -169,13 +156,9 @@ class RiskCoverage(NamedTuple):
     risk: np.ndarray
 
     def threshold_for(self, precision: float) -> float:
-        """Find the lowest score above which enough answers are right.
+        """The lowest score above which this share in (0, 1] of answers is right.
 
-        Args:
-            precision (float): Share in (0, 1] of right ones.
-
-        Returns:
-            float: Infinity if no score is high enough.
+        Infinity if no score is high enough.
         """
         enough = np.flatnonzero(1 - np.asarray(self.risk) >= precision - 1e-12)
         return float(self.threshold[enough[-1]]) if len(enough) else np.inf

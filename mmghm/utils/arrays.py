@@ -7,10 +7,7 @@ import numpy as np
 
 
 def write_arrays(
-    path: Path,
-    save: Callable[..., None] = np.savez,
-    /,
-    **arrays: np.ndarray,
+    path: Path, save: Callable[..., None] = np.savez, /, **arrays: np.ndarray
 ) -> None:
     """Write an .npz, and its folder, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
