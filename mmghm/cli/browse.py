@@ -17,17 +17,12 @@ from .options import add_config, count, read_config
 
 def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument(
-        '--out-dir', type=Path, required=True, help='folder for the pictures'
-    )
-    parser.add_argument(
-        '--groups', default='quartile', choices=['quartile', 'kang']
-    )
-    parser.add_argument(
-        '--images', type=count, default=8, help='sample images per group'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the samples')
+    add('--out-dir', type=Path, required=True, help='folder for the pictures')
+    add('--groups', default='quartile', choices=['quartile', 'kang'])
+    add('--images', type=count, default=8, help='sample images per group')
+    add('--seed', type=int, default=0, help='of the samples')
     args = parser.parse_args(arguments)
     if args.images < 1:
         parser.error(f'--images must be at least 1, got {args.images}')

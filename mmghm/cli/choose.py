@@ -45,46 +45,41 @@ def budget(text: str) -> float:
 
 def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument(
+    add(
         '--methods',
         nargs='+',
         default=METHODS,
         help='losses to try besides softmax; by default %(default)s',
     )
-    parser.add_argument(
-        '--seeds', type=count, default=3, help='runs of each method (3)'
-    )
-    parser.add_argument(
+    add('--seeds', type=count, default=3, help='runs of each method (3)')
+    add(
         '--holdout',
         type=float,
         default=0.2,
         help='fraction of each class of the train set to evaluate on (0.2)',
     )
-    parser.add_argument(
+    add(
         '--metric',
         default='macro',
         help='the figure that decides: macro (the default), overall, worst, or '
         'group:many, medium, few, rare',
     )
-    parser.add_argument(
+    add(
         '--jobs',
         type=count,
         default=1,
         help='runs at a time on this machine; several may share a GPU',
     )
-    parser.add_argument(
+    add(
         '--budget',
         type=budget,
         help='time for all runs, such as 45m or 3h: seeds are cut first, then '
         'methods from the end of the list',
     )
-    parser.add_argument(
-        '--out', type=Path, required=True, help='folder of the answer'
-    )
-    parser.add_argument(
-        '--dry-run', action='store_true', help='print the plan and stop'
-    )
+    add('--out', type=Path, required=True, help='folder of the answer')
+    add('--dry-run', action='store_true', help='print the plan and stop')
     add_cluster(parser)
     args = parser.parse_args(arguments)
     if args.seeds < 1 or args.jobs < 1:

@@ -18,17 +18,16 @@ from .options import add_model
 
 def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_model(parser)
-    parser.add_argument(
+    add(
         '--format',
         choices=['onnx', 'torch'],
         default='onnx',
         help='torch: a program of torch.export, .pt2',
     )
-    parser.add_argument(
-        '--out', type=Path, help='by default model.onnx or .pt2'
-    )
-    parser.add_argument(
+    add('--out', type=Path, help='by default model.onnx or .pt2')
+    add(
         '--images',
         nargs='+',
         help='real images to compare on, as for predict, the first 256; by '

@@ -26,8 +26,9 @@ def make_parser(
 
 def add_config(parser: ArgumentParser) -> None:
     """Add the config and ``--cfg-options``."""
-    parser.add_argument('config', help='config file, or name METHOD/TASK[_ifN]')
-    parser.add_argument(
+    add = parser.add_argument
+    add('config', help='config file, or name METHOD/TASK[_ifN]')
+    add(
         '--cfg-options',
         nargs='+',
         action='extend',
@@ -58,30 +59,31 @@ def add_trust(parser: ArgumentParser) -> None:
 
 def add_launch(parser: ArgumentParser) -> None:
     """Add what mmpretrain's train and test tools have in common."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         '--work-dir',
         help='folder of logs and checkpoints; by default '
         'work_dirs/METHOD/TASK, or work_dirs/NAME of a config of your own',
     )
-    parser.add_argument(
+    add(
         '--amp',
         action='store_true',
         help='mixed precision (bfloat16 on a machine without a GPU)',
     )
-    parser.add_argument('--seed', type=int, help='random seed')
-    parser.add_argument(
+    add('--seed', type=int, help='random seed')
+    add(
         '--no-pin-memory',
         action='store_true',
         help='disable pin_memory in the dataloaders',
     )
     add_trust(parser)
-    parser.add_argument(
+    add(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='job launcher',
     )
-    parser.add_argument(
+    add(
         '--local_rank',
         '--local-rank',
         type=int,
@@ -92,25 +94,25 @@ def add_launch(parser: ArgumentParser) -> None:
 
 def add_cluster(parser: ArgumentParser) -> None:
     """Add what hands many runs to a cluster."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         '--cluster',
         help="hand the runs to submitit: 'slurm', or 'local' for its own "
         'processes on this machine',
     )
-    parser.add_argument('--slurm-partition', help='partition of the cluster')
-    parser.add_argument(
-        '--timeout-hours', type=float, default=24, help='of a cluster job'
-    )
+    add('--slurm-partition', help='partition of the cluster')
+    add('--timeout-hours', type=float, default=24, help='of a cluster job')
 
 
 def add_model(parser: ArgumentParser) -> None:
     """Add a model to use: a published folder, an .onnx file, or a config."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         'model',
         help='published folder, exported .onnx file, or a config with '
         '--checkpoint',
     )
-    parser.add_argument('--checkpoint', help='checkpoint, if MODEL is a config')
+    add('--checkpoint', help='checkpoint, if MODEL is a config')
     add_trust(parser)
 
 

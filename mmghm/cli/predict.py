@@ -30,28 +30,27 @@ if TYPE_CHECKING:
 
 def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_model(parser)
-    parser.add_argument(
+    add(
         'images',
         nargs='+',
         metavar='IMAGES',
         help='files, folders, .txt, .csv, .parquet, or - for standard input',
     )
-    parser.add_argument(
+    add(
         '--out',
         type=Path,
         default=Path('predictions.csv'),
         help='.csv, .jsonl or .parquet; by default predictions.csv',
     )
-    parser.add_argument(
+    add(
         '--html',
         type=Path,
         help='a page with the surest, the least sure, and a sample by group',
     )
-    parser.add_argument(
-        '--top', type=count, default=3, help='classes per image'
-    )
-    parser.add_argument(
+    add('--top', type=count, default=3, help='classes per image')
+    add(
         '--prior',
         help='class shares of these images: uniform, train, estimate (found '
         'from the images), or a file with a number per class and line, or '
@@ -71,20 +70,16 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
         help='abstain so that this share of the rest is right in each group '
         'on the calibration images',
     )
-    parser.add_argument(
-        '--path-column', default='path', help='of tables; by default path'
-    )
-    parser.add_argument('--batch-size', type=count, default=64)
-    parser.add_argument(
+    add('--path-column', default='path', help='of tables; by default path')
+    add('--batch-size', type=count, default=64)
+    add(
         '--workers',
         type=count,
         help='processes that read images; by default a quarter of the cores, '
         'with a GPU all but one, at most 8',
     )
-    parser.add_argument('--device', help='such as cuda:0; by default a GPU')
-    parser.add_argument(
-        '--bfloat16', action='store_true', help='compute in bfloat16'
-    )
+    add('--device', help='such as cuda:0; by default a GPU')
+    add('--bfloat16', action='store_true', help='compute in bfloat16')
     args = parser.parse_args(arguments)
     if args.top < 1 or args.batch_size < 1:
         parser.error('--top and --batch-size must be at least 1')
@@ -135,13 +130,11 @@ def run(args: Namespace) -> None:
             device,
             args.bfloat16,
         )
-    prior = args.prior
+    prior, estimates = args.prior, args.prior == 'estimate'
     if prior is not None:
         # Refused now, not after the images.
         known = known_prior(
-            model.calibration,
-            'train' if prior == 'estimate' else prior,
-            model.classes,
+            model.calibration, 'train' if estimates else prior, model.classes
         )
         if prior not in PRIORS:
             # A file's content, not its name.
@@ -157,17 +150,13 @@ def run(args: Namespace) -> None:
     total = None if '-' in args.images else sum(1 for _ in images())
     if total == 0:
         raise UserError(f'no image in {", ".join(args.images)}')
-    estimates = args.prior == 'estimate'
     journal = PredictionWriter(
         args.out,
         fingerprint(model, **options),
         len(model.classes) if estimates else 0,
     )
     resumed = journal.num_done
-
-    workers = args.workers
-    if workers is None:
-        workers = default_workers(device)
+    workers = default_workers(device) if args.workers is None else args.workers
     columns = (
         *(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()),
         *(TextColumn('images,'), TimeRemainingColumn(), TextColumn('left')),
@@ -254,20 +243,14 @@ def report(
     notes: List[str],
 ) -> None:
     """Say what was done."""
+    counts = {
+        'of them before': resumed,
+        'could not be read': gallery.num_failed,
+        'abstained': gallery.num_abstained,
+    }
+    told = [f', {count:,} {what}' for what, count in counts.items() if count]
     console.print(
-        f'Wrote {args.out}: {gallery.total:,} images'
-        + (f', {resumed:,} of them before' if resumed else '')
-        + (
-            f', {gallery.num_failed:,} could not be read'
-            if gallery.num_failed
-            else ''
-        )
-        + (
-            f', {gallery.num_abstained:,} abstained'
-            if gallery.num_abstained
-            else ''
-        )
-        + '.',
+        f'Wrote {args.out}: {gallery.total:,} images{"".join(told)}.',
         *notes,
         *([f'Page: {args.html}.'] if args.html else []),
         soft_wrap=True,

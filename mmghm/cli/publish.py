@@ -31,21 +31,22 @@ if TYPE_CHECKING:
 
 def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('out', type=Path, help='the folder to make')
-    parser.add_argument(
+    add('checkpoint', help='checkpoint file')
+    add('out', type=Path, help='the folder to make')
+    add(
         '--calibrate-on',
         metavar='IMAGES',
         help='labelled images: a folder with one folder per class, a .csv or '
         '.parquet table (path, label), or a .txt list of "path label"',
     )
-    parser.add_argument(
+    add(
         '--no-test',
         action='store_true',
         help='leave the accuracy on the test images out of the model card',
     )
-    parser.add_argument(
+    add(
         '--license',
         default='unknown',
         help='of the weights, for the model card, such as apache-2.0',

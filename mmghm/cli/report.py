@@ -25,24 +25,25 @@ from typing import List
 
 def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         'work_dirs',
         nargs='+',
         type=Path,
         metavar='WORK_DIR',
         help='folders of runs',
     )
-    parser.add_argument(
+    add(
         '--out',
         type=Path,
         help='file; by default report.html in the first work dir',
     )
-    parser.add_argument(
+    add(
         '--groups',
         default='quartile',
         help='rule of the groups of the printed table',
     )
-    parser.add_argument(
+    add(
         '--checkpoint',
         metavar='FILE',
         help='checkpoint of the run: look at its train images, too',

@@ -5,46 +5,32 @@ Example:
         work_dirs/ghm_cwap/resnet8_digits_lt/epoch_40.pth
 """
 
-from __future__ import annotations
-
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List
+from typing import Any, List
 
 from mmghm.utils.errors import UserError
 
 from .options import add_config, add_launch
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
-    from mmghm.evaluation import ClassScores
-
 
 def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', help='file for metrics or predictions')
-    parser.add_argument(
+    add('checkpoint', help='checkpoint file')
+    add('--out', help='file for metrics or predictions')
+    add(
         '--out-item',
         choices=['metrics', 'pred'],
         help='what --out gets; predictions by default',
     )
-    parser.add_argument('--show-dir', help='folder for drawn predictions')
-    parser.add_argument(
-        '--show', action='store_true', help='show predictions in a window'
-    )
-    parser.add_argument(
-        '--interval', type=int, default=1, help='draw every n-th image'
-    )
-    parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds a window stays'
-    )
-    parser.add_argument(
-        '--tta', action='store_true', help='average over augmentations'
-    )
-    parser.add_argument(
+    add('--show-dir', help='folder for drawn predictions')
+    add('--show', action='store_true', help='show predictions in a window')
+    add('--interval', type=int, default=1, help='draw every n-th image')
+    add('--wait-time', type=float, default=2, help='seconds a window stays')
+    add('--tta', action='store_true', help='average over augmentations')
+    add(
         '--prior',
         help='also show what the model does under other class proportions: a table '
         'of test sets drawn from long-tailed to inverted, and the accuracy '
@@ -52,7 +38,7 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
         'images), or a '
         'file with a number per class and line',
     )
-    parser.add_argument(
+    add(
         '--calibration',
         help='calibration.json of a published folder, for --prior: its '
         'temperature and the class prior of the model',
@@ -66,17 +52,13 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     return args
 
 
-def merge_args(cfg: Config, args: Namespace) -> Config:
+def merge_args(cfg: Any, args: Namespace) -> Any:
     """Put the options into the config."""
     from copy import deepcopy
 
-    import torch
     from mmengine.config import ConfigDict
 
-    from mmghm.engine.launch import (
-        merge_common_arguments,
-        set_dataloader_defaults,
-    )
+    from mmghm.engine.launch import merge_common_arguments
 
     merge_common_arguments(cfg, args)
     cfg.load_from = args.checkpoint
@@ -106,15 +88,10 @@ def merge_args(cfg: Config, args: Namespace) -> Config:
             ]
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    set_dataloader_defaults(
-        cfg,
-        'test_dataloader',
-        pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
-    )
     return cfg
 
 
-def show_priors(args: Namespace, runner: Any, scores: ClassScores) -> None:
+def show_priors(args: Namespace, runner: Any, scores: Any) -> None:
     """Print what a corrected prior gains, and keep it for the report."""
     import numpy as np
     import torch

@@ -3,7 +3,6 @@
 import os
 import os.path as osp
 import re
-import struct
 import uuid
 import warnings
 import zipfile
@@ -18,17 +17,6 @@ from mmghm.utils.errors import UserError
 
 # Name of the file backend.
 ATOMIC = 'atomic'
-# What zipfile may raise on a damaged directory of the archive.
-_ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    EOFError,
-    LookupError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    ValueError,
-)
 
 
 class CheckpointError(UserError):
@@ -100,7 +88,8 @@ def check_complete(path: str) -> None:
             damaged = archive.testzip()
         # torch minds header fields that zipfile ignores.
         torch._C.PyTorchFileReader(os.fspath(path))
-    except _ZIP_ERRORS as error:
+    # On a damaged archive both raise whatever they stumble over.
+    except Exception as error:
         raise CheckpointError(
             f'{path} is no complete checkpoint ({osp.getsize(path):,} bytes: '
             f'{error})'
@@ -114,15 +103,8 @@ def complete_checkpoints(
 ) -> Iterator[str]:
     """Go through a run's complete checkpoints, the newest first.
 
-    Damaged ones are left out with a warning.
-
-    Args:
-        folder (Union[str, os.PathLike]): Where the run saves.
-        template (Optional[str]): ``filename_tmpl`` of the run's
-            ``CheckpointHook``, if it has one.
-
-    Yields:
-        str: Path of ``epoch_N.pth`` or ``iter_N.pth``, or by the template.
+    ``epoch_N.pth`` and ``iter_N.pth``, or by the ``filename_tmpl`` of the run's
+    ``CheckpointHook``. Damaged ones are left out with a warning.
     """
     pattern = r'(?:epoch|iter)_(\d+)\.pth'
     if template is not None:

@@ -134,17 +134,8 @@ def compose(
 ) -> Config:
     """Compose a config, named as a file would be.
 
-    Args:
-        method (str): One of :func:`method_names`.
-        task (str): One of :func:`task_names`.
-        imbalance_factor (Optional[int]): In place of the task's.
-
-    Returns:
-        Config: The complete config.
-
-    Raises:
-        UserError: If the task is no long-tailed subset and an imbalance
-            factor is given.
+    Of one of :func:`method_names` and one of :func:`task_names`. UserError if an
+    imbalance factor is to replace that of a task that has none.
     """
     cfg = Config.fromfile(str(configs_folder() / f'_base_/tasks/{task}.py'))
     set_method(cfg, method)

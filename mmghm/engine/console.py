@@ -43,19 +43,14 @@ def shorten(text: str) -> str:
     match = re.match(r'(.*(?:Epoch|Iter)\((?:val|test)\) [^ ]*) +(.*)', text)
     if not match or 'group/' not in match[2]:
         return text
-    shown, rule = [], None
-    for key, value in re.findall(r'(\S+): (\S+)', match[2]):
-        if not key.startswith('group/'):
-            continue
-        _, *names, kind = key.split('/')
-        if len(names) == 2:
-            rule = rule or names[0]
-            if names[0] != rule:
-                continue
-        name = names[-1].replace('_', ' ')
-        if kind != 'top1':
-            name += f' {kind}'
-        shown.append(f'{name} {float(value):.1f}')
+    shown, first = [], ''
+    part = r'([^\s/]+)'
+    figure = rf'(?<!\S)group/(?:{part}/)?{part}/{part}: (\S+)'
+    for rule, name, kind, value in re.findall(figure, match[2]):
+        first = first or rule
+        if rule in ('', first):
+            words = [name.replace('_', ' ')] + [kind] * (kind != 'top1')
+            shown.append(f'{" ".join(words)} {float(value):.1f}')
     return f'{match[1]}  {"  ".join(shown)}'
 
 

@@ -154,16 +154,8 @@ def run_on_cluster(
 ) -> List[Job]:
     """Hand the jobs to submitit, wait, and return those that failed.
 
-    Args:
-        jobs (Sequence[Job]): The jobs.
-        console (Console): Where to say what failed.
-        folder (Path): Where submitit writes.
-        cluster (str): ``'slurm'``, or ``'local'`` for processes here.
-        partition (Optional[str]): Of Slurm.
-        timeout_hours (float): Of a job.
-
-    Returns:
-        List[Job]: Those that failed.
+    submitit writes into the folder. The cluster is ``'slurm'``, or ``'local'``
+    for processes here.
     """
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
     executor.update_parameters(

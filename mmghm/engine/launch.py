@@ -37,6 +37,13 @@ def merge_common_arguments(cfg: Config, args: argparse.Namespace) -> None:
     # Before what depends on it, such as num_workers.
     merge_options(cfg, args.cfg_options)
     check_classes(cfg)
+    for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        set_dataloader_defaults(
+            cfg,
+            field,
+            pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
+            persistent_workers=not getattr(args, 'no_persistent_workers', True),
+        )
 
 
 def check_classes(cfg: Config) -> None:
@@ -93,12 +100,9 @@ def is_rank_zero() -> bool:
 
 
 def set_dataloader_defaults(cfg: Config, field: str, **defaults: Any) -> None:
-    """Complete a dataloader's config, changed in place.
+    """Complete the config of ``'train_dataloader'`` or another, changed in place.
 
-    Args:
-        cfg (Config): The config.
-        field (str): Such as ``'train_dataloader'``.
-        **defaults (Any): Settings where the config has none.
+    ``defaults`` are settings where it has none.
     """
     if cfg.get(field) is None:
         return

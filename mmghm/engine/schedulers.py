@@ -18,17 +18,10 @@ from mmghm.utils.errors import UserError
 def warmup_factor(
     step: int, total: int, warmup: float, stairs: Optional[int] = None
 ) -> float:
-    """Rise linearly to 1 over the first part of a run.
+    """Rise linearly to 1 over the first part of a run; in (0, 1].
 
-    Args:
-        step (int): Steps done, from 0 to ``total - 1``.
-        total (int): Steps of the run.
-        warmup (float): The first part, as a fraction of the run.
-        stairs (Optional[int]): Rise in so many equal stairs instead of with
-            every step.
-
-    Returns:
-        float: In (0, 1].
+    ``warmup`` is a fraction of the run's ``total`` steps, of which ``step`` are
+    done. It rises with every step, or in so many equal stairs.
     """
     length = warmup * total
     if step >= length:

@@ -42,20 +42,13 @@ def default_work_dir(file: str, configs: Path) -> str:
 def own_work_dir(
     folder: Union[str, os.PathLike], resume: bool, is_main: bool = True
 ) -> Iterator[None]:
-    """Keep a folder to this run for as long as it lives.
+    """Keep a folder, made if it is missing, to this run for as long as it lives.
 
     The lock belongs to the process, so that a killed run leaves none behind
-    and workers that outlive their launcher keep theirs. UserError if the folder
-    cannot be written, belongs to a run that is still alive, or holds the record
-    of another run that this one would overwrite.
-
-    Args:
-        folder (Union[str, os.PathLike]): Work dir, made if it is missing.
-        resume (bool): Whether the run goes on from what is there.
-        is_main (bool): Whether this is rank 0, which alone writes.
-
-    Yields:
-        None: The context.
+    and workers that outlive their launcher keep theirs. Only rank 0, which
+    alone writes, asks for it. UserError if the folder cannot be written, belongs
+    to a run that is still alive, or holds the record of another run and this one
+    does not resume it.
     """
     if not is_main:
         yield

@@ -143,15 +143,11 @@ def log_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 class RiskCoverage(NamedTuple):
-    """How often a model is wrong if it answers only where it is surest.
+    """How often a model is wrong if it answers only where it is surest."""
 
-    Args:
-        threshold (np.ndarray): Scores, falling; it answers at these and above.
-        coverage (np.ndarray): Share of the images that it then answers.
-        risk (np.ndarray): Share of wrong ones among these.
-    """
-
+    # Scores, falling; it answers at these and above.
     threshold: np.ndarray
+    # Share of the images that it then answers, and of wrong ones among these.
     coverage: np.ndarray
     risk: np.ndarray
 
@@ -169,13 +165,8 @@ def risk_coverage(
 ) -> RiskCoverage:
     """Trace the risk-coverage curve (El-Yaniv and Wiener 2010).
 
-    Args:
-        confidence (np.ndarray): Scores in [0, 1], shape (images,).
-        correct (np.ndarray): Whether each was right, shape (images,).
-        points (int): How many at most, evenly spread.
-
-    Returns:
-        RiskCoverage: The curve; empty without images.
+    From scores in [0, 1] and whether each was right, both (images,), at so many
+    points at most, evenly spread. Empty without images.
     """
     order = np.argsort(-confidence, kind='stable')
     scores = confidence[order]

@@ -154,15 +154,10 @@ class Comparison:
         )
 
     def at(self, right: np.ndarray, metrics: Sequence[str]) -> np.ndarray:
-        """Figures of further predictions on the same images.
+        """Figures in percent of further predictions on the same images.
 
-        Args:
-            right (np.ndarray): Share of the runs that were right, one row for
-                each prediction, (predictions, images).
-            metrics (Sequence[str]): Some of :data:`METRICS`.
-
-        Returns:
-            np.ndarray: In percent, (predictions, metrics).
+        From the share of the runs that were right, (predictions, images), by some of
+        :data:`METRICS`: (predictions, metrics).
         """
         images = self.held_out[self._classes]
         by_class = [

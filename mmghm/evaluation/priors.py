@@ -99,14 +99,8 @@ def shifts(test_counts: np.ndarray, class_counts: np.ndarray) -> List[Shift]:
     """Test sets as in the work on unknown test priors (LADE, SADE).
 
     Long-tailed forward, as the train set is; uniform; backward, the tail of
-    training being the head; each as large as the test images allow.
-
-    Args:
-        test_counts (np.ndarray): Test images per class, (C,).
-        class_counts (np.ndarray): Train images per class, which rank them.
-
-    Returns:
-        List[Shift]: From the most forward to the most backward one.
+    training being the head; each as large as the test images allow. From counts
+    of test and of train images, (C,), of which the latter rank the classes.
     """
     there = test_counts > 0
     rank = np.empty(len(test_counts))
@@ -129,16 +123,9 @@ def shifts(test_counts: np.ndarray, class_counts: np.ndarray) -> List[Shift]:
 
 
 def draw_images(labels: np.ndarray, sizes: np.ndarray, seed: int) -> np.ndarray:
-    """Draw images of each class, without replacement.
+    """Draw places in ``labels`` (n,), ``sizes`` (C,) of each class.
 
-    Args:
-        labels (np.ndarray): Shape (n,).
-        sizes (np.ndarray): How many of each class, (C,), at most those that
-            there are.
-        seed (int): Seed of the draw.
-
-    Returns:
-        np.ndarray: Places in ``labels``.
+    Without replacement; there must be as many.
     """
     # Images by class in a random order, of which the first stay.
     keys = np.random.default_rng(seed).random(len(labels))
