@@ -9,7 +9,6 @@ import os.path as osp
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional
-from unittest import mock
 
 from mmengine.config import Config, ConfigDict
 
@@ -64,8 +63,14 @@ def load_config(name: str, options: Optional[List[str]] = None) -> Config:
     pairs = [text.split('=', 1) for text in options or () if '=' in text]
     given = {key: value for key, value in pairs if key in SETTINGS}
     variables = {key.upper(): value for key, value in given.items()}
-    with mock.patch.dict(os.environ, variables):
+    before = {key: os.environ[key] for key in variables if key in os.environ}
+    os.environ.update(variables)
+    try:
         cfg = _load(name)
+    finally:
+        for variable in variables:
+            del os.environ[variable]
+        os.environ.update(before)
     for key, value in given.items():
         if str(cfg.get(key, value)) != value:
             raise UserError(

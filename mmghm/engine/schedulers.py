@@ -35,16 +35,10 @@ def warmup_factor(
 class _RunLR(LRSchedulerMixin, _ParamScheduler):
     """Base: initial learning rate x warm-up x :meth:`decay`.
 
-    Args:
-        optimizer (Any): Optimizer or its wrapper.
-        warmup (float): Part of the run with a rising rate, in [0, 1).
-        warmup_stairs (Optional[int]): See :func:`warmup_factor`.
-        **kwargs (Any): Arguments of MMEngine's schedulers; the runner sets
-            ``end`` to the number of epochs, or under ``by_epoch=False`` of
-            iterations.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+    Takes the arguments of MMEngine's schedulers; the runner sets ``end`` to the
+    number of epochs, or under ``by_epoch=False`` of iterations. UserError unless
+    ``warmup``, the part of the run with a rising rate, is in [0, 1) and the
+    stairs, see :func:`warmup_factor`, are at least 1.
     """
 
     def __init__(

@@ -160,16 +160,9 @@ def shift_table(
 ) -> List[ShiftRow]:
     """Measure what a corrected prior gains under each of :func:`shifts`.
 
-    Args:
-        log_shares (np.ndarray): log p(y|x) of the test images, (n, C).
-        labels (np.ndarray): Their labels, (n,).
-        class_counts (np.ndarray): Train images per class, (C,).
-        trained (np.ndarray): Prior that the model was trained toward, (C,).
-        draws (int): Test sets that are drawn for each shift; mean and standard
-            deviation are over these.
-
-    Returns:
-        List[ShiftRow]: A row for each shift.
+    From log p(y|x) of the test images, (n, C), their labels, the counts of the
+    train images and the prior that the model was trained toward. Mean and
+    standard deviation are over so many draws of each test set.
     """
     test_counts = np.bincount(labels, minlength=len(class_counts))
     rows = []

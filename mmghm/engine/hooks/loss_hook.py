@@ -27,20 +27,13 @@ class LossHook(Hook):
     run that only loads weights (``load_from``) it begins without state: what
     was counted on other data would be wrong here.
 
-    A subclass implements :meth:`serves` and :meth:`welcome`.
+    A subclass implements :meth:`serves` and :meth:`welcome`. ``interval`` is how
+    many iterations count as an epoch under an iteration-based loop, by default
+    one pass over the train dataset.
 
     Priority ABOVE_NORMAL: after ``RuntimeInfoHook`` (VERY_HIGH) has set the
     epoch; before ``EMAHook`` and ``SyncBuffersHook`` (NORMAL), ``LoggerHook``
     (BELOW_NORMAL) and ``CheckpointHook`` (VERY_LOW).
-
-    Args:
-        interval (Optional[int]): Iterations that count as an epoch under an
-            iteration-based loop; by default one pass over the train dataset.
-            Epoch-based loops ignore it.
-
-    Raises:
-        TypeError: If ``interval`` is no integer.
-        ValueError: If ``interval`` is below 1.
     """
 
     priority = 'ABOVE_NORMAL'
@@ -142,14 +135,7 @@ class LossHook(Hook):
 class SwitchingHook(LossHook):
     """Let the weights of the losses act from some epoch on.
 
-    Args:
-        interval (Optional[int]): See :class:`LossHook`.
-        begin (Union[int, float]): First epoch in which they act; a float below
-            1 is a fraction of all epochs.
-
-    Raises:
-        TypeError: If an argument is of the wrong type.
-        ValueError: If ``interval`` is below 1 or ``begin`` below 0.
+    ``begin`` is the first such epoch; a float below 1 is a fraction of all.
     """
 
     # What to say to a model without a loss to serve.
