@@ -107,9 +107,8 @@ def calibration_scores(
     logits, broken = network_logits(training.network, batches, len(paths))
     if broken:
         raise UserError(f'cannot read {broken[0]}')
-    return Scores(
-        logits, labels, f'the images of {Path(args.calibrate_on).name}'
-    )
+    what = f'the images of {Path(args.calibrate_on).name}'
+    return Scores(logits, labels, what)
 
 
 def run(args: Namespace) -> None:
@@ -136,7 +135,7 @@ def publish(args: Namespace, cfg: Any) -> None:
     from mmghm.features.extract import logits_of
     from mmghm.utils.text import TextConsole
 
-    console = TextConsole()
+    console = TextConsole(soft_wrap=True)
     if args.out.exists():
         raise UserError(
             f'{args.out} exists; choose another folder or delete it'
@@ -146,10 +145,10 @@ def publish(args: Namespace, cfg: Any) -> None:
     scores = calibration_scores(args, cfg, training, settings)
     test = None
     if not args.no_test:
-        found = logits_of(
+        logits, labels, _ = logits_of(
             training.model, cfg, cfg.test_dataloader, 'test images'
         )
-        test = Scores(found[0], found[1], f'{len(found[1]):,} test images')
+        test = Scores(logits, labels, f'{len(labels):,} test images')
     calibration = calibrate(training.loss, training.class_counts, scores)
     files = write_folder(
         args.out,
@@ -170,18 +169,14 @@ def publish(args: Namespace, cfg: Any) -> None:
         ),
         lambda folder: check_folder(folder, training.network, settings),
     )
-    console.print(f'Wrote {args.out}:', soft_wrap=True)
+    console.print(f'Wrote {args.out}:')
     for path in files:
-        console.print(
-            f'  {path.name:18}{path.stat().st_size:>13,} bytes  SHA-256 '
-            f'{sha256(path)}',
-            soft_wrap=True,
-        )
+        size = f'{path.stat().st_size:>13,} bytes'
+        console.print(f'  {path.name:18}{size}  SHA-256 {sha256(path)}')
     if scores is None:
         console.print(
             'Not calibrated: the config has no images that the model was '
-            'neither trained nor tested on; give some by --calibrate-on.',
-            soft_wrap=True,
+            'neither trained nor tested on; give some by --calibrate-on.'
         )
     else:
         errors = [
@@ -191,12 +186,9 @@ def publish(args: Namespace, cfg: Any) -> None:
         console.print(
             f'Calibrated on {calibration.fitted_on}: temperature '
             f'{calibration.temperature:.3f}, expected calibration error '
-            f'{errors[0]:.2f} -> {errors[1]:.2f} %.',
-            soft_wrap=True,
+            f'{errors[0]:.2f} -> {errors[1]:.2f} %.'
         )
-    console.print(
-        f'Class prior of the model: {calibration.prior_from}.', soft_wrap=True
-    )
+    console.print(f'Class prior of the model: {calibration.prior_from}.')
 
 
 def _dataset_name(cfg: Any) -> str:
