@@ -77,14 +77,11 @@ def fit_temperature(
         float: In [0.05, 20]; above 1 if the model is too sure.
     """
 
-    def loss(log_temperature: float) -> float:
-        return -log_likelihood(
-            logits / np.exp(log_temperature) + log_shift, labels
-        )
+    def loss(log_t: float) -> float:
+        return -log_likelihood(logits / np.exp(log_t) + log_shift, labels)
 
-    found = optimize.minimize_scalar(
-        loss, bounds=np.log((0.05, 20)), method='bounded'
-    )
+    bounds = np.log((0.05, 20))
+    found = optimize.minimize_scalar(loss, bounds=bounds, method='bounded')
     return float(np.exp(found.x))
 
 
@@ -173,11 +170,9 @@ def risk_coverage(
     number = np.arange(1, len(order) + 1)
     risk = np.cumsum(~correct[order].astype(bool)) / number
     # Images of one score are answered together.
-    ends = np.flatnonzero(
-        np.append(scores[1:] < scores[:-1], True)[: len(order)]
-    )
+    last = np.append(scores[1:] < scores[:-1], True)
+    ends = np.flatnonzero(last[: len(order)])
     kept = np.linspace(0, len(ends) - 1, min(points, len(ends)))
     places = ends[kept.round().astype(int)]
-    return RiskCoverage(
-        scores[places], number[places] / max(len(order), 1), risk[places]
-    )
+    coverage = number / max(len(order), 1)
+    return RiskCoverage(scores[places], coverage[places], risk[places])

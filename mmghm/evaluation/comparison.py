@@ -122,13 +122,10 @@ class Comparison:
 
         measured = by_class(np.arange(num_seeds), np.arange(num_images))
         generator = np.random.default_rng(0)
-        drawn = [
-            by_class(
-                generator.integers(num_seeds, size=(num_seeds,)),
-                images(generator),
-            )
-            for _ in range(draws)
-        ]
+        drawn = []
+        for _ in range(draws):
+            seeds = generator.integers(num_seeds, size=(num_seeds,))
+            drawn.append(by_class(seeds, images(generator)))
         self._measured = dict(zip(correct, measured))
         self._drawn = dict(zip(correct, np.stack(drawn, axis=2)))
         self._errors = {
@@ -248,7 +245,6 @@ def _calibration_errors(
     for _ in range(draws):
         seeds = generator.integers(len(confidence), size=len(confidence))
         place = np.ix_(seeds, draw(generator))
-        found.append(
-            reliability(confidence[place].ravel(), correct[place].ravel())
-        )
+        drawn = confidence[place].ravel(), correct[place].ravel()
+        found.append(reliability(*drawn))
     return [of.expected_calibration_error for of in found]
