@@ -6,7 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 from mmengine.config import Config
 
 from mmghm.engine.configs import compose, task_names
-from mmghm.engine.hooks.schedule import begin_epoch
+from mmghm.engine.hooks.loss_hook import begin_epoch
 
 from .evidence import REGIMES, SETTINGS, apply
 

@@ -29,7 +29,7 @@ from mmghm.deploy.network import (
 )
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.engine.hooks.run_record_hook import IMAGES_KEY
-from mmghm.evaluation import GroupAccuracy
+from mmghm.evaluation.group_accuracy import evaluate_scores
 from mmghm.features.cached import feature_config, linear_layer
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import is_frozen
@@ -89,17 +89,6 @@ def _trained_head(
         head = build_model(settings, last, trust=True)[0].head
     with torch.inference_mode():
         return head, head_logits(head, (test[0],))
-
-
-def _evaluate(scores: Tensor, labels: Tensor) -> GroupAccuracy:
-    metric = GroupAccuracy(groups=['quartile', 'kang'])
-    samples = [
-        dict(pred_score=score, gt_label=label)
-        for score, label in zip(scores, labels)
-    ]
-    metric.process(None, samples)
-    metric.evaluate(len(samples))
-    return metric
 
 
 def _save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
@@ -191,7 +180,7 @@ def make_classifiers(args: argparse.Namespace, cfg: Config) -> None:
                 else remake(method, seed=args.seed, **settings)
             )
             scores = made(test[0])
-        metric = _evaluate(scores, test[1])
+        metric = evaluate_scores(scores, test[1])
         results[method] = dict(
             settings=settings,
             accuracy={

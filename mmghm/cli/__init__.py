@@ -5,9 +5,9 @@ library alone, so that ``--help`` answers at once; ``run(args)`` imports the
 rest.
 """
 
-import argparse
 import shlex
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib import import_module
 from typing import List, Optional
 
@@ -42,9 +42,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
         int: Exit status: 0, 1 if something failed, 2 for a user's mistake.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    menu = argparse.ArgumentParser(
+    menu = ArgumentParser(
         prog='mmghm',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
         description='Long-tailed image classification. `mmghm COMMAND --help` '
         'explains each command.\n\n'
         + '\n'.join(f'  {name:10}{what}' for name, what in COMMANDS.items()),

@@ -8,40 +8,29 @@ Example:
     mmghm browse ghm_cwap/resnet8_digits_lt --out-dir browse
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import List
 
-from .options import add_config, count
+from .options import add_config, count, read_config
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument(
-        '--out-dir', type=Path, required=True, help='folder for the pictures'
-    )
-    parser.add_argument(
-        '--groups', default='quartile', choices=['quartile', 'kang']
-    )
-    parser.add_argument(
-        '--images', type=count, default=8, help='sample images per group'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the samples')
+    add('--out-dir', type=Path, required=True, help='folder for the pictures')
+    add('--groups', default='quartile', choices=['quartile', 'kang'])
+    add('--images', type=count, default=8, help='sample images per group')
+    add('--seed', type=int, default=0, help='of the samples')
     args = parser.parse_args(arguments)
     if args.images < 1:
         parser.error(f'--images must be at least 1, got {args.images}')
     return args
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Browse."""
     from mmghm.choose.browse import browse
-    from mmghm.engine.configs import load_config
-    from mmghm.utils.options import merge_options
 
-    cfg = load_config(args.config, args.cfg_options)
-    merge_options(cfg, args.cfg_options)
-    browse(args, cfg)
+    browse(args, read_config(args))

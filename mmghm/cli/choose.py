@@ -14,11 +14,11 @@ Examples:
         --methods balanced_softmax ghm_cwap_balanced --out work_dirs/choice
 """
 
-import argparse
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import List
 
-from .options import add_cluster, add_config, count
+from .options import add_cluster, add_config, count, read_config
 
 METHODS = (
     'balanced_softmax',
@@ -37,56 +37,49 @@ def budget(text: str) -> float:
     except ValueError:
         number = -1
     if not unit or not 0 < number < float('inf'):
-        raise argparse.ArgumentTypeError(
+        raise ArgumentTypeError(
             f'takes a duration such as 45m or 3h, got {text!r}'
         )
     return number * unit
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument(
+    add(
         '--methods',
         nargs='+',
         default=METHODS,
         help='losses to try besides softmax; by default %(default)s',
     )
-    parser.add_argument(
-        '--seeds', type=count, default=3, help='runs of each method (3)'
-    )
-    parser.add_argument(
+    add('--seeds', type=count, default=3, help='runs of each method (3)')
+    add(
         '--holdout',
         type=float,
         default=0.2,
         help='fraction of each class of the train set to evaluate on (0.2)',
     )
-    parser.add_argument(
+    add(
         '--metric',
         default='macro',
         help='the figure that decides: macro (the default), overall, worst, or '
         'group:many, medium, few, rare',
     )
-    parser.add_argument(
+    add(
         '--jobs',
         type=count,
         default=1,
         help='runs at a time on this machine; several may share a GPU',
     )
-    parser.add_argument(
+    add(
         '--budget',
         type=budget,
         help='time for all runs, such as 45m or 3h: seeds are cut first, then '
         'methods from the end of the list',
     )
-    parser.add_argument(
-        '--out', type=Path, required=True, help='folder of the answer'
-    )
-    parser.add_argument(
-        '--dry-run', action='store_true', help='print the plan and stop'
-    )
+    add('--out', type=Path, required=True, help='folder of the answer')
+    add('--dry-run', action='store_true', help='print the plan and stop')
     add_cluster(parser)
     args = parser.parse_args(arguments)
     if args.seeds < 1 or args.jobs < 1:
@@ -98,22 +91,19 @@ def parse(
     return args
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Choose."""
     import os
     import signal
     import sys
 
     from mmghm.choose.run import choose
-    from mmghm.engine.configs import load_config
     from mmghm.engine.launch import check_classes, named_downloads
-    from mmghm.utils.options import merge_options
 
     # Terminated like interrupted: the run under way is stopped as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault('MPLBACKEND', 'agg')
-    cfg = load_config(args.config, args.cfg_options)
-    merge_options(cfg, args.cfg_options)
+    cfg = read_config(args)
     check_classes(cfg)
     with named_downloads(cfg):
         return choose(args, cfg)

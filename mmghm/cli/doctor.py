@@ -5,18 +5,16 @@ Example:
     mmghm doctor
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from typing import List
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
     return parser.parse_args(arguments)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Examine; return 1 if something keeps the package from working."""
     # Plain text: where it is needed, rich may be missing.
     from mmghm.utils.doctor import examine, versions

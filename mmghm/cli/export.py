@@ -9,28 +9,25 @@ Example:
     mmghm export published/digits --out digits.onnx
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import List
 
 from .options import add_model
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_model(parser)
-    parser.add_argument(
+    add(
         '--format',
         choices=['onnx', 'torch'],
         default='onnx',
         help='torch: a program of torch.export, .pt2',
     )
-    parser.add_argument(
-        '--out', type=Path, help='by default model.onnx or .pt2'
-    )
-    parser.add_argument(
+    add('--out', type=Path, help='by default model.onnx or .pt2')
+    add(
         '--images',
         nargs='+',
         help='real images to compare on, as for predict, the first 256; by '
@@ -39,7 +36,7 @@ def parse(
     return parser.parse_args(arguments)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Export."""
     from itertools import islice
     from typing import Iterator

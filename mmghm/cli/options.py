@@ -1,35 +1,20 @@
 """Options of several commands; the standard library alone."""
 
-import argparse
-from typing import Any, List, Optional
-
-
-class KeyValues(argparse.Action):
-    """Collect ``key=value`` as text; ``mmghm.utils.options`` parses it."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: Any = None,
-    ) -> None:
-        """Check and collect."""
-        for text in values:
-            if not text.partition('=')[1] or not text.partition('=')[0]:
-                parser.error(f'{option_string} takes key=value, got {text!r}')
-        before: List[str] = getattr(namespace, self.dest) or []
-        setattr(namespace, self.dest, [*before, *values])
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
+from typing import Any, Optional
 
 
 def make_parser(
     doc: Optional[str], prog: Optional[str] = None
-) -> argparse.ArgumentParser:
+) -> ArgumentParser:
     """Make a parser with a module's docstring as its help, and ``--debug``."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=doc,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = ArgumentParser(
+        prog, description=doc, formatter_class=RawDescriptionHelpFormatter
     )
     parser.add_argument(
         '--debug',
@@ -39,20 +24,31 @@ def make_parser(
     return parser
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
+def add_config(parser: ArgumentParser) -> None:
     """Add the config and ``--cfg-options``."""
-    parser.add_argument('config', help='config file, or name METHOD/TASK[_ifN]')
-    parser.add_argument(
+    add = parser.add_argument
+    add('config', help='config file, or name METHOD/TASK[_ifN]')
+    add(
         '--cfg-options',
         nargs='+',
-        action=KeyValues,
+        action='extend',
         metavar='KEY=VALUE',
         help='override settings of the config, as key=value; lists as '
         'key="[a,b]" or key=a,b, without blanks',
     )
 
 
-def add_trust(parser: argparse.ArgumentParser) -> None:
+def read_config(args: Namespace) -> Any:
+    """Load the config that was named, with its options."""
+    from mmghm.engine.configs import load_config
+    from mmghm.utils.options import merge_options
+
+    cfg = load_config(args.config, args.cfg_options)
+    merge_options(cfg, args.cfg_options)
+    return cfg
+
+
+def add_trust(parser: ArgumentParser) -> None:
     """Add ``--trust-checkpoint``, for tools that read checkpoints."""
     parser.add_argument(
         '--trust-checkpoint',
@@ -61,32 +57,33 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_launch(parser: argparse.ArgumentParser) -> None:
+def add_launch(parser: ArgumentParser) -> None:
     """Add what mmpretrain's train and test tools have in common."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         '--work-dir',
         help='folder of logs and checkpoints; by default '
         'work_dirs/METHOD/TASK, or work_dirs/NAME of a config of your own',
     )
-    parser.add_argument(
+    add(
         '--amp',
         action='store_true',
         help='mixed precision (bfloat16 on a machine without a GPU)',
     )
-    parser.add_argument('--seed', type=int, help='random seed')
-    parser.add_argument(
+    add('--seed', type=int, help='random seed')
+    add(
         '--no-pin-memory',
         action='store_true',
         help='disable pin_memory in the dataloaders',
     )
     add_trust(parser)
-    parser.add_argument(
+    add(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='job launcher',
     )
-    parser.add_argument(
+    add(
         '--local_rank',
         '--local-rank',
         type=int,
@@ -95,27 +92,27 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_cluster(parser: argparse.ArgumentParser) -> None:
+def add_cluster(parser: ArgumentParser) -> None:
     """Add what hands many runs to a cluster."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         '--cluster',
         help="hand the runs to submitit: 'slurm', or 'local' for its own "
         'processes on this machine',
     )
-    parser.add_argument('--slurm-partition', help='partition of the cluster')
-    parser.add_argument(
-        '--timeout-hours', type=float, default=24, help='of a cluster job'
-    )
+    add('--slurm-partition', help='partition of the cluster')
+    add('--timeout-hours', type=float, default=24, help='of a cluster job')
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: ArgumentParser) -> None:
     """Add a model to use: a published folder, an .onnx file, or a config."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         'model',
         help='published folder, exported .onnx file, or a config with '
         '--checkpoint',
     )
-    parser.add_argument('--checkpoint', help='checkpoint, if MODEL is a config')
+    add('--checkpoint', help='checkpoint, if MODEL is a config')
     add_trust(parser)
 
 
@@ -126,7 +123,7 @@ def share(text: str) -> float:
     except ValueError:
         number = -1
     if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(
+        raise ArgumentTypeError(
             f'takes a number above 0 and at most 1, got {text!r}'
         )
     return number
@@ -135,7 +132,7 @@ def share(text: str) -> float:
 def count(text: str) -> int:
     """A whole number of at least 0."""
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(
+        raise ArgumentTypeError(
             f'takes a whole number of at least 0, got {text!r}'
         )
     return int(text)

@@ -14,45 +14,44 @@ Examples:
         --tau 0.7 --save tau_norm.pth
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from typing import List
 
-from .options import add_config, add_trust
+from .options import add_config, add_trust, read_config
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
+    add('checkpoint', help='checkpoint file')
+    add(
         '--methods',
         nargs='*',
         metavar='METHOD',
         help='some of none, logit_adjustment, tau_norm, crt, lws, ncm; by '
         'default all',
     )
-    parser.add_argument(
+    add(
         '--losses',
         nargs='+',
         default=[],
         metavar='LOSS',
         help='train a classifier with each of these, such as ghm_cwap',
     )
-    parser.add_argument(
+    add(
         '--epochs',
         type=int,
         help='of cRT and LWS; by default 10 and 5, as in the source',
     )
-    parser.add_argument(
+    add(
         '--tau',
         type=float,
         help='of logit_adjustment and tau_norm, in place of choosing it',
     )
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', help='file for the results, JSON')
-    parser.add_argument(
+    add('--seed', type=int, default=0)
+    add('--out', help='file for the results, JSON')
+    add(
         '--save',
         metavar='FILE',
         help='write the model with its new classifier as a checkpoint, if one '
@@ -68,12 +67,8 @@ def parse(
     return args
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Make classifiers."""
     from mmghm.choose.classifiers import make_classifiers
-    from mmghm.engine.configs import load_config
-    from mmghm.utils.options import merge_options
 
-    cfg = load_config(args.config, args.cfg_options)
-    merge_options(cfg, args.cfg_options)
-    make_classifiers(args, cfg)
+    make_classifiers(args, read_config(args))

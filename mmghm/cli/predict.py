@@ -12,8 +12,8 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import os
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, List, Optional
 
@@ -28,32 +28,29 @@ if TYPE_CHECKING:
     from mmghm.deploy.page import Gallery
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_model(parser)
-    parser.add_argument(
+    add(
         'images',
         nargs='+',
         metavar='IMAGES',
         help='files, folders, .txt, .csv, .parquet, or - for standard input',
     )
-    parser.add_argument(
+    add(
         '--out',
         type=Path,
         default=Path('predictions.csv'),
         help='.csv, .jsonl or .parquet; by default predictions.csv',
     )
-    parser.add_argument(
+    add(
         '--html',
         type=Path,
         help='a page with the surest, the least sure, and a sample by group',
     )
-    parser.add_argument(
-        '--top', type=count, default=3, help='classes per image'
-    )
-    parser.add_argument(
+    add('--top', type=count, default=3, help='classes per image')
+    add(
         '--prior',
         help='class shares of these images: uniform, train, estimate (found '
         'from the images), or a file with a number per class and line, or '
@@ -73,20 +70,16 @@ def parse(
         help='abstain so that this share of the rest is right in each group '
         'on the calibration images',
     )
-    parser.add_argument(
-        '--path-column', default='path', help='of tables; by default path'
-    )
-    parser.add_argument('--batch-size', type=count, default=64)
-    parser.add_argument(
+    add('--path-column', default='path', help='of tables; by default path')
+    add('--batch-size', type=count, default=64)
+    add(
         '--workers',
         type=count,
         help='processes that read images; by default a quarter of the cores, '
         'with a GPU all but one, at most 8',
     )
-    parser.add_argument('--device', help='such as cuda:0; by default a GPU')
-    parser.add_argument(
-        '--bfloat16', action='store_true', help='compute in bfloat16'
-    )
+    add('--device', help='such as cuda:0; by default a GPU')
+    add('--bfloat16', action='store_true', help='compute in bfloat16')
     args = parser.parse_args(arguments)
     if args.top < 1 or args.batch_size < 1:
         parser.error('--top and --batch-size must be at least 1')
@@ -98,7 +91,7 @@ def parse(
     return args
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Predict."""
     from hashlib import sha256
 
@@ -137,23 +130,18 @@ def run(args: argparse.Namespace) -> None:
             device,
             args.bfloat16,
         )
-    prior = args.prior
+    prior, estimates = args.prior, args.prior == 'estimate'
     if prior is not None:
         # Refused now, not after the images.
         known = known_prior(
-            model.calibration,
-            'train' if prior == 'estimate' else prior,
-            model.classes,
+            model.calibration, 'train' if estimates else prior, model.classes
         )
         if prior not in PRIORS:
             # A file's content, not its name.
             prior = sha256(known.tobytes()).hexdigest()
     thresholds = abstention(model, args.abstain_below, args.precision)
     options = dict(
-        prior=prior,
-        top=args.top,
-        thresholds=thresholds,
-        bfloat16=args.bfloat16,
+        prior=prior, top=args.top, thresholds=thresholds, bfloat16=args.bfloat16
     )
 
     def images() -> Iterator[Found]:
@@ -162,17 +150,13 @@ def run(args: argparse.Namespace) -> None:
     total = None if '-' in args.images else sum(1 for _ in images())
     if total == 0:
         raise UserError(f'no image in {", ".join(args.images)}')
-    estimates = args.prior == 'estimate'
     journal = PredictionWriter(
         args.out,
         fingerprint(model, **options),
         len(model.classes) if estimates else 0,
     )
     resumed = journal.num_done
-
-    workers = args.workers
-    if workers is None:
-        workers = default_workers(device)
+    workers = default_workers(device) if args.workers is None else args.workers
     columns = (
         *(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()),
         *(TextColumn('images,'), TimeRemainingColumn(), TextColumn('left')),
@@ -210,7 +194,7 @@ def run(args: argparse.Namespace) -> None:
     report(console, args, gallery, resumed, notes)
 
 
-def check_outputs(args: argparse.Namespace) -> None:
+def check_outputs(args: Namespace) -> None:
     """Make the folders of the files, before any work is done."""
     if args.html is None:
         return
@@ -226,7 +210,7 @@ def check_outputs(args: argparse.Namespace) -> None:
 
 
 def run_notes(
-    args: argparse.Namespace,
+    args: Namespace,
     classes: List[str],
     prior: Optional[np.ndarray],
     thresholds: Any,
@@ -253,26 +237,20 @@ def run_notes(
 
 def report(
     console: Console,
-    args: argparse.Namespace,
+    args: Namespace,
     gallery: Gallery,
     resumed: int,
     notes: List[str],
 ) -> None:
     """Say what was done."""
+    counts = {
+        'of them before': resumed,
+        'could not be read': gallery.num_failed,
+        'abstained': gallery.num_abstained,
+    }
+    told = [f', {count:,} {what}' for what, count in counts.items() if count]
     console.print(
-        f'Wrote {args.out}: {gallery.total:,} images'
-        + (f', {resumed:,} of them before' if resumed else '')
-        + (
-            f', {gallery.num_failed:,} could not be read'
-            if gallery.num_failed
-            else ''
-        )
-        + (
-            f', {gallery.num_abstained:,} abstained'
-            if gallery.num_abstained
-            else ''
-        )
-        + '.',
+        f'Wrote {args.out}: {gallery.total:,} images{"".join(told)}.',
         *notes,
         *([f'Page: {args.html}.'] if args.html else []),
         soft_wrap=True,

@@ -16,38 +16,37 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from mmghm.utils.errors import UserError
 
-from .options import add_config, add_trust
+from .options import add_config, add_trust, read_config
 
 if TYPE_CHECKING:
     from mmghm.deploy.calibration import Scores
     from mmghm.deploy.load import Training
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('out', type=Path, help='the folder to make')
-    parser.add_argument(
+    add('checkpoint', help='checkpoint file')
+    add('out', type=Path, help='the folder to make')
+    add(
         '--calibrate-on',
         metavar='IMAGES',
         help='labelled images: a folder with one folder per class, a .csv or '
         '.parquet table (path, label), or a .txt list of "path label"',
     )
-    parser.add_argument(
+    add(
         '--no-test',
         action='store_true',
         help='leave the accuracy on the test images out of the model card',
     )
-    parser.add_argument(
+    add(
         '--license',
         default='unknown',
         help='of the weights, for the model card, such as apache-2.0',
@@ -57,7 +56,7 @@ def parse(
 
 
 def calibration_scores(
-    args: argparse.Namespace, cfg: Any, training: Training, settings: Any
+    args: Namespace, cfg: Any, training: Training, settings: Any
 ) -> Optional[Scores]:
     """Logits on images to calibrate on, None if there are none."""
     import logging
@@ -78,13 +77,15 @@ def calibration_scores(
     from mmghm.deploy.network import network_logits
     from mmghm.features.extract import logits_of
 
+    def build(loader: Any) -> Any:
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            return DATASETS.build(loader.dataset)
+
     if args.calibrate_on is None:
         loader, what = calibration_loader(cfg)
         if loader is None:
             return None
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            train = DATASETS.build(cfg.train_dataloader.dataset)
-            held = DATASETS.build(loader.dataset)
+        train, held = build(cfg.train_dataloader), build(loader)
         check_recorded('train', train, training.images, args.checkpoint)
         if what == 'validation images':
             check_recorded('val', held, training.images, args.checkpoint)
@@ -92,8 +93,7 @@ def calibration_scores(
         return Scores(*logits_of(training.model, cfg, loader, what)[:2], what)
     paths, labels = labelled_images(args.calibrate_on, training.classes)
     try:
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            train = DATASETS.build(cfg.train_dataloader.dataset)
+        train = build(cfg.train_dataloader)
     except (OSError, UserError) as error:
         print_log(
             f'not compared with the train images, which are not here: {error}',
@@ -107,24 +107,20 @@ def calibration_scores(
     logits, broken = network_logits(training.network, batches, len(paths))
     if broken:
         raise UserError(f'cannot read {broken[0]}')
-    return Scores(
-        logits, labels, f'the images of {Path(args.calibrate_on).name}'
-    )
+    what = f'the images of {Path(args.calibrate_on).name}'
+    return Scores(logits, labels, what)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Publish."""
-    from mmghm.engine.configs import load_config
     from mmghm.engine.launch import named_downloads
-    from mmghm.utils.options import merge_options
 
-    cfg = load_config(args.config, args.cfg_options)
-    merge_options(cfg, args.cfg_options)
+    cfg = read_config(args)
     with named_downloads(cfg):
         publish(args, cfg)
 
 
-def publish(args: argparse.Namespace, cfg: Any) -> None:
+def publish(args: Namespace, cfg: Any) -> None:
     """Measure the model, write its folder, and say so."""
     from mmghm.deploy.calibration import Scores, calibrate
     from mmghm.deploy.load import read_training
@@ -139,7 +135,7 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
     from mmghm.features.extract import logits_of
     from mmghm.utils.text import TextConsole
 
-    console = TextConsole()
+    console = TextConsole(soft_wrap=True)
     if args.out.exists():
         raise UserError(
             f'{args.out} exists; choose another folder or delete it'
@@ -149,10 +145,10 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
     scores = calibration_scores(args, cfg, training, settings)
     test = None
     if not args.no_test:
-        found = logits_of(
+        logits, labels, _ = logits_of(
             training.model, cfg, cfg.test_dataloader, 'test images'
         )
-        test = Scores(found[0], found[1], f'{len(found[1]):,} test images')
+        test = Scores(logits, labels, f'{len(labels):,} test images')
     calibration = calibrate(training.loss, training.class_counts, scores)
     files = write_folder(
         args.out,
@@ -173,18 +169,14 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
         ),
         lambda folder: check_folder(folder, training.network, settings),
     )
-    console.print(f'Wrote {args.out}:', soft_wrap=True)
+    console.print(f'Wrote {args.out}:')
     for path in files:
-        console.print(
-            f'  {path.name:18}{path.stat().st_size:>13,} bytes  SHA-256 '
-            f'{sha256(path)}',
-            soft_wrap=True,
-        )
+        size = f'{path.stat().st_size:>13,} bytes'
+        console.print(f'  {path.name:18}{size}  SHA-256 {sha256(path)}')
     if scores is None:
         console.print(
             'Not calibrated: the config has no images that the model was '
-            'neither trained nor tested on; give some by --calibrate-on.',
-            soft_wrap=True,
+            'neither trained nor tested on; give some by --calibrate-on.'
         )
     else:
         errors = [
@@ -194,13 +186,9 @@ def publish(args: argparse.Namespace, cfg: Any) -> None:
         console.print(
             f'Calibrated on {calibration.fitted_on}: temperature '
             f'{calibration.temperature:.3f}, expected calibration error '
-            f'{errors[0]:.2f} -> {errors[1]:.2f} %.',
-            soft_wrap=True,
+            f'{errors[0]:.2f} -> {errors[1]:.2f} %.'
         )
-    console.print(
-        f'Class prior of the model: {calibration.prior_from}.',
-        soft_wrap=True,
-    )
+    console.print(f'Class prior of the model: {calibration.prior_from}.')
 
 
 def _dataset_name(cfg: Any) -> str:

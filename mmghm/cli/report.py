@@ -18,33 +18,32 @@ Examples:
     mmghm report work_dirs/mine --checkpoint work_dirs/mine/epoch_40.pth
 """
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import List
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         'work_dirs',
         nargs='+',
         type=Path,
         metavar='WORK_DIR',
         help='folders of runs',
     )
-    parser.add_argument(
+    add(
         '--out',
         type=Path,
         help='file; by default report.html in the first work dir',
     )
-    parser.add_argument(
+    add(
         '--groups',
         default='quartile',
         help='rule of the groups of the printed table',
     )
-    parser.add_argument(
+    add(
         '--checkpoint',
         metavar='FILE',
         help='checkpoint of the run: look at its train images, too',
@@ -55,7 +54,7 @@ def parse(
     return args
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Write the page."""
     from mmghm.report.page import read_runs, render
     from mmghm.report.seeds import accuracy_table

@@ -5,48 +5,32 @@ Example:
         work_dirs/ghm_cwap/resnet8_digits_lt/epoch_40.pth
 """
 
-from __future__ import annotations
-
-import argparse
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List
+from typing import Any, List
 
 from mmghm.utils.errors import UserError
 
 from .options import add_config, add_launch
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
-    from mmghm.evaluation import ClassScores
-
-
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', help='file for metrics or predictions')
-    parser.add_argument(
+    add('checkpoint', help='checkpoint file')
+    add('--out', help='file for metrics or predictions')
+    add(
         '--out-item',
         choices=['metrics', 'pred'],
         help='what --out gets; predictions by default',
     )
-    parser.add_argument('--show-dir', help='folder for drawn predictions')
-    parser.add_argument(
-        '--show', action='store_true', help='show predictions in a window'
-    )
-    parser.add_argument(
-        '--interval', type=int, default=1, help='draw every n-th image'
-    )
-    parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds a window stays'
-    )
-    parser.add_argument(
-        '--tta', action='store_true', help='average over augmentations'
-    )
-    parser.add_argument(
+    add('--show-dir', help='folder for drawn predictions')
+    add('--show', action='store_true', help='show predictions in a window')
+    add('--interval', type=int, default=1, help='draw every n-th image')
+    add('--wait-time', type=float, default=2, help='seconds a window stays')
+    add('--tta', action='store_true', help='average over augmentations')
+    add(
         '--prior',
         help='also show what the model does under other class proportions: a table '
         'of test sets drawn from long-tailed to inverted, and the accuracy '
@@ -54,7 +38,7 @@ def parse(
         'images), or a '
         'file with a number per class and line',
     )
-    parser.add_argument(
+    add(
         '--calibration',
         help='calibration.json of a published folder, for --prior: its '
         'temperature and the class prior of the model',
@@ -68,17 +52,13 @@ def parse(
     return args
 
 
-def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+def merge_args(cfg: Any, args: Namespace) -> Any:
     """Put the options into the config."""
     from copy import deepcopy
 
-    import torch
     from mmengine.config import ConfigDict
 
-    from mmghm.engine.launch import (
-        merge_common_arguments,
-        set_dataloader_defaults,
-    )
+    from mmghm.engine.launch import merge_common_arguments
 
     merge_common_arguments(cfg, args)
     cfg.load_from = args.checkpoint
@@ -108,17 +88,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             ]
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    set_dataloader_defaults(
-        cfg,
-        'test_dataloader',
-        pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
-    )
     return cfg
 
 
-def show_priors(
-    args: argparse.Namespace, runner: Any, scores: ClassScores
-) -> None:
+def show_priors(args: Namespace, runner: Any, scores: Any) -> None:
     """Print what a corrected prior gains, and keep it for the report."""
     import numpy as np
     import torch
@@ -130,7 +103,7 @@ def show_priors(
     from mmghm.deploy.prior_shift import in_use, shift_lines, write_in_use
     from mmghm.engine.safe_loading import read_checkpoint
     from mmghm.engine.work_dir import RECORD, RUN_FILE
-    from mmghm.evaluation import GroupAccuracy
+    from mmghm.evaluation.group_accuracy import evaluate_scores
     from mmghm.evaluation.priors import (
         correct_prior,
         estimate_prior,
@@ -155,23 +128,12 @@ def show_priors(
     shares = log_softmax(logits / calibration.temperature)
     if estimates:
         target = estimate_prior(shares, trained)
-    metric = GroupAccuracy(
-        groups=['quartile', 'kang'], class_counts=counts.tolist()
-    )
     moved = torch.from_numpy(np.exp(correct_prior(shares, trained, target)))
-    metric.process(
-        None,
-        [
-            dict(pred_score=score, gt_label=label)
-            for score, label in zip(moved, scores.labels)
-        ],
-    )
-    metric.evaluate(len(moved))
     console = TextConsole()
     # The table takes as much; a narrower terminal would fold its figures.
     console.width = max(console.width, 88)
     console.print(f'\nPrior corrected to that of --prior {args.prior}:')
-    print(group_table(metric))
+    print(group_table(evaluate_scores(moved, scores.labels)))
     found = in_use(shares, scores.labels, calibration)
     table = Table('test set', 'images', 'top 1', 'known', 'estimated', 'error')
     for line in shift_lines(found):
@@ -192,7 +154,7 @@ def show_priors(
     write_in_use(folder, found)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Test."""
     import mmengine
     from mmengine.dist import is_main_process

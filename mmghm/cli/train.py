@@ -4,40 +4,32 @@ Example:
     mmghm train ghm_cwap/resnet8_digits_lt.py --seed 0
 """
 
-from __future__ import annotations
-
-import argparse
-from typing import TYPE_CHECKING, List
+from argparse import ArgumentParser, Namespace
+from typing import Any, List
 
 from mmghm.utils.errors import UserError
 
 from .options import add_config, add_launch
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
-
-def parse(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> argparse.Namespace:
+def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
+    add = parser.add_argument
     add_config(parser)
-    parser.add_argument(
+    add(
         '--resume',
         nargs='?',
         const='auto',
         help='go on from this checkpoint, or without a value from the latest '
         'complete one in the work dir',
     )
-    parser.add_argument(
-        '--no-validate', action='store_true', help='do not validate'
-    )
-    parser.add_argument(
+    add('--no-validate', action='store_true', help='do not validate')
+    add(
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate by the actual over the base batch size',
     )
-    parser.add_argument(
+    add(
         '--no-persistent-workers',
         action='store_true',
         help='start the dataloader workers again each epoch',
@@ -46,14 +38,11 @@ def parse(
     return parser.parse_args(arguments)
 
 
-def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+def merge_args(cfg: Any, args: Namespace) -> Any:
     """Put the options into the config."""
     import torch
 
-    from mmghm.engine.launch import (
-        merge_common_arguments,
-        set_dataloader_defaults,
-    )
+    from mmghm.engine.launch import merge_common_arguments
 
     merge_common_arguments(cfg, args)
     if args.no_validate:
@@ -69,17 +58,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
-    for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        set_dataloader_defaults(
-            cfg,
-            field,
-            pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
-            persistent_workers=not args.no_persistent_workers,
-        )
     return cfg
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: Namespace) -> None:
     """Train."""
     from mmghm.engine.configs import load_config
     from mmghm.engine.console import progress_bar

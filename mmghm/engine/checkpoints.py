@@ -3,10 +3,10 @@
 import os
 import os.path as osp
 import re
-import struct
 import uuid
 import warnings
 import zipfile
+from pathlib import Path
 from typing import Iterator, Optional, Union
 
 import torch
@@ -17,17 +17,6 @@ from mmghm.utils.errors import UserError
 
 # Name of the file backend.
 ATOMIC = 'atomic'
-# What zipfile may raise on a damaged directory of the archive.
-_ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    EOFError,
-    LookupError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    ValueError,
-)
 
 
 class CheckpointError(UserError):
@@ -45,13 +34,7 @@ class AtomicLocalBackend(LocalBackend):
     ) -> None:
         """Write next to the file, then put it in its place at once.
 
-        Args:
-            obj (Union[bytes, memoryview]): Content.
-            filepath (Union[str, os.PathLike]): Path.
-
-        Raises:
-            OSError: If it cannot be written (a full disk); what was there
-                before is left as it was.
+        If it cannot be written (a full disk), what was there before stays.
         """
         folder = osp.dirname(osp.abspath(filepath))
         mkdir_or_exist(folder)
@@ -63,7 +46,12 @@ class AtomicLocalBackend(LocalBackend):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, filepath)
-            _sync_folder(folder)
+            # Keep the new name through a power cut, too.
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
         except OSError as error:
             if osp.exists(partial):
                 os.remove(partial)
@@ -78,24 +66,8 @@ class AtomicLocalBackend(LocalBackend):
 register_backend(ATOMIC, AtomicLocalBackend)
 
 
-def _sync_folder(folder: str) -> None:
-    """Keep the new name through a power cut, too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def is_bare_pickle(path: str) -> bool:
-    """Whether torch before 1.6 wrote a file.
-
-    Args:
-        path (str): File.
-
-    Returns:
-        bool: By its first bytes.
-    """
+    """Whether torch before 1.6 wrote a file, by its first bytes."""
     with open(path, 'rb') as file:
         return file.read(2) == b'\x80\x02'
 
@@ -104,14 +76,7 @@ def check_complete(path: str) -> None:
     """Refuse a checkpoint that is truncated or damaged.
 
     ``torch.load`` reads changed bytes of a tensor without a word; the file's
-    own checksums tell.
-
-    Args:
-        path (str): File.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        CheckpointError: If it is empty, truncated or its checksums differ.
+    own checksums tell. CheckpointError or FileNotFoundError.
     """
     if not osp.isfile(path):
         raise FileNotFoundError(f'no checkpoint {path}')
@@ -123,7 +88,8 @@ def check_complete(path: str) -> None:
             damaged = archive.testzip()
         # torch minds header fields that zipfile ignores.
         torch._C.PyTorchFileReader(os.fspath(path))
-    except _ZIP_ERRORS as error:
+    # On a damaged archive both raise whatever they stumble over.
+    except Exception as error:
         raise CheckpointError(
             f'{path} is no complete checkpoint ({osp.getsize(path):,} bytes: '
             f'{error})'
@@ -137,32 +103,20 @@ def complete_checkpoints(
 ) -> Iterator[str]:
     """Go through a run's complete checkpoints, the newest first.
 
-    Damaged ones are left out with a warning.
-
-    Args:
-        folder (Union[str, os.PathLike]): Where the run saves.
-        template (Optional[str]): ``filename_tmpl`` of the run's
-            ``CheckpointHook``, if it has one.
-
-    Yields:
-        str: Path of ``epoch_N.pth`` or ``iter_N.pth``, or by the template.
+    ``epoch_N.pth`` and ``iter_N.pth``, or by the ``filename_tmpl`` of the run's
+    ``CheckpointHook``. Damaged ones are left out with a warning.
     """
     pattern = r'(?:epoch|iter)_(\d+)\.pth'
     if template is not None:
         before, _, after = template.partition('{}')
         pattern = rf'{re.escape(before)}(\d+){re.escape(after)}'
-    names = os.listdir(folder) if osp.isdir(folder) else []
-    found = [re.fullmatch(pattern, name) for name in names]
-    number = {
-        osp.join(folder, match.string): int(match[1])
-        for match in found
-        if match
-    }
-    paths = [path for path in number if osp.isfile(path)]
-    # By time: a folder may hold both kinds.
-    for path in sorted(
-        paths, key=lambda p: (osp.getmtime(p), number[p]), reverse=True
-    ):
+    found = []
+    for file in Path(folder).glob('*'):
+        match = re.fullmatch(pattern, file.name)
+        if match and file.is_file():
+            # By time: a folder may hold both kinds.
+            found.append((file.stat().st_mtime, int(match[1]), str(file)))
+    for _, _, path in sorted(found, reverse=True):
         try:
             check_complete(path)
         except CheckpointError as error:
@@ -176,19 +130,9 @@ def checkpoint_to_resume(
 ) -> Optional[str]:
     """Choose the checkpoint that a run goes on from.
 
-    Args:
-        folder (str): Where the run saves.
-        path (Optional[str]): Checkpoint that was asked for, or None for the
-            newest complete one.
-        template (Optional[str]): See :func:`complete_checkpoints`.
-
-    Returns:
-        Optional[str]: Its path; None if the folder has none.
-
-    Raises:
-        CheckpointError: If the one asked for is damaged. Names the newest
-            complete one in its folder.
-        FileNotFoundError: If it does not exist.
+    The one that was asked for, or the newest complete one in the folder, or
+    None if there is none. CheckpointError if the one asked for is damaged, with
+    the newest complete one beside it.
     """
     if path is None:
         return next(complete_checkpoints(folder, template), None)
@@ -199,7 +143,9 @@ def checkpoint_to_resume(
         check_complete(path)
     except CheckpointError as error:
         others = complete_checkpoints(osp.dirname(path) or '.')
-        other = next((o for o in others if not osp.samefile(o, path)), None)
-        hint = f'; {other} is complete' if other else ''
-        raise CheckpointError(f'{error}{hint}') from error
+        for other in others:
+            if not osp.samefile(other, path):
+                hint = f'{error}; {other} is complete'
+                raise CheckpointError(hint) from error
+        raise
     return path

@@ -7,9 +7,8 @@ instead of being spelled out in a file each.
 import os
 import os.path as osp
 import re
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, List, Optional
 
 from mmengine.config import Config, ConfigDict
 
@@ -22,14 +21,7 @@ SETTINGS = ('backbone', 'image_size', 'pretrained', 'freeze')
 
 
 def configs_folder() -> Path:
-    """Find the configs: next to the package, or packed inside it.
-
-    Returns:
-        Path: The folder with ``_base_``.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
+    """The folder with ``_base_``: next to the package, or packed inside it."""
     package = Path(mmghm.__file__).parent
     for folder in (package.parent / 'configs', package / '.mim' / 'configs'):
         if (folder / '_base_' / 'tasks').is_dir():
@@ -38,20 +30,12 @@ def configs_folder() -> Path:
 
 
 def method_names() -> List[str]:
-    """Names of the losses.
-
-    Returns:
-        List[str]: Sorted names.
-    """
+    """Sorted names of the losses."""
     return _names('losses')
 
 
 def task_names() -> List[str]:
-    """Names of the tasks: backbone, dataset, schedule.
-
-    Returns:
-        List[str]: Sorted names.
-    """
+    """Sorted names of the tasks: backbone, dataset, schedule."""
     return _names('tasks')
 
 
@@ -76,11 +60,17 @@ def load_config(name: str, options: Optional[List[str]] = None) -> Config:
         UserError: If the file cannot be read as a config, or an option comes
             too late for it.
     """
-    given = dict(text.partition('=')[::2] for text in options or ())
-    given = {key: given[key] for key in SETTINGS if key in given}
+    pairs = [text.split('=', 1) for text in options or () if '=' in text]
+    given = {key: value for key, value in pairs if key in SETTINGS}
     variables = {key.upper(): value for key, value in given.items()}
-    with _environment(variables):
+    before = {key: os.environ[key] for key in variables if key in os.environ}
+    os.environ.update(variables)
+    try:
         cfg = _load(name)
+    finally:
+        for variable in variables:
+            del os.environ[variable]
+        os.environ.update(before)
     for key, value in given.items():
         if str(cfg.get(key, value)) != value:
             raise UserError(
@@ -90,24 +80,10 @@ def load_config(name: str, options: Optional[List[str]] = None) -> Config:
     return cfg
 
 
-@contextmanager
-def _environment(variables: Dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _load(name: str) -> Config:
     if osp.isfile(name):
         return _read(name)
-    path = configs_folder() / re.sub(r'^configs/', '', name)
+    path = configs_folder() / name.removeprefix('configs/')
     path = path.with_suffix('.py')
     if path.is_file():
         return _read(str(path))
@@ -154,12 +130,6 @@ def config_variables(name: str) -> Dict[str, Any]:
     """Read one of the package's config files, for ``read_base``.
 
     ``mmghm/configs``, which setup.py writes, calls it for each file.
-
-    Args:
-        name (str): Path inside :func:`configs_folder`.
-
-    Returns:
-        Dict[str, Any]: What the file and its bases define.
     """
     return Config.fromfile(str(configs_folder() / name)).to_dict()
 
@@ -167,22 +137,12 @@ def config_variables(name: str) -> Dict[str, Any]:
 def compose(
     method: str, task: str, imbalance_factor: Optional[int] = None
 ) -> Config:
-    """Compose a config.
+    """Compose a config, named as a file would be.
 
-    Args:
-        method (str): One of :func:`method_names`.
-        task (str): One of :func:`task_names`.
-        imbalance_factor (Optional[int]): In place of the task's.
-
-    Returns:
-        Config: The complete config, named as a file would be.
-
-    Raises:
-        ValueError: If the task is no long-tailed subset and an imbalance
-            factor is given.
+    Of one of :func:`method_names` and one of :func:`task_names`. UserError if an
+    imbalance factor is to replace that of a task that has none.
     """
-    base = configs_folder() / '_base_'
-    cfg = Config.fromfile(str(base / 'tasks' / f'{task}.py'))
+    cfg = Config.fromfile(str(configs_folder() / f'_base_/tasks/{task}.py'))
     set_method(cfg, method)
     if imbalance_factor is not None:
         dataset = cfg.train_dataloader.dataset
@@ -202,11 +162,9 @@ def compose(
 def set_method(cfg: Config, method: str) -> None:
     """Give a config without a loss that of a method, its head and its hooks.
 
-    Args:
-        cfg (Config): With ``model.head.num_classes``; changed in place.
-        method (str): One of :func:`method_names`.
+    It has ``model.head.num_classes``, and is changed in place.
     """
-    file = configs_folder() / '_base_' / 'losses' / f'{method}.py'
+    file = configs_folder() / f'_base_/losses/{method}.py'
     part = Config.fromfile(str(file))
     head = cfg.model.head
     head.update(part.get('head', {}))
@@ -215,5 +173,4 @@ def set_method(cfg: Config, method: str) -> None:
 
 
 def _names(kind: str) -> List[str]:
-    folder = configs_folder() / '_base_' / kind
-    return sorted(path.stem for path in folder.glob('*.py'))
+    return sorted(p.stem for p in configs_folder().glob(f'_base_/{kind}/*.py'))

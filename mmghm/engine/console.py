@@ -37,53 +37,32 @@ _FOR_THE_FILE = (
 def shorten(text: str) -> str:
     """Make a line of a validation or test readable without scrolling.
 
-    Args:
-        text (str): A line of the log.
-
-    Returns:
-        str: Overall, macro and worst-class accuracy and the groups of the
-        first rule, in percent; other lines as they are.
+    Of those it keeps overall, macro and worst-class accuracy and the groups of
+    the first rule, in percent; other lines stay as they are.
     """
     match = re.match(r'(.*(?:Epoch|Iter)\((?:val|test)\) [^ ]*) +(.*)', text)
     if not match or 'group/' not in match[2]:
         return text
-    shown, rule = [], None
-    for key, value in re.findall(r'(\S+): (\S+)', match[2]):
-        parts = key.split('/')
-        if parts[0] != 'group':
-            continue
-        _, *names, kind = parts
-        if len(names) == 2:
-            rule = rule or names[0]
-            if names[0] != rule:
-                continue
-        name = names[-1].replace('_', ' ')
-        if kind != 'top1':
-            name += f' {kind}'
-        shown.append(f'{name} {float(value):.1f}')
+    shown, first = [], ''
+    part = r'([^\s/]+)'
+    figure = rf'(?<!\S)group/(?:{part}/)?{part}/{part}: (\S+)'
+    for rule, name, kind, value in re.findall(figure, match[2]):
+        first = first or rule
+        if rule in ('', first):
+            words = [name.replace('_', ' ')] + [kind] * (kind != 'top1')
+            shown.append(f'{" ".join(words)} {float(value):.1f}')
     return f'{match[1]}  {"  ".join(shown)}'
 
 
 class ConsoleFormatter(logging.Formatter):
-    """MMEngine's format, with lines by :func:`shorten`.
-
-    Args:
-        inner (logging.Formatter): MMEngine's.
-    """
+    """MMEngine's format, with lines by :func:`shorten`."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
         self.inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record.
-
-        Args:
-            record (logging.LogRecord): The record.
-
-        Returns:
-            str: Its text.
-        """
+        """Write a record."""
         return shorten(self.inner.format(record))
 
 
@@ -107,15 +86,7 @@ class ConciseRunner(Runner):
     build_test_loop = settings_errors()(Runner.build_test_loop)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger.
-
-        Args:
-            *args (Any): Arguments of MMEngine's method.
-            **kwargs (Any): Arguments of MMEngine's method.
-
-        Returns:
-            MMLogger: The logger.
-        """
+        """Build the logger."""
         logger = super().build_logger(*args, **kwargs)
         for handler in _console_handlers(logger):
             if not isinstance(handler.formatter, ConsoleFormatter):
@@ -169,14 +140,7 @@ class _ProgressHook(Hook):
 
 @contextmanager
 def progress_bar(runner: Any) -> Iterator[None]:
-    """Show a bar with the time left while training, in a terminal.
-
-    Args:
-        runner (Any): The runner, before it trains.
-
-    Yields:
-        None: The context.
-    """
+    """Show a bar with the time left while a runner trains, in a terminal."""
     if not (sys.stdout.isatty() and is_main_process()):
         yield
         return

@@ -40,39 +40,27 @@ submitit = LazyModule('submitit')
 
 
 class Job(NamedTuple):
-    """One run of a grid.
+    """One run of a grid."""
 
-    Args:
-        name (str): What people call it.
-        run (Callable[..., None]): Does it, in a process of its own: a function
-            of a module. It goes on where a killed process was, and writes
-            ``out`` whole or not at all.
-        args (Tuple[Any, ...]): Its arguments.
-        work_dir (Path): Folder of its logs and checkpoints.
-        out (Path): The file that says that it is done.
-        length (int): Epochs of the run; iterations under an iteration-based
-            loop.
-    """
-
+    # What people call it.
     name: str
+    # Does it, in a process of its own: a function of a module. It goes on where
+    # a killed process was, and writes ``out`` whole or not at all.
     run: Callable[..., None]
     args: Tuple[Any, ...]
+    # Folder of its logs and checkpoints.
     work_dir: Path
+    # The file that says that it is done.
     out: Path
+    # Epochs of the run; iterations under an iteration-based loop.
     length: int
 
 
 @contextmanager
 def exclusive_lock(work_dir: Path) -> Iterator[None]:
-    """Wait until no other process works in a folder.
+    """Wait until no other process works in a folder, made if it is missing.
 
     Another grid may be at the same run.
-
-    Args:
-        work_dir (Path): The run's folder, made if it is missing.
-
-    Yields:
-        None: The context.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(work_dir / 'lock'):
@@ -80,18 +68,10 @@ def exclusive_lock(work_dir: Path) -> Iterator[None]:
 
 
 def reached(work_dir: Path) -> int:
-    """How far a run has come.
-
-    Args:
-        work_dir (Path): Its folder.
-
-    Returns:
-        int: Epochs or iterations that the last checkpoint holds.
-    """
+    """Epochs or iterations that the last checkpoint in a folder holds."""
     last = work_dir / 'last_checkpoint'
-    if not last.exists():
-        return 0
-    match = re.search(r'(?:epoch|iter)_(\d+)', last.read_text())
+    text = last.read_text() if last.exists() else ''
+    match = re.search(r'(?:epoch|iter)_(\d+)', text)
     return int(match[1]) if match else 0
 
 
@@ -100,15 +80,8 @@ def run_here(
 ) -> List[Job]:
     """Run jobs on this machine, some at a time, with a bar for each.
 
-    What they print goes to ``output.log`` in their folders.
-
-    Args:
-        jobs (Sequence[Job]): The jobs.
-        console (Console): Where to show progress.
-        at_a_time (int): How many run at once.
-
-    Returns:
-        List[Job]: Those that failed.
+    What they print goes to ``output.log`` in their folders. Returns those that
+    failed.
     """
     failed: List[Job] = []
     if not jobs:
@@ -133,7 +106,7 @@ def run_here(
         whole = progress.add_task(
             f'all {len(jobs)} runs', total=sum(job.length for job in jobs)
         )
-        finished = 0
+        done = [0] * len(jobs)
         try:
             while True:
                 for number in islice(waiting, at_a_time - len(running)):
@@ -150,24 +123,22 @@ def run_here(
                 if not running:
                     return failed
                 wait([process.sentinel for process, _ in running.values()], 0.5)
-                at = finished
                 for number, (process, bar) in list(running.items()):
                     job = jobs[number]
                     if process.is_alive():
-                        progress.update(bar, completed=reached(job.work_dir))
-                        at += reached(job.work_dir)
+                        done[number] = reached(job.work_dir)
+                        progress.update(bar, completed=done[number])
                         continue
                     del running[number]
                     process.join()
                     progress.remove_task(bar)
-                    finished += job.length
-                    at += job.length
+                    done[number] = job.length
                     if process.exitcode:
                         failed.append(job)
                         _tell_failed(
                             console, job, f'see {job.work_dir / "output.log"}'
                         )
-                progress.update(whole, completed=at)
+                progress.update(whole, completed=sum(done))
         finally:
             for process, _ in running.values():
                 process.terminate()
@@ -181,21 +152,10 @@ def run_on_cluster(
     partition: Optional[str],
     timeout_hours: float,
 ) -> List[Job]:
-    """Hand the jobs to submitit and wait.
+    """Hand the jobs to submitit, wait, and return those that failed.
 
-    Args:
-        jobs (Sequence[Job]): The jobs.
-        console (Console): Where to say what failed.
-        folder (Path): Where submitit writes.
-        cluster (str): ``'slurm'``, or ``'local'`` for processes here.
-        partition (Optional[str]): Of Slurm.
-        timeout_hours (float): Of a job.
-
-    Returns:
-        List[Job]: Those that failed.
-
-    Raises:
-        UserError: Without submitit.
+    submitit writes into the folder. The cluster is ``'slurm'``, or ``'local'``
+    for processes here.
     """
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
     executor.update_parameters(

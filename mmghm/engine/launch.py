@@ -24,37 +24,30 @@ from .configs import configs_folder
 
 
 def merge_common_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """Put the common options into the config.
-
-    Args:
-        cfg (Config): The config, changed in place.
-        args (argparse.Namespace): Parsed options.
-    """
+    """Put the common options into the config, changed in place."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher
     # work_dir: command line, else the config, else the config's name.
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = default_work_dir(
-            args.config, cfg.filename, configs_folder()
-        )
+        cfg.work_dir = default_work_dir(cfg.filename, configs_folder())
     if args.seed is not None:
         cfg.setdefault('randomness', ConfigDict()).seed = args.seed
     # Before what depends on it, such as num_workers.
     merge_options(cfg, args.cfg_options)
     check_classes(cfg)
+    for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        set_dataloader_defaults(
+            cfg,
+            field,
+            pin_memory=torch.cuda.is_available() and not args.no_pin_memory,
+            persistent_workers=not getattr(args, 'no_persistent_workers', True),
+        )
 
 
 def check_classes(cfg: Config) -> None:
-    """Refuse numbers of classes that are none, or that differ.
-
-    Args:
-        cfg (Config): The config.
-
-    Raises:
-        UserError: Naming the settings and their values.
-    """
+    """Refuse numbers of classes that are none, or that differ."""
     model = cfg.get('model') or {}
     head = model.get('head') or {}
     loss = head.get('loss') or {} if isinstance(head, dict) else {}
@@ -79,17 +72,7 @@ def check_classes(cfg: Config) -> None:
 
 @contextmanager
 def named_downloads(cfg: Config) -> Iterator[None]:
-    """Say what to do without a network where CIFAR would be downloaded.
-
-    Args:
-        cfg (Config): The config.
-
-    Yields:
-        None: The context.
-
-    Raises:
-        UserError: In place of the failed download.
-    """
+    """Say what to do without a network where CIFAR would be downloaded."""
     try:
         yield
     except URLError as error:
@@ -109,21 +92,17 @@ def named_downloads(cfg: Config) -> Iterator[None]:
 def is_rank_zero() -> bool:
     """Whether this process is the first of all, before there is a group.
 
-    Returns:
-        bool: By the variables that torchrun, Slurm and Open MPI set.
+    By the variables that torchrun, Slurm and Open MPI set.
     """
     names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
-    ranks = [os.environ[name] for name in names if name in os.environ]
-    return not ranks or ranks[0] == '0'
+    ranks = (os.environ[name] for name in names if name in os.environ)
+    return next(ranks, '0') == '0'
 
 
 def set_dataloader_defaults(cfg: Config, field: str, **defaults: Any) -> None:
-    """Complete a dataloader's config.
+    """Complete the config of ``'train_dataloader'`` or another, changed in place.
 
-    Args:
-        cfg (Config): The config, changed in place.
-        field (str): Such as ``'train_dataloader'``.
-        **defaults (Any): Settings where the config has none.
+    ``defaults`` are settings where it has none.
     """
     if cfg.get(field) is None:
         return
@@ -139,13 +118,8 @@ def resume_from_complete_checkpoint(cfg: Config) -> None:
     """Let a config with ``resume`` name the checkpoint that it goes on from.
 
     MMEngine would take the one written last, even if it is damaged.
-
-    Args:
-        cfg (Config): The config, changed in place.
-
-    Raises:
-        CheckpointError: If the one that ``load_from`` names is damaged.
-        UserError: If the run saves where no list of files can be had.
+    CheckpointError if the one that ``load_from`` names is; UserError if the run
+    saves where no list of files can be had.
     """
     if not cfg.get('resume'):
         return
@@ -173,9 +147,6 @@ def prepare_cpu(cfg: Config) -> None:
     MMEngine selects a CUDA device while it sets up ranks and wraps the model
     for one; a process group made beforehand and a wrapper without device ids
     are respected.
-
-    Args:
-        cfg (Config): The config, changed in place.
     """
     if torch.cuda.is_available() or cfg.launcher != 'pytorch':
         return
@@ -205,14 +176,7 @@ def leave_process_group() -> None:
 
 @settings_errors()
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that a config asks for.
-
-    Args:
-        cfg (Config): The complete config.
-
-    Returns:
-        Runner: MMEngine's with a short console, or the one of ``runner_type``.
-    """
+    """Build MMEngine's runner with a short console, or that of ``runner_type``."""
     if 'runner_type' in cfg:
         runner = RUNNERS.build(cfg)
     else:

@@ -17,43 +17,18 @@ _SHOWING_HOOKS = (
 
 
 def type_name(part: Any) -> str:
-    """Name of a config's type, whether it is a name or a class.
-
-    Args:
-        part (Any): A config.
-
-    Returns:
-        str: Without a scope; empty if it has no type.
-    """
+    """Name of a config's type, a name or a class; empty if it has none."""
     kind = part.get('type', '')
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
 def run_length(cfg: Config) -> int:
-    """Length of a run in the units of its checkpoints.
-
-    Args:
-        cfg (Config): A config.
-
-    Returns:
-        int: Epochs, or iterations under an iteration-based loop.
-    """
+    """Epochs of a run, or iterations under an iteration-based loop."""
     return cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters
 
 
 def with_learning_rate(cfg: Config, factor: float) -> Config:
-    """Scale the learning rate of a recipe.
-
-    Args:
-        cfg (Config): Any config of a training, not changed.
-        factor (float): Above 0.
-
-    Returns:
-        Config: The same recipe, faster or slower.
-
-    Raises:
-        UserError: If the recipe has no learning rate to scale.
-    """
+    """A copy of a config with another learning rate, factor times as high."""
     cfg = copy.deepcopy(cfg)
     if factor != 1:
         optimizer: Any = cfg.optim_wrapper.get('optimizer') or {}
@@ -68,11 +43,7 @@ def with_learning_rate(cfg: Config, factor: float) -> Config:
 def evaluated_at_end(cfg: Config) -> Config:
     """Let a training keep the scores of its last validation, and little else.
 
-    Args:
-        cfg (Config): Any config of a training, not changed.
-
-    Returns:
-        Config: Without tests, pictures and records.
+    A copy of the config, without tests, pictures and records.
     """
     cfg = copy.deepcopy(cfg)
     cfg.custom_hooks = [

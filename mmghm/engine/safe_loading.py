@@ -96,12 +96,7 @@ torch.serialization.add_safe_globals(_mmengine_globals())
 def trust_checkpoint(path: Union[str, os.PathLike, None]) -> Iterator[None]:
     """Let one checkpoint hold anything, code included, inside the context.
 
-    Args:
-        path (Union[str, os.PathLike, None]): A file or an address; None for no
-            file at all.
-
-    Yields:
-        None: The context.
+    A file or an address; None trusts no file at all.
     """
     before = list(_trusted)
     if path is not None:
@@ -115,31 +110,16 @@ def trust_checkpoint(path: Union[str, os.PathLike, None]) -> Iterator[None]:
 def read_checkpoint(
     path: Union[str, os.PathLike], trust: bool = False
 ) -> Dict[str, Any]:
-    """Read a checkpoint onto the CPU.
+    """Read a checkpoint, a file or an address, onto the CPU.
 
-    Args:
-        path (Union[str, os.PathLike]): A file or an address.
-        trust (bool): Read it even if it could run code.
-
-    Returns:
-        Dict[str, Any]: What it holds.
+    Under ``trust`` even if it could run code.
     """
     with trust_checkpoint(path if trust else None):
         return CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
 
 
 def read_safetensors(path: Union[str, os.PathLike]) -> Dict[str, torch.Tensor]:
-    """Read the weights of a published model.
-
-    Args:
-        path (Union[str, os.PathLike]): A ``.safetensors`` file.
-
-    Returns:
-        Dict[str, torch.Tensor]: Tensors on the CPU by name.
-
-    Raises:
-        UserError: If it cannot be read, or safetensors is missing.
-    """
+    """Read the weights of a published model, tensors on the CPU by name."""
     load_file = safetensors.load_file
     try:
         return load_file(path)

@@ -18,17 +18,10 @@ from mmghm.utils.errors import UserError
 def warmup_factor(
     step: int, total: int, warmup: float, stairs: Optional[int] = None
 ) -> float:
-    """Rise linearly to 1 over the first part of a run.
+    """Rise linearly to 1 over the first part of a run; in (0, 1].
 
-    Args:
-        step (int): Steps done, from 0 to ``total - 1``.
-        total (int): Steps of the run.
-        warmup (float): The first part, as a fraction of the run.
-        stairs (Optional[int]): Rise in so many equal stairs instead of with
-            every step.
-
-    Returns:
-        float: In (0, 1].
+    ``warmup`` is a fraction of the run's ``total`` steps, of which ``step`` are
+    done. It rises with every step, or in so many equal stairs.
     """
     length = warmup * total
     if step >= length:
@@ -42,16 +35,10 @@ def warmup_factor(
 class _RunLR(LRSchedulerMixin, _ParamScheduler):
     """Base: initial learning rate x warm-up x :meth:`decay`.
 
-    Args:
-        optimizer (Any): Optimizer or its wrapper.
-        warmup (float): Part of the run with a rising rate, in [0, 1).
-        warmup_stairs (Optional[int]): See :func:`warmup_factor`.
-        **kwargs (Any): Arguments of MMEngine's schedulers; the runner sets
-            ``end`` to the number of epochs, or under ``by_epoch=False`` of
-            iterations.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+    Takes the arguments of MMEngine's schedulers; the runner sets ``end`` to the
+    number of epochs, or under ``by_epoch=False`` of iterations. UserError unless
+    ``warmup``, the part of the run with a rising rate, is in [0, 1) and the
+    stairs, see :func:`warmup_factor`, are at least 1.
     """
 
     def __init__(
@@ -95,14 +82,9 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
         )
 
     def decay(self, step: int, base: float) -> float:
-        """Factor after the warm-up; to be implemented.
+        """Factor in [0, 1] after the warm-up, after so many steps.
 
-        Args:
-            step (int): Steps done.
-            base (float): Initial learning rate of the parameter group.
-
-        Returns:
-            float: In [0, 1].
+        ``base`` is the initial learning rate of the parameter group.
         """
         raise NotImplementedError
 
@@ -111,9 +93,6 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
 
         MMEngine would take the old run's length, so that a run that is
         resumed with more epochs would stay at its last rate.
-
-        Args:
-            state_dict (dict): State of the run that stopped.
         """
         for key in ('base_values', 'last_step', '_global_step', '_last_value'):
             setattr(self, key, state_dict[key])
@@ -160,15 +139,7 @@ class WarmupMultiStepLR(_RunLR):
         super().__init__(optimizer, **kwargs)
 
     def decay(self, step: int, base: float) -> float:
-        """``gamma`` to the power of the milestones passed.
-
-        Args:
-            step (int): Steps done.
-            base (float): Not used.
-
-        Returns:
-            float: In (0, 1].
-        """
+        """``gamma`` to the power of the milestones passed."""
         total = self.end - self.begin
         # Rounded, so that 0.8 * 40 does not become 33 steps.
         passed = sum(step >= round(m * total, 6) for m in self.milestones)
@@ -198,15 +169,7 @@ class WarmupCosineLR(_RunLR):
         super().__init__(optimizer, **kwargs)
 
     def decay(self, step: int, base: float) -> float:
-        """Cosine from 1 at the warm-up's end to ``eta_min / base``.
-
-        Args:
-            step (int): Steps done.
-            base (float): Initial learning rate of the parameter group.
-
-        Returns:
-            float: In [eta_min / base, 1].
-        """
+        """Cosine from 1 at the warm-up's end to ``eta_min / base``."""
         total = self.end - self.begin
         first = min(math.ceil(round(self.warmup * total, 6)), total - 1)
         done = max(step - first, 0) / (total - first)

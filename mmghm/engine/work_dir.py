@@ -20,19 +20,14 @@ PREDICTIONS = 'predictions.npz'
 TEST_PREDICTIONS = 'test.npz'
 
 
-def default_work_dir(config: str, file: str, configs: Path) -> str:
-    """Name the folder of a run that was given none.
+def default_work_dir(file: str, configs: Path) -> str:
+    """Name the folder of a run that was given none, by its config's file.
 
-    Args:
-        config (str): What the user called the config.
-        file (str): Its file; a composed config has one in name alone.
-        configs (Path): The folder of the package's configs.
-
-    Returns:
-        str: ``work_dirs/METHOD/TASK`` for the package's configs, so that two
-        methods on one task have folders of their own; else ``work_dirs/NAME``.
+    ``work_dirs/METHOD/TASK`` for files in the folder of the package's configs,
+    so that two methods on one task have folders of their own; else
+    ``work_dirs/NAME``. A composed config has a file in name alone.
     """
-    path = Path(file or config).resolve().with_suffix('')
+    path = Path(file).resolve().with_suffix('')
     configs = configs.resolve()
     for folder in path.parents:
         part = path.relative_to(folder)
@@ -47,38 +42,32 @@ def default_work_dir(config: str, file: str, configs: Path) -> str:
 def own_work_dir(
     folder: Union[str, os.PathLike], resume: bool, is_main: bool = True
 ) -> Iterator[None]:
-    """Keep a folder to this run for as long as it lives.
+    """Keep a folder, made if it is missing, to this run for as long as it lives.
 
     The lock belongs to the process, so that a killed run leaves none behind
-    and workers that outlive their launcher keep theirs.
-
-    Args:
-        folder (Union[str, os.PathLike]): Work dir, made if it is missing.
-        resume (bool): Whether the run goes on from what is there.
-        is_main (bool): Whether this is rank 0, which alone writes.
-
-    Yields:
-        None: The context.
-
-    Raises:
-        UserError: If the folder cannot be written, belongs to a run that
-            is still alive, or holds the record of another run and this one
-            would overwrite it.
+    and workers that outlive their launcher keep theirs. Only rank 0, which
+    alone writes, asks for it. UserError if the folder cannot be written, belongs
+    to a run that is still alive, or holds the record of another run and this one
+    does not resume it.
     """
     if not is_main:
         yield
         return
     folder = Path(folder)
+    note = folder / '.owner'
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        owner = folder / '.lock'
-        lock = FileLock(owner, timeout=0)
+        lock = FileLock(folder / '.lock', timeout=0)
         lock.acquire()
     except Timeout:
+        try:
+            owner = note.read_text()
+        except OSError:
+            owner = ''
         raise UserError(
             f'{folder} belongs to a run that is still alive '
-            f'({_owner(folder)}): end it, wait for it, or choose another '
-            'folder with --work-dir'
+            f'({owner or "unknown process"}): end it, wait for it, or choose '
+            'another folder with --work-dir'
         ) from None
     except OSError as error:
         raise UserError(
@@ -91,16 +80,7 @@ def own_work_dir(
                 f'{folder} holds another run: go on with it by --resume, or '
                 'choose another folder with --work-dir'
             )
-        (folder / '.owner').write_text(
-            f'process {os.getpid()} on {socket.gethostname()}'
-        )
+        note.write_text(f'process {os.getpid()} on {socket.gethostname()}')
         yield
     finally:
         lock.release()
-
-
-def _owner(folder: Path) -> str:
-    try:
-        return (folder / '.owner').read_text() or 'unknown process'
-    except OSError:
-        return 'unknown process'

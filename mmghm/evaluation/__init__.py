@@ -2,11 +2,3 @@ from .calibration import Reliability, reliability
 from .class_scores import ClassScores
 from .group_accuracy import GroupAccuracy
 from .groups import group_classes
-
-__all__ = [
-    'ClassScores',
-    'GroupAccuracy',
-    'Reliability',
-    'group_classes',
-    'reliability',
-]

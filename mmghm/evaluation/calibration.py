@@ -77,26 +77,18 @@ def fit_temperature(
         float: In [0.05, 20]; above 1 if the model is too sure.
     """
 
-    def loss(log_temperature: float) -> float:
-        return -log_likelihood(
-            logits / np.exp(log_temperature) + log_shift, labels
-        )
+    def loss(log_t: float) -> float:
+        return -log_likelihood(logits / np.exp(log_t) + log_shift, labels)
 
-    found = optimize.minimize_scalar(
-        loss, bounds=np.log((0.05, 20)), method='bounded'
-    )
+    bounds = np.log((0.05, 20))
+    found = optimize.minimize_scalar(loss, bounds=bounds, method='bounded')
     return float(np.exp(found.x))
 
 
 def log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Log-likelihood of the labels of an image, in nats.
+    """Mean log-likelihood of the labels (n,) of images, in nats.
 
-    Args:
-        logits (np.ndarray): Shape (n, C).
-        labels (np.ndarray): Shape (n,).
-
-    Returns:
-        float: Mean over the images.
+    Of ``softmax(logits)``, (n, C).
     """
     return float(log_softmax(logits)[np.arange(len(labels)), labels].mean())
 
@@ -142,40 +134,24 @@ def fit_prior(
 
 
 def log_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Logarithms of class sizes, minus infinity for an absent class.
-
-    Args:
-        labels (np.ndarray): Shape (n,).
-        num_classes (int): C, the number of classes.
-
-    Returns:
-        np.ndarray: Shape (C,).
-    """
+    """Logarithms of class sizes, (C,); minus infinity for an absent class."""
     with np.errstate(divide='ignore'):
         return np.log(np.bincount(labels, minlength=num_classes))
 
 
 class RiskCoverage(NamedTuple):
-    """How often a model is wrong if it answers only where it is surest.
+    """How often a model is wrong if it answers only where it is surest."""
 
-    Args:
-        threshold (np.ndarray): Scores, falling; it answers at these and above.
-        coverage (np.ndarray): Share of the images that it then answers.
-        risk (np.ndarray): Share of wrong ones among these.
-    """
-
+    # Scores, falling; it answers at these and above.
     threshold: np.ndarray
+    # Share of the images that it then answers, and of wrong ones among these.
     coverage: np.ndarray
     risk: np.ndarray
 
     def threshold_for(self, precision: float) -> float:
-        """Find the lowest score above which enough answers are right.
+        """The lowest score above which this share in (0, 1] of answers is right.
 
-        Args:
-            precision (float): Share in (0, 1] of right ones.
-
-        Returns:
-            float: Infinity if no score is high enough.
+        Infinity if no score is high enough.
         """
         enough = np.flatnonzero(1 - np.asarray(self.risk) >= precision - 1e-12)
         return float(self.threshold[enough[-1]]) if len(enough) else np.inf
@@ -186,24 +162,17 @@ def risk_coverage(
 ) -> RiskCoverage:
     """Trace the risk-coverage curve (El-Yaniv and Wiener 2010).
 
-    Args:
-        confidence (np.ndarray): Scores in [0, 1], shape (images,).
-        correct (np.ndarray): Whether each was right, shape (images,).
-        points (int): How many at most, evenly spread.
-
-    Returns:
-        RiskCoverage: The curve; empty without images.
+    From scores in [0, 1] and whether each was right, both (images,), at so many
+    points at most, evenly spread. Empty without images.
     """
     order = np.argsort(-confidence, kind='stable')
     scores = confidence[order]
     number = np.arange(1, len(order) + 1)
     risk = np.cumsum(~correct[order].astype(bool)) / number
     # Images of one score are answered together.
-    ends = np.flatnonzero(
-        np.append(scores[1:] < scores[:-1], True)[: len(order)]
-    )
+    last = np.append(scores[1:] < scores[:-1], True)
+    ends = np.flatnonzero(last[: len(order)])
     kept = np.linspace(0, len(ends) - 1, min(points, len(ends)))
     places = ends[kept.round().astype(int)]
-    return RiskCoverage(
-        scores[places], number[places] / max(len(order), 1), risk[places]
-    )
+    coverage = number / max(len(order), 1)
+    return RiskCoverage(scores[places], coverage[places], risk[places])

@@ -17,13 +17,7 @@ METRICS = ('macro', 'overall', 'worst', *(f'group:{g}' for g in QUARTILE_NAMES))
 
 
 class Interval(NamedTuple):
-    """A figure in percent with its 95 % interval.
-
-    Args:
-        value (float): The figure.
-        low (float): Lower end.
-        high (float): Upper end.
-    """
+    """A figure in percent, and the ends of its 95 % interval."""
 
     value: float
     low: float
@@ -31,17 +25,13 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A method compared with another one, in percent points.
-
-    Args:
-        interval (Interval): Of the difference.
-        probability (float): That the difference has its sign, 0.5 to 1.
-        images_needed (float): Held-out images that would show a difference of
-            this size, if all else stays; infinity without any.
-    """
+    """A method compared with another one, in percent points."""
 
     interval: Interval
+    # That the difference has its sign, 0.5 to 1.
     probability: float
+    # Held-out images that would show a difference of this size, if all else
+    # stays; infinity without any.
     images_needed: float
 
     @property
@@ -113,20 +103,18 @@ class Comparison:
         group = np.zeros(len(class_counts), np.int64)
         for number, members in enumerate(groups.values()):
             group[members] = number
-        pool = np.argsort(group[labels[order]], kind='stable')
-        pool_sizes = np.bincount(group[labels], minlength=len(groups))
-        pool_starts = np.cumsum(pool_sizes) - pool_sizes
-        pool_of = group[labels[order]]
+        group = group[labels[order]]
+        pool = np.argsort(group, kind='stable')
+        pool_sizes = np.bincount(group)
+        pool_first = (np.cumsum(pool_sizes) - pool_sizes)[group]
+        pool_size = pool_sizes[group]
 
         def images(generator: np.random.Generator) -> np.ndarray:
             place, other, borrows = generator.random((3, num_images))
             own = first + (place * size).astype(int)
-            borrowed = pool[
-                pool_starts[pool_of] + (other * pool_sizes[pool_of]).astype(int)
-            ]
-            return np.where(
-                borrows < _BORROWED / (size + _BORROWED), borrowed, own
-            )
+            borrowed = pool[pool_first + (other * pool_size).astype(int)]
+            keeps = borrows >= _BORROWED / (size + _BORROWED)
+            return np.where(keeps, own, borrowed)
 
         def by_class(seeds: np.ndarray, drawn: np.ndarray) -> np.ndarray:
             mean = hits[:, seeds].mean(axis=1, dtype=np.float32)
@@ -134,13 +122,10 @@ class Comparison:
 
         measured = by_class(np.arange(num_seeds), np.arange(num_images))
         generator = np.random.default_rng(0)
-        drawn = [
-            by_class(
-                generator.integers(num_seeds, size=(num_seeds,)),
-                images(generator),
-            )
-            for _ in range(draws)
-        ]
+        drawn = []
+        for _ in range(draws):
+            seeds = generator.integers(num_seeds, size=(num_seeds,))
+            drawn.append(by_class(seeds, images(generator)))
         self._measured = dict(zip(correct, measured))
         self._drawn = dict(zip(correct, np.stack(drawn, axis=2)))
         self._errors = {
@@ -156,14 +141,9 @@ class Comparison:
         return list(self._measured)
 
     def interval(self, method: str, metric: str) -> Interval:
-        """A method's figure.
+        """A method's figure by one of :data:`METRICS`, in percent.
 
-        Args:
-            method (str): Name of the method.
-            metric (str): One of :data:`METRICS`.
-
-        Returns:
-            Interval: In percent; NaN for a group without a held-out image.
+        NaN for a group without a held-out image.
         """
         return self._interval(
             self._figure(self._measured[method][:, None], metric)[0],
@@ -171,15 +151,10 @@ class Comparison:
         )
 
     def at(self, right: np.ndarray, metrics: Sequence[str]) -> np.ndarray:
-        """Figures of further predictions on the same images.
+        """Figures in percent of further predictions on the same images.
 
-        Args:
-            right (np.ndarray): Share of the runs that were right, one row for
-                each prediction, (predictions, images).
-            metrics (Sequence[str]): Some of :data:`METRICS`.
-
-        Returns:
-            np.ndarray: In percent, (predictions, metrics).
+        From the share of the runs that were right, (predictions, images), by some of
+        :data:`METRICS`: (predictions, metrics).
         """
         images = self.held_out[self._classes]
         by_class = [
@@ -192,32 +167,18 @@ class Comparison:
         )
 
     def calibration_error(self, method: str) -> Interval:
-        """Expected calibration error, over all images of all seeds.
+        """Expected calibration error in percent, over all images of all seeds.
 
-        Args:
-            method (str): Name of a method with ``confidence``.
-
-        Returns:
-            Interval: In percent. The error of a draw is larger than that of
-            the data, so that the interval lies a little too high.
+        Of a method with ``confidence``. The error of a draw is larger than that of
+        the data, so that the interval lies a little too high.
         """
         value, *drawn = self._errors[method]
         return self._interval(value, np.array(drawn))
 
     def difference(self, method: str, other: str, metric: str) -> Difference:
-        """A method's figure less another's.
-
-        Args:
-            method (str): Name of a method.
-            other (str): Name of another.
-            metric (str): One of :data:`METRICS`.
-
-        Returns:
-            Difference: In percent points.
-        """
-        drawn = self._figure(self._drawn[method], metric) - self._figure(
-            self._drawn[other], metric
-        )
+        """A method's figure less another's, in percent points."""
+        mine, theirs = self._drawn[method], self._drawn[other]
+        drawn = self._figure(mine, metric) - self._figure(theirs, metric)
         columns = np.stack([self._measured[method], self._measured[other]], 1)
         one, another = self._figure(columns, metric)
         value = one - another
@@ -231,25 +192,11 @@ class Comparison:
         )
 
     def best(self, metric: str) -> str:
-        """The method with the highest figure.
-
-        Args:
-            metric (str): One of :data:`METRICS`.
-
-        Returns:
-            str: Its name; the first of equals.
-        """
+        """The method with the highest figure, the first of equals."""
         return max(self.methods, key=lambda m: self.interval(m, metric).value)
 
     def ties(self, metric: str) -> List[str]:
-        """Methods that are statistically tied with the best one.
-
-        Args:
-            metric (str): One of :data:`METRICS`.
-
-        Returns:
-            List[str]: Their names, the best one among them, in order.
-        """
+        """Methods statistically tied with the best one, itself among them."""
         best = self.best(metric)
         return [
             name
@@ -258,11 +205,7 @@ class Comparison:
         ]
 
     def too_small(self) -> Sequence[int]:
-        """Classes with too few held-out images to say anything of each.
-
-        Returns:
-            Sequence[int]: Their numbers.
-        """
+        """Classes with too few held-out images to say anything of each."""
         return np.flatnonzero(self.held_out < FEWEST).tolist()
 
     def _figure(self, accuracies: np.ndarray, metric: str) -> np.ndarray:
@@ -302,7 +245,6 @@ def _calibration_errors(
     for _ in range(draws):
         seeds = generator.integers(len(confidence), size=len(confidence))
         place = np.ix_(seeds, draw(generator))
-        found.append(
-            reliability(confidence[place].ravel(), correct[place].ravel())
-        )
+        drawn = confidence[place].ravel(), correct[place].ravel()
+        found.append(reliability(*drawn))
     return [of.expected_calibration_error for of in found]

@@ -96,12 +96,8 @@ class GroupAccuracy(BaseMetric):
                     'in the predictions'
                 )
             hits = [bool((best[:k] == label).any()) for k in self.topk]
-            self.results.append(
-                (
-                    *(label, int(best[0]), confidence),
-                    *(sample.get('img_path') or '', *hits),
-                )
-            )
+            image = sample.get('img_path') or ''
+            self.results.append((label, int(best[0]), confidence, image, *hits))
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
         """Sum up the noted samples."""
@@ -117,13 +113,8 @@ class GroupAccuracy(BaseMetric):
         num_classes = max(len(train), int(label.max()) + 1)
         train = np.pad(train, (0, num_classes - len(train)))
         tested = np.bincount(label, minlength=num_classes)
-        correct = np.stack(
-            [
-                np.bincount(label, weights=hits, minlength=num_classes)
-                for hits in all_hits
-            ],
-            1,
-        )
+        hits = [np.bincount(label, h, num_classes) for h in all_hits]
+        correct = np.stack(hits, 1)
         with np.errstate(invalid='ignore'):
             accuracy = 100 * correct / tested[:, None]
 
@@ -138,15 +129,14 @@ class GroupAccuracy(BaseMetric):
             for group, members in groups.items():
                 members = members[tested[members] > 0]
                 if len(members):
-                    rows.append(
-                        (name, group, members, accuracy[members].mean(0))
-                    )
+                    mean = accuracy[members].mean(0)
+                    rows.append((name, group, members, mean))
         self.table = [
             (rule, group, len(members), values.tolist())
             for rule, group, members, values in rows
         ]
         if self.per_class_file:
-            self._write_per_class(self.per_class_file, train, tested, accuracy)
+            self._write_per_class(train, tested, accuracy)
         return {
             f'{rule + "/" if rule else ""}{group}/top{k}': float(value)
             for rule, group, _, values in rows
@@ -166,30 +156,35 @@ class GroupAccuracy(BaseMetric):
         return np.asarray(counts, dtype=np.int64)
 
     def _write_per_class(
-        self,
-        path: str,
-        train: np.ndarray,
-        tested: np.ndarray,
-        accuracy: np.ndarray,
+        self, train: np.ndarray, tested: np.ndarray, accuracy: np.ndarray
     ) -> None:
-        names = (self.dataset_meta or {}).get('classes') or ()
-        columns = ['class', 'name', 'train_images', 'test_images'] + [
-            f'top{k}' for k in self.topk
-        ]
+        assert self.per_class_file, 'asked before'
+        names = [*map(str, (self.dataset_meta or {}).get('classes') or ())]
+        names += map(str, range(len(names), len(train)))
+        columns = ['class', 'name', 'train_images', 'test_images']
+        columns += [f'top{k}' for k in self.topk]
         rows = [
-            [
-                i,
-                str(names[i]) if i < len(names) else str(i),
-                int(train[i]),
-                int(tested[i]),
-                *(None if np.isnan(a) else a for a in accuracy[i]),
-            ]
+            (i, names[i], int(train[i]), int(tested[i]))
+            + tuple(None if np.isnan(a) else a for a in accuracy[i])
             for i in range(len(train))
         ]
-        with open(path, 'w', newline='', encoding='utf-8') as file:
-            if path.endswith('.csv'):
+        with open(
+            self.per_class_file, 'w', newline='', encoding='utf-8'
+        ) as file:
+            if self.per_class_file.endswith('.csv'):
                 csv.writer(file).writerows([columns, *rows])
             else:
-                json.dump(
-                    [dict(zip(columns, row)) for row in rows], file, indent=1
-                )
+                table = [dict(zip(columns, row)) for row in rows]
+                json.dump(table, file, indent=1)
+
+
+def evaluate_scores(scores: Any, labels: Any) -> GroupAccuracy:
+    """Accuracy by both rules of groups, of tensors of scores (n, C)."""
+    metric = GroupAccuracy(groups=['quartile', 'kang'])
+    samples = [
+        dict(pred_score=score, gt_label=label)
+        for score, label in zip(scores, labels)
+    ]
+    metric.process(None, samples)
+    metric.evaluate(len(samples))
+    return metric

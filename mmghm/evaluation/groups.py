@@ -59,9 +59,8 @@ def group_classes(
         )
     # digitize counts the boundaries at or below each count.
     place = len(bounds) - np.digitize(class_counts, bounds[::-1])
-    names = [f'>={bounds[0]}']
-    names += [f'{low}..{high - 1}' for high, low in itertools.pairwise(bounds)]
-    names += [f'<{bounds[-1]}']
+    between = (f'{b}..{a - 1}' for a, b in itertools.pairwise(bounds))
+    names = [f'>={bounds[0]}', *between, f'<{bounds[-1]}']
     return (
         'bounds_' + '_'.join(map(str, bounds)),
         {name: np.flatnonzero(place == i) for i, name in enumerate(names)},
@@ -69,15 +68,7 @@ def group_classes(
 
 
 def group_names(class_counts: np.ndarray, rule: GroupRule) -> List[str]:
-    """Name the group of each class.
-
-    Args:
-        class_counts (np.ndarray): Train images per class, shape (C,).
-        rule (GroupRule): See :func:`group_classes`.
-
-    Returns:
-        List[str]: C names.
-    """
+    """The group of each class by its train images, C names."""
     names = np.empty(len(class_counts), dtype=object)
     for name, members in group_classes(class_counts, rule)[1].items():
         names[members] = name

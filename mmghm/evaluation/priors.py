@@ -13,14 +13,7 @@ _ROWS = 1 << 16
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of a model's probabilities.
-
-    Args:
-        logits (np.ndarray): Shape (n, C).
-
-    Returns:
-        np.ndarray: Same shape, at most 0.
-    """
+    """Logarithms of probabilities, of logits (n, C)."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     total = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return shifted - total
@@ -88,27 +81,17 @@ def estimate_prior(
 
 
 def normalize_counts(class_counts: np.ndarray) -> np.ndarray:
-    """Prior of a set; an absent class counts as one with a single image.
-
-    Args:
-        class_counts (np.ndarray): Images per class, (C,).
-
-    Returns:
-        np.ndarray: float64 (C,), positive, sum 1.
-    """
+    """Prior of a set, positive; an absent class counts as one of a single image."""
     counts = np.maximum(np.asarray(class_counts, dtype=np.float64), 1)
     return counts / counts.sum()
 
 
 class Shift(NamedTuple):
-    """A test set with another class prior.
+    """A test set with another class prior."""
 
-    Args:
-        name (str): Such as ``'forward 50'``.
-        sizes (np.ndarray): Images that it takes of each class, (C,).
-    """
-
+    # Such as 'forward 50'.
     name: str
+    # Images that it takes of each class, (C,).
     sizes: np.ndarray
 
 
@@ -116,14 +99,8 @@ def shifts(test_counts: np.ndarray, class_counts: np.ndarray) -> List[Shift]:
     """Test sets as in the work on unknown test priors (LADE, SADE).
 
     Long-tailed forward, as the train set is; uniform; backward, the tail of
-    training being the head; each as large as the test images allow.
-
-    Args:
-        test_counts (np.ndarray): Test images per class, (C,).
-        class_counts (np.ndarray): Train images per class, which rank them.
-
-    Returns:
-        List[Shift]: From the most forward to the most backward one.
+    training being the head; each as large as the test images allow. From counts
+    of test and of train images, (C,), of which the latter rank the classes.
     """
     there = test_counts > 0
     rank = np.empty(len(test_counts))
@@ -146,16 +123,9 @@ def shifts(test_counts: np.ndarray, class_counts: np.ndarray) -> List[Shift]:
 
 
 def draw_images(labels: np.ndarray, sizes: np.ndarray, seed: int) -> np.ndarray:
-    """Draw images of each class, without replacement.
+    """Draw places in ``labels`` (n,), ``sizes`` (C,) of each class.
 
-    Args:
-        labels (np.ndarray): Shape (n,).
-        sizes (np.ndarray): How many of each class, (C,), at most those that
-            there are.
-        seed (int): Seed of the draw.
-
-    Returns:
-        np.ndarray: Places in ``labels``.
+    Without replacement; there must be as many.
     """
     # Images by class in a random order, of which the first stay.
     keys = np.random.default_rng(seed).random(len(labels))
@@ -167,23 +137,17 @@ def draw_images(labels: np.ndarray, sizes: np.ndarray, seed: int) -> np.ndarray:
 
 
 class ShiftRow(NamedTuple):
-    """Overall top-1 accuracy in percent under a shift, mean and deviation.
+    """Overall top-1 accuracy in percent under a shift, mean and deviation."""
 
-    Args:
-        name (str): Of the shift.
-        images (int): How many it has.
-        trained (Tuple[float, float]): As the model was trained.
-        known (Tuple[float, float]): Corrected for the shift's prior.
-        estimated (Tuple[float, float]): Corrected for the estimated prior.
-        error (Tuple[float, float]): Total variation between the estimate and
-            the shift's prior, 0 to 1.
-    """
-
+    # Of the shift, and how many images it has.
     name: str
     images: int
+    # As the model was trained; corrected for the shift's prior, known or
+    # estimated.
     trained: Tuple[float, float]
     known: Tuple[float, float]
     estimated: Tuple[float, float]
+    # Total variation between the estimate and the shift's prior, 0 to 1.
     error: Tuple[float, float]
 
 
@@ -196,16 +160,9 @@ def shift_table(
 ) -> List[ShiftRow]:
     """Measure what a corrected prior gains under each of :func:`shifts`.
 
-    Args:
-        log_shares (np.ndarray): log p(y|x) of the test images, (n, C).
-        labels (np.ndarray): Their labels, (n,).
-        class_counts (np.ndarray): Train images per class, (C,).
-        trained (np.ndarray): Prior that the model was trained toward, (C,).
-        draws (int): Test sets that are drawn for each shift; mean and standard
-            deviation are over these.
-
-    Returns:
-        List[ShiftRow]: A row for each shift.
+    From log p(y|x) of the test images, (n, C), their labels, the counts of the
+    train images and the prior that the model was trained toward. Mean and
+    standard deviation are over so many draws of each test set.
     """
     test_counts = np.bincount(labels, minlength=len(class_counts))
     rows = []
@@ -214,26 +171,17 @@ def shift_table(
         figures = []
         for seed in range(draws):
             chosen = draw_images(labels, shift.sizes, seed)
-            shares, right = log_shares[chosen], labels[chosen]
+            shares = log_shares[chosen]
             prior = estimate_prior(shares, trained)
-
-            def accuracy(
-                scores: np.ndarray, right: np.ndarray = right
-            ) -> float:
-                return 100 * float((scores.argmax(axis=1) == right).mean())
-
-            figures.append(
-                (
-                    accuracy(shares),
-                    accuracy(correct_prior(shares, trained, target)),
-                    accuracy(correct_prior(shares, trained, prior)),
-                    float(np.abs(prior - target).sum() / 2),
-                )
-            )
+            known = correct_prior(shares, trained, target)
+            estimated = correct_prior(shares, trained, prior)
+            right = [
+                100 * (scores.argmax(axis=1) == labels[chosen]).mean()
+                for scores in (shares, known, estimated)
+            ]
+            figures.append((*right, np.abs(prior - target).sum() / 2))
         columns = np.array(figures)
         spread = columns.std(axis=0, ddof=1) if draws > 1 else np.zeros(4)
-        pairs = [
-            (float(m), float(s)) for m, s in zip(columns.mean(axis=0), spread)
-        ]
+        pairs = zip(columns.mean(axis=0).tolist(), spread.tolist())
         rows.append(ShiftRow(shift.name, int(shift.sizes.sum()), *pairs))
     return rows

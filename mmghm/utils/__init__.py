@@ -1,3 +1,0 @@
-from .dependencies import check_dependencies
-
-__all__ = ['check_dependencies']

@@ -1,19 +1,17 @@
 """Arrays in files."""
 
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 
 
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write an .npz whole or not at all.
-
-    Args:
-        path (Path): The file.
-        **arrays (np.ndarray): What it holds.
-    """
+def write_arrays(
+    path: Path, save: Callable[..., None] = np.savez, /, **arrays: np.ndarray
+) -> None:
+    """Write an .npz, and its folder, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix('.partial')
     with open(partial, 'wb') as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        save(file, **arrays)
     partial.replace(path)

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from .errors import UserError
 
@@ -39,14 +39,9 @@ REMEDIES = {
 
 
 class Extra(NamedTuple):
-    """How to get a package that only some of the features need.
+    """How to get a package that only some of the features need."""
 
-    Args:
-        lost (str): What is not there without it.
-        distribution (str): What pip calls it.
-        extra (str): The extra of mmghm that brings it.
-    """
-
+    # What is not there without it, what pip calls it, the extra of mmghm.
     lost: str
     distribution: str
     extra: str
@@ -75,16 +70,9 @@ OPTIONAL = {
 
 
 def import_optional(name: str) -> Any:
-    """Import a module that only some of the features need.
+    """Import a module of one of :data:`OPTIONAL`, such as ``scipy.optimize``.
 
-    Args:
-        name (str): Such as ``'scipy.optimize'``, of one of :data:`OPTIONAL`.
-
-    Returns:
-        Any: The module.
-
-    Raises:
-        UserError: If its package is missing, with what to run.
+    UserError if its package is missing, with what to run.
     """
     package = name.partition('.')[0]
     try:
@@ -100,11 +88,7 @@ def import_optional(name: str) -> Any:
 
 
 class LazyModule(ModuleType):
-    """:func:`import_optional`, when an attribute is first asked for.
-
-    Args:
-        name (str): Name of the module.
-    """
+    """:func:`import_optional`, when an attribute is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
         # Whoever inspects modules asks for these.
@@ -117,34 +101,28 @@ class HostWarning(UserWarning):
     """A package of OpenMMLab is installed and cannot be imported."""
 
 
+def installed_version(distribution: str) -> Optional[str]:
+    """Version of a distribution, None if it is not installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
 def owner_of(package: str) -> Optional[str]:
-    """Find the distribution that brings a package.
+    """Find the installed distribution that brings a package, if there is one.
 
-    Args:
-        package (str): Such as ``'mmengine'``.
-
-    Returns:
-        Optional[str]: Its name, such as ``'onedl-mmengine'``; None if none is
-        installed.
+    Such as ``'onedl-mmengine'`` for ``'mmengine'``.
     """
-    for owner in OWNERS.get(package, (package,)):
-        try:
-            version(owner)
-        except PackageNotFoundError:
-            continue
-        return owner
-    return None
+    owners = OWNERS.get(package, (package,))
+    return next(filter(installed_version, owners), None)
 
 
 def version_of(package: str) -> str:
     """Version of a package, whichever distribution brings it.
 
-    Args:
-        package (str): Such as ``'mmengine'``.
-
-    Returns:
-        str: Its version, with the distribution's name if that is another;
-        ``'unknown'`` if there is none.
+    With the distribution's name if that is another; ``'unknown'`` if there is
+    none.
     """
     owner = owner_of(package)
     if owner is None:
@@ -154,14 +132,7 @@ def version_of(package: str) -> str:
 
 
 def missing_modules(names: Mapping[str, object] = REMEDIES) -> List[str]:
-    """Find out which modules are not installed, without importing them.
-
-    Args:
-        names (Mapping[str, object]): Modules, as keys.
-
-    Returns:
-        List[str]: Those that are missing.
-    """
+    """Find out which modules, the keys, are missing, without importing them."""
     missing = [name for name in names if find_spec(name) is None]
     if 'pkg_resources' in missing and owner_of('mmengine') == 'onedl-mmengine':
         # The continuation does without it.
@@ -170,14 +141,9 @@ def missing_modules(names: Mapping[str, object] = REMEDIES) -> List[str]:
 
 
 def import_error(host: str) -> Optional[Exception]:
-    """Import a package of OpenMMLab, as far as mmghm uses it.
+    """Import one of :data:`HOSTS`, as far as mmghm uses it.
 
-    Args:
-        host (str): One of :data:`HOSTS`.
-
-    Returns:
-        Optional[Exception]: What the import raised; None if the package can
-        be used.
+    Returns what the import raised, None if the package can be used.
     """
     with warnings.catch_warnings():
         # An operator of detectors that mmcv-lite does not have.
@@ -192,17 +158,11 @@ def import_error(host: str) -> Optional[Exception]:
 
 @cache
 def can_import(host: str) -> bool:
-    """Whether a package of OpenMMLab is there.
+    """Whether one of :data:`HOSTS` can be used.
 
     The first call imports it, and warns if that fails although it is
     installed. No module of mmghm is imported here, so that an error of ours
     is never taken for one of the package.
-
-    Args:
-        host (str): One of :data:`HOSTS`.
-
-    Returns:
-        bool: True if it can be used.
     """
     error = import_error(host)
     missing = isinstance(error, ModuleNotFoundError) and error.name == host
@@ -219,33 +179,21 @@ def can_import(host: str) -> bool:
 
 
 def last_line(error: BaseException) -> str:
-    """Say in one line what was raised.
-
-    Args:
-        error (BaseException): The error.
-
-    Returns:
-        str: Its type and the last line of its message.
-    """
+    """Type of an error and the last line of its message."""
     lines = str(error).strip().splitlines() or ['no message']
     return f'{type(error).__name__}: {lines[-1].strip()}'
 
 
 def check_dependencies() -> None:
-    """Refuse to start without a part of the stack, and name the fix.
-
-    Raises:
-        UserError: If a package is missing or cannot be imported.
-    """
-    missing = missing_modules()
-    if missing:
-        # Several may have one remedy.
-        names = {
-            remedy: [n for n in missing if REMEDIES[n] == remedy]
-            for remedy in map(REMEDIES.get, missing)
-        }
+    """Refuse with a UserError to start without a part, and name the fix."""
+    # Several may have one remedy.
+    names: Dict[str, List[str]] = {}
+    for name in missing_modules():
+        names.setdefault(REMEDIES[name], []).append(name)
+    if names:
         remedies = '; '.join(
-            f'{", ".join(names[remedy])}: {remedy}' for remedy in names
+            f'{", ".join(missing)}: {remedy}'
+            for remedy, missing in names.items()
         )
         raise UserError(
             f'mmghm needs packages that are missing: {remedies}. '
@@ -266,9 +214,6 @@ def hidden_by() -> Optional[str]:
 
     In the folder above a clone named mmghm, Python takes the clone's folder
     for a package without content, before it asks an editable installation.
-
-    Returns:
-        Optional[str]: The folder; None if all is well.
     """
     package = importlib.import_module(__name__.partition('.')[0])
     if getattr(package, '__file__', None):
@@ -281,11 +226,8 @@ def starts_command() -> bool:
 
     Those import what takes seconds once their options are read. Python imports
     the package before it runs ``mmghm/__main__.py``, and nothing but the
-    command line tells which program it is about to run.
-
-    Returns:
-        bool: True in the process that a person started, False in those that
-        it starts.
+    command line tells which program it is about to run. False in the processes
+    that these start.
     """
     # Those have the program's name, too, and may import it before they know
     # that they have a parent.

@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 from .dependencies import (
@@ -18,29 +18,16 @@ from .dependencies import (
     REMEDIES,
     HostWarning,
     hidden_by,
+    installed_version,
     missing_modules,
     owner_of,
 )
 
 PYTHON_RANGE = ((3, 10), (3, 13))
-SHOWN = (
-    'mmghm',
-    'torch',
-    'torchvision',
-    *OWNERS,
-    'numpy',
-    'setuptools',
-    'triton',
-)
+_TORCH = ('torch', 'torchvision')
+SHOWN = ('mmghm', *_TORCH, *OWNERS, 'numpy', 'setuptools', 'triton')
 # In the order in which they build on each other.
-IMPORTED = (
-    'numpy',
-    'torch',
-    'torchvision',
-    'mmcv',
-    *HOSTS.values(),
-    'mmghm',
-)
+IMPORTED = ('numpy', *_TORCH, 'mmcv', *HOSTS.values(), 'mmghm')
 # Imports the package and prints a line for each warning that users would see.
 IMPORT_MMGHM = """
 import warnings
@@ -55,40 +42,16 @@ DISTRIBUTIONS = {'mmseg': 'mmsegmentation'}
 
 
 class Finding(NamedTuple):
-    """Something that is wrong or worth knowing.
+    """Something that is wrong or worth knowing."""
 
-    Args:
-        problem (bool): Whether it keeps the package from working.
-        what (str): What it is.
-        remedy (str): What to run, empty if nothing needs to be done.
-    """
-
+    # Whether it keeps the package from working; what it is; what to run.
     problem: bool
     what: str
     remedy: str = ''
 
 
-def installed_version(distribution: str) -> Optional[str]:
-    """Version of an installed distribution.
-
-    Args:
-        distribution (str): Its name.
-
-    Returns:
-        Optional[str]: None if it is not installed.
-    """
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
 def versions() -> List[Tuple[str, str]]:
-    """Versions of what the package builds on.
-
-    Returns:
-        List[Tuple[str, str]]: Pairs of name and version.
-    """
+    """Names and versions of what the package builds on."""
     rows = [('Python', platform.python_version())]
     for name in SHOWN:
         owners = OWNERS.get(name, (name,))
@@ -99,11 +62,7 @@ def versions() -> List[Tuple[str, str]]:
 
 
 def examine() -> List[Finding]:
-    """Look for everything that is known to go wrong.
-
-    Returns:
-        List[Finding]: Problems first. Empty if all is well.
-    """
+    """Look for everything that is known to go wrong, problems first."""
     findings = [*_hidden(), *_python(), *_missing(), *_twice()]
     for further in (_pairs, _imports, _accelerator):
         if not any(finding.problem for finding in findings):
@@ -171,7 +130,7 @@ def _twice() -> Iterator[Finding]:
 
 def _pairs() -> Iterator[Finding]:
     """What installed distributions say about each other's versions."""
-    torch, torchvision = map(installed_version, ('torch', 'torchvision'))
+    torch, torchvision = map(installed_version, _TORCH)
     if torch and torchvision:
         for wanted in _wants('torchvision', 'torch'):
             if not wanted.specifier.contains(torch, prereleases=True):
@@ -239,16 +198,7 @@ def _import(name: str) -> Tuple[List[Finding], Optional[Finding]]:
 
 
 def _cause(package: str, stderr: str) -> Tuple[str, str]:
-    """What made an import fail, and what to run.
-
-    Args:
-        package (str): The package that was imported.
-        stderr (str): What Python printed, with the traceback.
-
-    Returns:
-        Tuple[str, str]: The last line, with the package that raised the error
-        if it is another one; the remedy.
-    """
+    """What made the import of a package fail by its traceback; what to run."""
     from packaging.version import Version
 
     cause = (stderr.strip().splitlines() or ['no message'])[-1]
@@ -286,13 +236,9 @@ def _cause(package: str, stderr: str) -> Tuple[str, str]:
 def _accelerator() -> Iterator[Finding]:
     torch = importlib.import_module('torch')
     if torch.cuda.is_available():
-        names = {
-            torch.cuda.get_device_name(i)
-            for i in range(torch.cuda.device_count())
-        }
-        yield Finding(
-            False, f'{torch.cuda.device_count()} GPU(s): {", ".join(names)}'
-        )
+        number = torch.cuda.device_count()
+        names = set(map(torch.cuda.get_device_name, range(number)))
+        yield Finding(False, f'{number} GPU(s): {", ".join(names)}')
     elif torch.version.cuda is None:
         yield Finding(
             False,

@@ -12,20 +12,12 @@ PACKAGES = ('mmghm', 'torch', 'torchvision', 'mmengine', 'mmpretrain', 'numpy')
 
 
 def package_versions() -> Dict[str, str]:
-    """Versions of the packages that decide a result.
-
-    Returns:
-        Dict[str, str]: By name.
-    """
+    """Versions of the packages that decide a result, by name."""
     return {name: version_of(name) for name in PACKAGES}
 
 
 def hardware() -> str:
-    """Name the device that a run uses.
-
-    Returns:
-        str: The GPU, or the CPU with its number of threads.
-    """
+    """Name the GPU that a run uses, or the CPU with its number of threads."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     names = [

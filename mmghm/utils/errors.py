@@ -11,14 +11,7 @@ class UserError(ValueError):
 
 
 def printable(text: str) -> str:
-    r"""Show characters that steer a terminal, as ``\x1b``.
-
-    Args:
-        text (str): Any text.
-
-    Returns:
-        str: The same but for them; line ends and tabs stay.
-    """
+    r"""Show what steers a terminal, as ``\x1b``; line ends and tabs stay."""
     return ''.join(
         c if c.isprintable() or c in '\n\t' else repr(c)[1:-1] for c in text
     )
@@ -29,41 +22,25 @@ def one_line_errors(program: str, debug: bool) -> Iterator[None]:
     """End with a line and exit code 2 where a user made a mistake.
 
     Those are :class:`UserError` and files that cannot be read or written. All
-    else shows where it came from, as ever.
-
-    Args:
-        program (str): Name to begin the line with.
-        debug (bool): Whether to let every traceback through.
-
-    Yields:
-        None: The context.
-
-    Raises:
-        SystemExit: In place of a mistake.
+    else shows where it came from, and so do they under ``debug``. The line
+    begins with the name of the program.
     """
     try:
         yield
     except (UserError, OSError) as error:
         if debug:
             raise
-        print(f'{program}: {_in_one_line(error)}', file=sys.stderr, flush=True)
+        text = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            text = f'{error.strerror}: {error.filename}'
+        text = printable(' '.join(text.split())) or type(error).__name__
+        print(f'{program}: {text}', file=sys.stderr, flush=True)
         raise SystemExit(2) from None
 
 
 @contextmanager
 def writing_errors(path: Any, *kinds: Type[Exception]) -> Iterator[None]:
-    """Blame the disk for what a library raises in place of an ``OSError``.
-
-    Args:
-        path (Any): The file that the context writes.
-        *kinds (Type[Exception]): What the library raises.
-
-    Yields:
-        None: The context.
-
-    Raises:
-        UserError: In place of them.
-    """
+    """Blame the disk for ``kinds`` of errors that a library has for it."""
     try:
         yield
     except kinds as error:
@@ -74,13 +51,9 @@ def writing_errors(path: Any, *kinds: Type[Exception]) -> Iterator[None]:
 def settings_errors() -> Iterator[None]:
     """Blame the config for what a class refuses while it is built from one.
 
-    Yields:
-        None: The context; also a decorator.
-
-    Raises:
-        UserError: In place of an argument that a class does not take, a value
-            that it refuses, a name that no registry has, and a module that
-            cannot be imported.
+    A context or a decorator. :class:`UserError` takes the place of an argument
+    that a class does not take, a value that it refuses, a name that no registry
+    has, and a module that cannot be imported.
     """
     try:
         yield
@@ -100,10 +73,3 @@ def settings_errors() -> Iterator[None]:
                 'remove?'
             )
         raise UserError(text or type(error).__name__) from error
-
-
-def _in_one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        error = OSError(f'{error.strerror}: {error.filename}')
-    text = ' '.join(str(error).split()) or type(error).__name__
-    return printable(text)

@@ -4,6 +4,27 @@ import ast
 from typing import Any, Dict
 
 
+class _Dicts(ast.NodeTransformer):
+    """Write ``dict(a=1)``, which is no literal, as ``{'a': 1}``."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        # dict({'.bias': 1}): keys that are no names.
+        first = node.args[0] if node.args else ast.Dict([], [])
+        if (
+            not isinstance(node.func, ast.Name)
+            or node.func.id != 'dict'
+            or len(node.args) > 1
+            or not isinstance(first, ast.Dict)
+            or any(word.arg is None for word in node.keywords)
+        ):
+            raise ValueError('no plain value')
+        return ast.Dict(
+            [*first.keys, *(ast.Constant(word.arg) for word in node.keywords)],
+            [*first.values, *(word.value for word in node.keywords)],
+        )
+
+
 def read_settings(text: str) -> Dict[str, Any]:
     """Read what MMEngine writes of a config: names and plain values.
 
@@ -24,38 +45,10 @@ def read_settings(text: str) -> Dict[str, Any]:
         return {}
     settings: Dict[str, Any] = {}
     for line in lines:
-        if (
-            isinstance(line, ast.Assign)
-            and len(line.targets) == 1
-            and isinstance(line.targets[0], ast.Name)
-        ):
-            try:
-                settings[line.targets[0].id] = _value(line.value)
-            except (ValueError, TypeError, RecursionError):
-                continue
+        match line:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    settings[name] = ast.literal_eval(_Dicts().visit(value))
+                except (ValueError, TypeError, RecursionError):
+                    continue
     return settings
-
-
-def _value(node: ast.AST) -> Any:
-    if isinstance(node, ast.Call):
-        named = {word.arg: word.value for word in node.keywords}
-        if (
-            not isinstance(node.func, ast.Name)
-            or node.func.id != 'dict'
-            or len(node.args) > 1
-            or not all(isinstance(part, ast.Dict) for part in node.args)
-            or None in named
-        ):
-            raise ValueError('no plain value')
-        # dict({'.bias': 1}): keys that are no names.
-        first = _value(node.args[0]) if node.args else {}
-        return {**first, **{k: _value(v) for k, v in named.items()}}
-    if isinstance(node, ast.Dict):
-        if None in node.keys:
-            raise ValueError('no plain value')
-        keys = [_value(key) for key in node.keys if key is not None]
-        return dict(zip(keys, map(_value, node.values)))
-    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
-        return kind(map(_value, node.elts))
-    return ast.literal_eval(node)

@@ -5,7 +5,7 @@ import inspect
 import warnings
 from typing import Any, Dict, Iterable, List, Optional
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from .errors import UserError
@@ -19,14 +19,9 @@ _READ_BY_TOOLS = (
 
 
 def merge_options(cfg: Config, options: Optional[List[str]]) -> None:
-    """Override settings of a config.
+    """Override settings of a config, changed in place, by ``key=value``.
 
-    Args:
-        cfg (Config): The config, changed in place.
-        options (Optional[List[str]]): Texts of the form ``key=value``.
-
-    Raises:
-        UserError: If a key begins with what no config has.
+    UserError if a key begins with what no config has.
     """
     values: Dict[str, Any] = {}
     for text in options or ():
@@ -34,7 +29,6 @@ def merge_options(cfg: Config, options: Optional[List[str]]) -> None:
         if not (key and equals):
             raise UserError(f'--cfg-options takes key=value, got {text!r}')
         values[key] = DictAction._parse_iterable(value)
-    for key in values:
         _check_key(cfg, key)
     try:
         cfg.merge_from_dict(values)
@@ -44,47 +38,35 @@ def merge_options(cfg: Config, options: Optional[List[str]]) -> None:
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """Ask whether another name was meant.
-
-    Args:
-        name (str): What was given.
-        names (Iterable[str]): What there is.
-
-    Returns:
-        str: Such as ``'; did you mean train_cfg?'``, empty if none is close.
-    """
+    """Ask ``'; did you mean train_cfg?'``; nothing if no name is close."""
     found = difflib.get_close_matches(name, list(names), n=1)
     return f'; did you mean {found[0]}?' if found else ''
 
 
 def _check_key(cfg: Config, key: str) -> None:
-    parts = key.split('.')
-    known = {*cfg.keys(), *_READ_BY_TOOLS}
-    known |= set(inspect.signature(Runner.__init__).parameters) - {'self'}
+    *parents, name = parts = key.split('.')
+    known = {*cfg, *_READ_BY_TOOLS, *inspect.signature(Runner).parameters}
     if parts[0] not in known:
         raise UserError(
             f'--cfg-options {key}: no config has {parts[0]!r} at its top'
             f'{closest(parts[0], known)}'
         )
-    parent: Any = cfg
-    for part in parts[:-1]:
-        if isinstance(parent, (list, tuple)):
-            if not part.isdigit() or int(part) >= len(parent):
-                return
-            parent = parent[int(part)]
+    parent: Any = cfg._cfg_dict
+    for part in parents:
+        if isinstance(parent, dict):
+            parent = parent.get(part)
+        elif isinstance(parent, (list, tuple)) and part.isdigit():
+            parent = dict(enumerate(parent)).get(int(part))
         else:
-            parent = (parent or {}).get(part)
-        if parent is None:
             return
     # A class refuses arguments that it does not take; elsewhere nobody would.
     if (
-        isinstance(parent, (dict, ConfigDict))
+        parents
+        and isinstance(parent, dict)
         and 'type' not in parent
-        and parts[-1] not in parent
-        and parts[-1] not in ('type', '_delete_')
-        and parts[:-1]
+        and name not in (*parent, 'type', '_delete_')
     ):
         warnings.warn(
             f'--cfg-options {key}: the config has no such setting, and perhaps '
-            f'nothing reads it{closest(parts[-1], parent)}'
+            f'nothing reads it{closest(name, parent)}'
         )

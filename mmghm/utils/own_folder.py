@@ -10,14 +10,15 @@ _MARK = '.mmghm-cache'
 def own_folder(parent: Union[str, os.PathLike], name: str) -> Path:
     """Make a folder below one that the user named, for this package alone.
 
-    What else lies in the user's folder is never touched.
+    It has mode 0700 and a file that marks it. What else lies in the user's
+    folder is never touched.
 
     Args:
         parent (Union[str, os.PathLike]): The user's folder.
         name (str): Name of the folder in it.
 
     Returns:
-        Path: The folder, with mode 0700 and a file that marks it.
+        Path: The folder.
 
     Raises:
         PermissionError: If it belongs to somebody else or is a link, so that
@@ -32,7 +33,7 @@ def own_folder(parent: Union[str, os.PathLike], name: str) -> Path:
         pass
     if folder.is_symlink():
         raise PermissionError(f'{folder} is a link; a folder is needed there')
-    if hasattr(os, 'getuid') and folder.stat().st_uid != os.getuid():
+    if folder.stat().st_uid != os.getuid():
         raise PermissionError(f'{folder} belongs to another user')
     # Asked in this order, for the mark is the first file of another process
     # that makes the folder this moment.

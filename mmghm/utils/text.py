@@ -9,11 +9,7 @@ from mmghm.utils.errors import printable
 
 
 class TextConsole(Console):
-    """A console that prints names as they are: no markup, no emoji, no codes.
-
-    Args:
-        **kwargs (Any): Arguments of rich's ``Console``.
-    """
+    """A console that prints names as they are: no markup, no emoji, no codes."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **kwargs)

@@ -10,14 +10,7 @@ from mmghm.utils.errors import UserError
 def check_integer(name: str, value: object, minimum: int) -> None:
     """Refuse anything but an integer of at least ``minimum``.
 
-    Args:
-        name (str): Name of the argument, for the message.
-        value (object): What was given.
-        minimum (int): Smallest accepted value.
-
-    Raises:
-        TypeError: If it is no integer.
-        ValueError: If it is too small.
+    TypeError if it is no integer, UserError if it is too small.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f'{name} must be an integer, got {value!r}')
@@ -28,22 +21,14 @@ def check_integer(name: str, value: object, minimum: int) -> None:
 def check_number(
     name: str,
     value: object,
-    minimum: float = -float('inf'),
-    maximum: float = float('inf'),
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
     open_minimum: bool = False,
 ) -> None:
     """Refuse anything but a finite number in a range.
 
-    Args:
-        name (str): Name of the argument, for the message.
-        value (object): What was given.
-        minimum (float): Smallest accepted value.
-        maximum (float): Largest accepted value.
-        open_minimum (bool): Whether the minimum itself is refused.
-
-    Raises:
-        TypeError: If it is no number.
-        ValueError: If it is outside the range or not finite.
+    The range holds its ends, under ``open_minimum`` not the lower one.
+    TypeError if it is no number, UserError if it is outside the range.
     """
     # NumPy's numbers are registered as such.
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -51,24 +36,15 @@ def check_number(
     number = float(value)
     inside = minimum < number if open_minimum else minimum <= number
     if not (inside and number <= maximum) or not math.isfinite(number):
-        left = '(' if open_minimum or minimum == -float('inf') else '['
-        right = ')' if maximum == float('inf') else ']'
+        left = '(' if open_minimum or minimum == -math.inf else '['
+        right = ')' if maximum == math.inf else ']'
         raise UserError(
             f'{name} must be in {left}{minimum}, {maximum}{right}, got {value}'
         )
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse anything but one of some strings.
-
-    Args:
-        name (str): Name of the argument, for the message.
-        value (object): What was given.
-        choices (Sequence[str]): What is accepted.
-
-    Raises:
-        ValueError: If it is none of them.
-    """
+    """Refuse anything but one of some strings with a UserError."""
     if value not in choices:
         raise UserError(
             f'{name} must be one of {", ".join(map(repr, choices))}'

@@ -18,14 +18,13 @@ def enter(*args, **options):
 def test_methods_do_not_share_a_folder():
     folders = set()
     for method in ('ghm_cwap', 'softmax'):
-        name = f'{method}/resnet8_digits_lt'
         file = compose(method, 'resnet8_digits_lt').filename
-        folders.add(default_work_dir(name, file, configs_folder()))
+        folders.add(default_work_dir(file, configs_folder()))
     assert folders == {
         'work_dirs/ghm_cwap/resnet8_digits_lt',
         'work_dirs/softmax/resnet8_digits_lt',
     }
-    own = default_work_dir('a/b/mine.py', 'a/b/mine.py', configs_folder())
+    own = default_work_dir('a/b/mine.py', configs_folder())
     assert own == 'work_dirs/mine'
 
 
@@ -79,7 +78,7 @@ def test_a_clones_configs_are_named_like_the_installed_ones(tmp_path):
 
     def found(name):
         file = str(tmp_path / 'configs' / name)
-        return default_work_dir(file, file, configs_folder())
+        return default_work_dir(file, configs_folder())
 
     ours = found('ghm_cwap/resnet8_digits_lt.py')
     assert ours == 'work_dirs/ghm_cwap/resnet8_digits_lt'

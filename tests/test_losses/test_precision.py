@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
-from mmghm.engine.hooks.schedule import switch_weights
+from mmghm.engine.hooks.loss_hook import switch_weights
 from mmghm.losses import GHMCWAPLoss
 
 from ..conftest import CONFIGS

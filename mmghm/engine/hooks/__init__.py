@@ -8,17 +8,3 @@ from .group_table_hook import GroupTableHook
 from .histogram_picture_hook import HistogramPictureHook
 from .long_tail_visualization_hook import LongTailVisualizationHook
 from .run_record_hook import RunRecordHook
-
-__all__ = [
-    'AURARebinHook',
-    'AtomicCheckpointHook',
-    'ClassCountsHook',
-    'ClassMeanInitHook',
-    'DeferredReweightingHook',
-    'EpochSeedHook',
-    'GroupTableHook',
-    'HistogramPictureHook',
-    'LongTailVisualizationHook',
-    'RunRecordHook',
-    'seed_worker',
-]

@@ -5,20 +5,13 @@ from typing import Any, Optional, Union
 from mmengine.registry import HOOKS
 
 from mmghm.losses import GHMCWAPLoss, histogram_losses
-from mmghm.utils.errors import UserError
 
 from .class_counts_hook import give_class_counts
-from .loss_hook import LossHook
-from .schedule import (
-    begin_epoch,
-    check_begin,
-    switch_weights,
-    train_progress,
-)
+from .loss_hook import SwitchingHook
 
 
 @HOOKS.register_module()
-class AURARebinHook(LossHook):
+class AURARebinHook(SwitchingHook):
     """Call ``rebin()`` of every :class:`GHMCWAPLoss` at each epoch's end.
 
     The model may be wrapped or compiled. Each loss gets class counts from
@@ -45,12 +38,16 @@ class AURARebinHook(LossHook):
         ValueError: If ``interval`` is below 1 or ``begin`` below 0.
     """
 
+    none_found = (
+        'AURARebinHook found no loss with histograms in the model; set '
+        "model.head.loss to dict(type='GHMCWAPLoss', num_classes=...) "
+        'or take the hook out of the config'
+    )
+
     def __init__(
         self, interval: Optional[int] = None, begin: Union[int, float] = 0.8
     ) -> None:
-        super().__init__(interval)
-        check_begin(begin)
-        self.begin = begin
+        super().__init__(interval, begin)
 
     def serves(self, module: Any) -> bool:
         """Losses with histograms."""
@@ -59,30 +56,7 @@ class AURARebinHook(LossHook):
     def welcome(self, runner: Any, loss: Any) -> None:
         """Give class counts."""
         loss.rebin_scheduled = True
-        give_class_counts(runner, [loss])
-
-    def before_train(self, runner: Any) -> None:
-        """Find the losses.
-
-        Args:
-            runner (Any): The runner.
-
-        Raises:
-            ValueError: If the model has no such loss, the interval is unknown,
-                or a resumed checkpoint does not fit.
-        """
-        super().before_train(runner)
-        if not self.losses:
-            raise UserError(
-                'AURARebinHook found no loss with histograms in the model; set '
-                "model.head.loss to dict(type='GHMCWAPLoss', num_classes=...) "
-                'or take the hook out of the config'
-            )
-
-    def find(self, runner: Any, beginning: bool = False) -> None:
-        """Find losses, and switch W by the progress of the run."""
-        super().find(runner, beginning)
-        self._switch(runner, ahead=0)
+        give_class_counts(runner, loss)
 
     def before_train_epoch(self, runner: Any) -> None:
         """Begin an epoch with empty counts, also one that is repeated."""
@@ -105,17 +79,14 @@ class AURARebinHook(LossHook):
         """Rebin every ``interval`` iterations under an iteration-based loop."""
         if self._by_iteration and (runner.iter + 1) % self.interval == 0:
             self._rebin(runner)
-            self._switch(runner, ahead=1)
+            self.switch(runner, runner.iter + 1)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Save histograms as they are, also with EMAHook's averaged weights."""
         for hook in runner.hooks:
             averaged = getattr(hook, 'ema_model', None)
-            if averaged is None:
-                continue
-            for copied, loss in zip(
-                histogram_losses(averaged), self.losses.values()
-            ):
+            copies = () if averaged is None else histogram_losses(averaged)
+            for copied, loss in zip(copies, self.losses.values()):
                 copied.load_state_dict(loss.state_dict())
 
     def _rebin(self, runner: Any) -> None:
@@ -125,8 +96,3 @@ class AURARebinHook(LossHook):
             prefix = f'train/ghm{number or ""}'
             for name, value in loss.summary().items():
                 runner.message_hub.update_scalar(f'{prefix}/{name}', value)
-
-    def _switch(self, runner: Any, ahead: int) -> None:
-        epoch, num_epochs = train_progress(runner, self.interval, ahead)
-        begin = begin_epoch(self.begin, num_epochs)
-        switch_weights(self.losses.values(), epoch >= begin)

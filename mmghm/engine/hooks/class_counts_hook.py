@@ -1,10 +1,9 @@
 """Train class counts for losses and metrics."""
 
-from typing import Any, Iterable, Optional
+from typing import Any, Optional
 from weakref import WeakSet
 
 import numpy as np
-from mmengine.logging import MessageHub
 from mmengine.registry import DATASETS, HOOKS
 
 from mmghm.datasets.class_counts import dataset_class_counts, imbalance_factor
@@ -17,21 +16,16 @@ CLASS_COUNTS_KEY = 'class_counts'
 _told: WeakSet = WeakSet()
 
 
-def give_class_counts(runner: Any, losses: Iterable[Any]) -> None:
-    """Give the train dataset's class counts to the losses that have none.
+def give_class_counts(runner: Any, loss: Any) -> None:
+    """Give the train dataset's class counts to a loss that has none.
 
     A dataset without readable labels is no error here: a loss that needs the
     counts raises one.
-
-    Args:
-        runner (Any): The runner with the train dataset.
-        losses (Iterable[Any]): Losses with ``set_class_counts``.
     """
-    for loss in losses:
-        if not getattr(loss, 'has_class_counts', False):
-            counts = _train_counts(runner, getattr(loss, 'num_classes', 0))
-            if counts is not None:
-                loss.set_class_counts(counts.tolist())
+    if not getattr(loss, 'has_class_counts', False):
+        counts = _train_counts(runner, getattr(loss, 'num_classes', 0))
+        if counts is not None:
+            loss.set_class_counts(counts.tolist())
 
 
 def _train_counts(runner: Any, num_classes: int = 0) -> Optional[np.ndarray]:
@@ -70,14 +64,14 @@ class ClassCountsHook(LossHook):
     def welcome(self, runner: Any, loss: Any) -> None:
         """Give class counts."""
         if hasattr(loss, 'set_class_counts'):
-            give_class_counts(runner, [loss])
+            give_class_counts(runner, loss)
 
     def before_train(self, runner: Any) -> None:
         """Count the train dataset and give its counts."""
         super().before_train(runner)
         counts = _train_counts(runner)
         if counts is not None:
-            self._share(runner, counts)
+            _share(runner, counts)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Save the counts: a wrapper's metainfo is that of its first part."""
@@ -92,27 +86,18 @@ class ClassCountsHook(LossHook):
         # Before version 0.2 only the dataset's metainfo had them.
         for part in (meta, meta.get('dataset_meta') or {}):
             if CLASS_COUNTS_KEY in part:
-                self._share(runner, np.asarray(part[CLASS_COUNTS_KEY]))
+                _share(runner, np.asarray(part[CLASS_COUNTS_KEY]))
                 return
 
     def before_val(self, runner: Any) -> None:
         """Make sure that metrics find counts."""
-        self._ensure(runner)
+        dataset = (runner.cfg.get('train_dataloader') or {}).get('dataset')
+        known = runner.message_hub.get_info(CLASS_COUNTS_KEY) is not None
+        if dataset is not None and not known:
+            _share(runner, dataset_class_counts(DATASETS.build(dataset)))
 
-    def before_test(self, runner: Any) -> None:
-        """Make sure that metrics find counts."""
-        self._ensure(runner)
+    before_test = before_val
 
-    def _ensure(self, runner: Any) -> None:
-        if runner.message_hub.get_info(CLASS_COUNTS_KEY) is not None:
-            return
-        dataset: Optional[dict] = (
-            runner.cfg.get('train_dataloader') or {}
-        ).get('dataset')
-        if dataset is not None:
-            self._share(runner, dataset_class_counts(DATASETS.build(dataset)))
 
-    @staticmethod
-    def _share(runner: Any, counts: np.ndarray) -> None:
-        hub: MessageHub = runner.message_hub
-        hub.update_info(CLASS_COUNTS_KEY, counts.tolist())
+def _share(runner: Any, counts: np.ndarray) -> None:
+    runner.message_hub.update_info(CLASS_COUNTS_KEY, counts.tolist())

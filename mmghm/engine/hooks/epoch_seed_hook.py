@@ -18,8 +18,8 @@ _LOADING, _TRAINING = 0, 1
 
 def _seed_everything(*entropy: int) -> None:
     # Mixed, so that seed 0's second epoch is not seed 1's first; ranks differ.
-    own = (get_rank(),) if get_rank() else ()
-    seed = int(np.random.SeedSequence(entropy + own).generate_state(1)[0])
+    entropy += (get_rank(),) if get_rank() else ()
+    seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -49,8 +49,9 @@ class EpochSeedHook(Hook):
         """
         loop = runner.train_loop
         if isinstance(loop, IterBasedTrainLoop):
-            batches = loop.dataloader_iterator
-            loop.dataloader_iterator = _seed_each(batches, runner.seed)
+            loop.dataloader_iterator = _seed_each(
+                loop.dataloader_iterator, runner.seed
+            )
 
     def before_train_epoch(self, runner: Any) -> None:
         """Seed the epoch."""
@@ -74,11 +75,8 @@ def _seed_each(batches: Iterator, seed: int) -> Iterator:
 def seed_worker(worker_id: int, _scope_: Optional[str] = None) -> None:
     """Seed a dataloader worker from the main process and the rank.
 
-    Args:
-        worker_id (int): Number of the worker; torch has mixed it into the
-            worker's initial seed already.
-        _scope_ (Optional[str]): What MMEngine adds to every setting of a config
-            that was inherited from another package; not used.
+    torch has mixed the worker's number into its initial seed already; MMEngine
+    adds a scope to every setting that a config inherits from another package.
     """
     info = get_worker_info()
     assert info is not None, 'called by torch in a worker'

@@ -9,7 +9,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmghm.losses import histogram_losses
-from mmghm.utils.errors import UserError
+from mmghm.utils.validation import check_integer
 
 from .class_counts_hook import CLASS_COUNTS_KEY
 
@@ -49,45 +49,32 @@ class LongTailVisualizationHook(Hook):
     def __init__(
         self, interval: int = 10, max_classes: int = 6, rule: str = 'quartile'
     ) -> None:
-        for name, value in dict(
-            interval=interval, max_classes=max_classes
-        ).items():
-            if value < 1:
-                raise UserError(f'{name} must be at least 1, got {value}')
+        check_integer('interval', interval, 1)
+        check_integer('max_classes', max_classes, 1)
         self.interval = interval
         self.max_classes = max_classes
         self.rule = rule
-        # Nothing is due under runner.val() alone.
-        self._trains_by_epoch = False
 
     @master_only
     def before_train(self, runner: Any) -> None:
         """Show the train set."""
         from mmghm.visualization.distribution import draw_class_distribution
 
-        self._trains_by_epoch = isinstance(
-            runner.train_loop, EpochBasedTrainLoop
-        )
         counts = runner.message_hub.get_info(CLASS_COUNTS_KEY)
         if counts is not None:
-            self._show(
-                runner,
-                'classes',
-                0,
-                draw_class_distribution,
-                *(np.asarray(counts), self._class_names(runner), self.rule),
-            )
+            args = (np.asarray(counts), self._class_names(runner), self.rule)
+            self._show(runner, 'classes', 0, draw_class_distribution, *args)
 
     @master_only
     def after_train_epoch(self, runner: Any) -> None:
         """Show the finished epoch's histograms, if it is its turn."""
-        if not self._is_due(runner, runner.epoch + 1):
+        epoch = runner.epoch + 1
+        if not self._is_due(runner, epoch):
             return
         # Matplotlib is slow to import; training should not wait for it.
         from mmghm.visualization.distribution import draw_category_terms
         from mmghm.visualization.histograms import draw_histograms
 
-        epoch = runner.epoch + 1
         names = self._class_names(runner)
         for number, loss in enumerate(histogram_losses(runner.model)):
             self._show(
@@ -95,7 +82,9 @@ class LongTailVisualizationHook(Hook):
                 f'histograms{number or ""}',
                 epoch,
                 draw_histograms,
-                *(loss, names, self.max_classes),
+                loss,
+                names,
+                self.max_classes,
                 f'Gradient-norm histograms after epoch {epoch}',
             )
             self._show(
@@ -103,7 +92,8 @@ class LongTailVisualizationHook(Hook):
                 f'categories{number or ""}',
                 epoch,
                 draw_category_terms,
-                *(loss, names),
+                loss,
+                names,
                 f'Effective size and weight after epoch {epoch}',
             )
 
@@ -120,17 +110,10 @@ class LongTailVisualizationHook(Hook):
         history = self._history(runner)
         number = max(map(len, history.values()), default=0)
         if number:
-            interval = runner.train_loop.val_interval
-            epochs = [
-                runner.epoch - interval * back for back in range(number)[::-1]
-            ]
-            self._show(
-                runner,
-                'groups',
-                runner.epoch,
-                draw_group_accuracy,
-                *(epochs, history),
-            )
+            step = runner.train_loop.val_interval
+            epochs = [runner.epoch - step * i for i in range(number)[::-1]]
+            args = (draw_group_accuracy, epochs, history)
+            self._show(runner, 'groups', runner.epoch, *args)
 
     def _history(self, runner: Any) -> Dict[str, List[float]]:
         """Accuracy at each validation, by group."""
@@ -143,7 +126,8 @@ class LongTailVisualizationHook(Hook):
         return found
 
     def _is_due(self, runner: Any, epoch: int) -> bool:
-        if not self._trains_by_epoch:
+        # Nothing is due under runner.val() alone.
+        if not isinstance(runner._train_loop, EpochBasedTrainLoop):
             return False
         return epoch % self.interval == 0 or epoch == runner.max_epochs
 

@@ -1,15 +1,15 @@
 """What all hooks for losses have in common."""
 
+import math
 import re
-from typing import Any, Dict, Optional
+import sys
+from typing import Any, Dict, Iterable, Optional, Union
 
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 
 from mmghm.losses import LongTailLoss
 from mmghm.utils.errors import UserError
-
-from .schedule import check_interval, iterations_per_epoch
 
 # What wrappers put into the names of modules and parameters.
 _WRAPPERS = re.compile(
@@ -27,27 +27,26 @@ class LossHook(Hook):
     run that only loads weights (``load_from``) it begins without state: what
     was counted on other data would be wrong here.
 
-    A subclass implements :meth:`serves` and :meth:`welcome`.
+    A subclass implements :meth:`serves` and :meth:`welcome`. ``interval`` is how
+    many iterations count as an epoch under an iteration-based loop, by default
+    one pass over the train dataset.
 
     Priority ABOVE_NORMAL: after ``RuntimeInfoHook`` (VERY_HIGH) has set the
     epoch; before ``EMAHook`` and ``SyncBuffersHook`` (NORMAL), ``LoggerHook``
     (BELOW_NORMAL) and ``CheckpointHook`` (VERY_LOW).
-
-    Args:
-        interval (Optional[int]): Iterations that count as an epoch under an
-            iteration-based loop; by default one pass over the train dataset.
-            Epoch-based loops ignore it.
-
-    Raises:
-        TypeError: If ``interval`` is no integer.
-        ValueError: If ``interval`` is below 1.
     """
 
     priority = 'ABOVE_NORMAL'
 
     def __init__(self, interval: Optional[int] = None) -> None:
-        check_interval(interval)
-        self.interval = interval
+        if interval is not None:
+            if not isinstance(interval, int) or isinstance(interval, bool):
+                raise TypeError(
+                    f'interval must be an integer or None, got {interval!r}'
+                )
+            if interval < 1:
+                raise UserError(f'interval must be at least 1, got {interval}')
+        self.interval: Any = interval
         self.losses: Dict[str, Any] = {}
         self._by_iteration = False
         self._began = False
@@ -55,23 +54,11 @@ class LossHook(Hook):
         self._loaded: Optional[Dict[str, Any]] = None
 
     def serves(self, module: Any) -> bool:
-        """Whether the hook is for this module.
-
-        Args:
-            module (Any): Any module of the training model.
-
-        Returns:
-            bool: True if it is.
-        """
+        """Whether the hook is for this module of the training model."""
         raise NotImplementedError(f'{type(self).__name__} does not say')
 
     def welcome(self, runner: Any, loss: Any) -> None:
-        """Prepare a loss that was found.
-
-        Args:
-            runner (Any): The runner.
-            loss (Any): The loss.
-        """
+        """Prepare a loss that was found."""
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Keep the weights; EMAHook may still exchange them in place."""
@@ -82,7 +69,7 @@ class LossHook(Hook):
         self.losses, self._began = {}, False
         self._by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
         if self._by_iteration:
-            self.interval = iterations_per_epoch(runner, self.interval)
+            self.interval = self.interval or _iterations_per_pass(runner)
         self.find(runner, beginning=True)
 
     def before_train_iter(
@@ -100,12 +87,7 @@ class LossHook(Hook):
     def find(self, runner: Any, beginning: bool = False) -> None:
         """Prepare the losses that are not known yet.
 
-        Args:
-            runner (Any): The runner.
-            beginning (bool): Whether training is about to begin.
-
-        Raises:
-            ValueError: If a run is resumed and its checkpoint does not fit.
+        UserError if training begins from a checkpoint that does not fit.
         """
         known, self.losses = self.losses, {}
         for name, module in runner.model.named_modules():
@@ -148,3 +130,78 @@ class LossHook(Hook):
                     'num_regions as they were'
                 )
             value.copy_(found)
+
+
+class SwitchingHook(LossHook):
+    """Let the weights of the losses act from some epoch on.
+
+    ``begin`` is the first such epoch; a float below 1 is a fraction of all.
+    """
+
+    # What to say to a model without a loss to serve.
+    none_found: str
+
+    def __init__(
+        self, interval: Optional[int], begin: Union[int, float]
+    ) -> None:
+        super().__init__(interval)
+        if not isinstance(begin, (int, float)) or isinstance(begin, bool):
+            raise TypeError(f'begin must be a number, got {begin!r}')
+        if not begin >= 0 or (isinstance(begin, float) and begin >= 1):
+            raise UserError(
+                'begin must be an epoch (an integer >= 0) or a fraction of all '
+                f'epochs in [0, 1), got {begin}'
+            )
+        self.begin = begin
+
+    def before_train(self, runner: Any) -> None:
+        """Find the losses, of which there must be one."""
+        super().before_train(runner)
+        if not self.losses:
+            raise UserError(self.none_found)
+
+    def find(self, runner: Any, beginning: bool = False) -> None:
+        """Find losses, and switch their weights by the progress of the run."""
+        super().find(runner, beginning)
+        self.switch(runner, runner.iter)
+
+    def switch(self, runner: Any, done: int) -> None:
+        """Switch the weights after so many iterations."""
+        epoch, num_epochs = runner.epoch, runner.max_epochs
+        if self._by_iteration:
+            epoch = done // self.interval
+            num_epochs = runner.max_iters / self.interval
+        active = epoch >= begin_epoch(self.begin, num_epochs)
+        switch_weights(self.losses.values(), active)
+
+
+def begin_epoch(begin: Union[int, float], num_epochs: float) -> int:
+    """The epoch, counted from 0, of an epoch or of a fraction of all."""
+    if isinstance(begin, int):
+        return begin
+    # 0.8 * 40 must not become 33 by rounding.
+    return math.ceil(round(begin * num_epochs, 6))
+
+
+def switch_weights(losses: Iterable[Any], active: bool) -> None:
+    """Let the weights of losses with ``weights_active`` act, or not."""
+    changed = [loss for loss in losses if loss.weights_active != active]
+    for loss in changed:
+        loss.weights_active = active
+    # Old releases of torch do not look whether a module's attributes are what
+    # they were when it was compiled.
+    dynamo = sys.modules.get('torch._dynamo')
+    if changed and dynamo is not None and not dynamo.config.guard_nn_modules:
+        dynamo.reset()
+
+
+def _iterations_per_pass(runner: Any) -> int:
+    loader = runner.train_dataloader
+    if loader.batch_size is None:
+        raise UserError(
+            'cannot tell how many iterations make a pass over the train set '
+            'with this batch sampler; give the hook interval=...'
+        )
+    # An infinite sampler's loader does not end with the dataset.
+    batch = loader.batch_size * runner.world_size
+    return max(math.ceil(len(loader.dataset) / batch), 1)

@@ -25,8 +25,9 @@ from mmghm.engine.work_dir import (
 )
 from mmghm.evaluation import GroupAccuracy
 from mmghm.losses import histogram_losses
+from mmghm.utils.arrays import write_arrays
 from mmghm.utils.dependencies import version_of
-from mmghm.utils.errors import UserError
+from mmghm.utils.validation import check_integer
 
 from .class_counts_hook import CLASS_COUNTS_KEY
 
@@ -66,10 +67,7 @@ class RunRecordHook(Hook):
     priority = 'LOW'
 
     def __init__(self, max_records: int = 40) -> None:
-        if max_records < 1:
-            raise UserError(
-                f'max_records must be at least 1, got {max_records}'
-            )
+        check_integer('max_records', max_records, 1)
         self.max_records = max_records
         self.images: Dict[str, List[str]] = {}
 
@@ -91,10 +89,9 @@ class RunRecordHook(Hook):
         if runner.val_loop is not None:
             self._note_images('val', runner.val_loop.dataloader.dataset)
         meta = getattr(runner.train_dataloader.dataset, 'metainfo', {})
-        classes = meta.get('classes') or ()
         device = next(runner.model.parameters()).device
         record = dict(
-            classes=[str(name) for name in classes],
+            classes=list(map(str, meta.get('classes') or ())),
             class_counts=runner.message_hub.get_info(CLASS_COUNTS_KEY),
             images=self.images,
             versions={
@@ -138,10 +135,9 @@ class RunRecordHook(Hook):
         """Keep the predictions of the validation."""
         arrays = _predictions(runner.val_evaluator)
         if arrays is not None:
-            self._save(runner.work_dir, PREDICTIONS, arrays)
+            _save(runner.work_dir, PREDICTIONS, arrays)
         # Its own loop may validate without training.
-        loop = runner._train_loop
-        if isinstance(loop, IterBasedTrainLoop):
+        if isinstance(runner._train_loop, IterBasedTrainLoop):
             self._write_histograms(runner, runner.iter)
 
     @master_only
@@ -154,7 +150,7 @@ class RunRecordHook(Hook):
         recorded = (checkpoint.parent / RECORD / RUN_FILE).is_file()
         if arrays is not None and recorded:
             arrays = dict(arrays, checkpoint=np.array(checkpoint.name))
-            self._save(checkpoint.parent, TEST_PREDICTIONS, arrays)
+            _save(checkpoint.parent, TEST_PREDICTIONS, arrays)
 
     def _write_histograms(self, runner: Any, step: int) -> None:
         for number, loss in enumerate(histogram_losses(runner.model)):
@@ -163,25 +159,19 @@ class RunRecordHook(Hook):
                 edges=loss.finished_edges,
                 weights=loss.weights,
             )
-            self._save(
+            _save(
                 runner.work_dir,
                 f'histograms{number or ""}_{step:07d}.npz',
                 {k: v.float().cpu().numpy() for k, v in arrays.items()},
             )
 
-    @staticmethod
-    def _save(run: Any, name: str, arrays: Dict[str, Any]) -> None:
-        folder = Path(run) / RECORD
-        folder.mkdir(parents=True, exist_ok=True)
-        # A run that is killed leaves whole files.
-        partial = folder / f'.{name}'
-        np.savez_compressed(partial, **arrays)
-        os.replace(partial, folder / name)
+
+def _save(run: Any, name: str, arrays: Dict[str, Any]) -> None:
+    write_arrays(Path(run, RECORD, name), np.savez_compressed, **arrays)
 
 
 def _predictions(evaluator: Evaluator) -> Optional[Dict[str, Any]]:
-    found = None
-    for metric in evaluator.metrics:
+    for metric in reversed(evaluator.metrics):
         if isinstance(metric, GroupAccuracy) and metric.predictions:
-            found = metric.predictions
-    return found
+            return metric.predictions
+    return None

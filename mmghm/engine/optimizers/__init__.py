@@ -1,3 +1,0 @@
-from .bfloat16_optim_wrapper import BFloat16OptimWrapper
-
-__all__ = ['BFloat16OptimWrapper']
