@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.logging import print_log
@@ -39,14 +39,7 @@ class ClassFolders(NamedTuple):
 
 
 def class_names(root: str) -> List[str]:
-    """Find the classes of a folder: its folders, but for hidden ones.
-
-    Args:
-        root (str): The folder.
-
-    Returns:
-        List[str]: Their names, sorted.
-    """
+    """Names of the classes of a folder, sorted: those not hidden."""
     with os.scandir(root) as entries:
         return sorted(
             entry.name
@@ -106,13 +99,12 @@ def read_class_folders(
     return images
 
 
-def _files(folder: str, extensions: Sequence[str]) -> List[Tuple[str, str]]:
+def _files(folder: str, extensions: Sequence[str]) -> Iterator[Tuple[str, str]]:
     """Files below a folder, each with the reason to leave it out, if any."""
-    files = []
     for parent, folders, names in os.walk(folder):
         for name in sorted(folders):
             if os.path.islink(os.path.join(parent, name)):
-                files.append((os.path.join(parent, name), 'links to folders'))
+                yield os.path.join(parent, name), 'links to folders'
         folders[:] = sorted(n for n in folders if not n.startswith('.'))
         for name in sorted(names):
             ending = os.path.splitext(name)[1].lower()
@@ -121,8 +113,7 @@ def _files(folder: str, extensions: Sequence[str]) -> List[Tuple[str, str]]:
                 reason = 'hidden files'
             elif ending not in extensions:
                 reason = ending or 'files without an ending'
-            files.append((os.path.join(parent, name), reason))
-    return files
+            yield os.path.join(parent, name), reason
 
 
 def _in_words(left_out: Counter) -> str:

@@ -32,14 +32,9 @@ def image_list_digest(dataset: Any) -> str:
 
 
 def image_paths(dataset: Any) -> List[str]:
-    """Absolute paths of a dataset's images.
+    """Absolute paths of a dataset's images, empty for an image without one.
 
-    Args:
-        dataset (Any): A dataset.
-
-    Returns:
-        List[str]: One for each image, empty for an image without one; nothing
-        where the dataset does not tell.
+    The list is empty where the dataset does not tell.
     """
     if not hasattr(dataset, 'get_data_info'):
         return []

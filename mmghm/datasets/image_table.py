@@ -51,28 +51,13 @@ class ImageTable(ListedImages):
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     def ann_files(self) -> List[str]:
-        """Files that are read.
-
-        Returns:
-            List[str]: ``ann_file`` and, if there is one, ``classes_from``.
-        """
+        """``ann_file`` and, if there is one, ``classes_from``."""
         if self.classes_from is None:
             return [self.ann_file]
         return [self.ann_file, join_inside(self.data_root, self.classes_from)]
 
     def read(self, *contents: bytes) -> AnnotationTable:
-        """Read the files.
-
-        Args:
-            *contents (bytes): Their content.
-
-        Returns:
-            AnnotationTable: The images and the classes.
-
-        Raises:
-            AnnotationError: If a file is malformed, a label is none of the
-                classes, or a path leads out of the folder or comes twice.
-        """
+        """Read the files."""
         files = self.ann_files()
         table = read_table(files[0], contents[0], **self.columns)
         classes = self.CLASSES

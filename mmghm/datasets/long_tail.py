@@ -165,11 +165,7 @@ class LongTailDataset:
 
     @force_full_init
     def get_gt_labels(self) -> np.ndarray:
-        """Label of every image.
-
-        Returns:
-            np.ndarray: int64 (n,).
-        """
+        """Label of every image, int64 (n,)."""
         return self._labels.copy()
 
     @property
@@ -180,32 +176,15 @@ class LongTailDataset:
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> List[int]:
-        """Category of one image, as MMEngine's wrappers ask for it.
-
-        Args:
-            idx (int): Index in this subset.
-
-        Returns:
-            List[int]: Its label.
-        """
+        """Label of one image in a list, as MMEngine's wrappers ask for it."""
         return [int(self._labels[idx])]
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
-        """Annotation of one image.
-
-        Args:
-            idx (int): Index in this subset.
-
-        Returns:
-            dict: The annotation, ``sample_idx`` being that of the subset.
-        """
+        """Annotation of one image, ``sample_idx`` being that of the subset."""
         info = self.dataset.get_data_info(int(self._indices[idx]))
-        return {
-            **info,
-            'gt_label': int(self._labels[idx]),
-            'sample_idx': idx % len(self),
-        }
+        label = int(self._labels[idx])
+        return {**info, 'gt_label': label, 'sample_idx': idx % len(self)}
 
     @force_full_init
     def manifest(self, path: Optional[str] = None) -> dict:
@@ -247,14 +226,7 @@ class LongTailDataset:
 
     @force_full_init
     def prepare_data(self, idx: int) -> Any:
-        """Load one image.
-
-        Args:
-            idx (int): Index in this subset.
-
-        Returns:
-            Any: What the pipeline makes of it; None if it was skipped.
-        """
+        """Load one image; None if it was skipped."""
         fetch = getattr(self.dataset, 'prepare_data', self.dataset.__getitem__)
         return self._relabelled(fetch(int(self._indices[idx])), idx)
 
@@ -343,11 +315,9 @@ class LongTailDataset:
     def _sample_id(self, index: int) -> Union[int, str]:
         if isinstance(self.dataset, LongTailDataset):
             return self.dataset._sample_id(int(self.dataset._indices[index]))
-        path = (
-            self.dataset.get_data_info(index).get('img_path')
-            if hasattr(self.dataset, 'get_data_info')
-            else None
-        )
+        if not hasattr(self.dataset, 'get_data_info'):
+            return index
+        path = self.dataset.get_data_info(index).get('img_path')
         if path is None:
             return index
         root = str(getattr(self.dataset, 'data_root', '') or '')

@@ -49,14 +49,7 @@ class AnnotationError(UserError):
         self.line = line
 
     def inside(self, ann_file: str) -> UserError:
-        """Name the file.
-
-        Args:
-            ann_file (str): The file.
-
-        Returns:
-            UserError: With file, line and what is wrong.
-        """
+        """The same as a :class:`UserError` that names file and line."""
         where = f'{ann_file}, line {self.line}' if self.line else ann_file
         return UserError(f'{where}: {self}')
 
@@ -82,39 +75,17 @@ class AnnotationTable(NamedTuple):
     names: Sequence[str] = ()
 
     def path(self, record: int) -> str:
-        """Path of one image.
-
-        Args:
-            record (int): Which one.
-
-        Returns:
-            str: As its file has it; bytes that are not UTF-8 reach the file
-            system as they are.
-        """
+        """Path of one image; bytes that are not UTF-8 stay what they are."""
         return self.paths[record].as_py().decode('utf-8', 'surrogateescape')
 
     def line(self, record: int) -> int:
-        """Number of an image's line, from 1.
-
-        Args:
-            record (int): Which one.
-
-        Returns:
-            int: The number, 0 if the file has no lines.
-        """
+        """Number of an image's line, from 1; 0 if the file has no lines."""
         return 0 if self.lines is None else int(self.lines[record])
 
     def take(
         self, chosen: Union[slice, Sequence[int], np.ndarray]
     ) -> AnnotationTable:
-        """Keep some images.
-
-        Args:
-            chosen (Union[slice, Sequence[int], np.ndarray]): Which ones.
-
-        Returns:
-            AnnotationTable: Those, in that order.
-        """
+        """Keep some images, in the order given."""
         if not isinstance(chosen, slice):
             chosen = np.asarray(chosen, dtype=np.int64)
         index = np.arange(len(self.labels))[chosen]
@@ -125,13 +96,11 @@ class AnnotationTable(NamedTuple):
         )
 
     def classes(self) -> List[str]:
-        """Names of the classes of a table.
+        """Names of the classes, the place of each being its number.
 
-        Returns:
-            List[str]: The names in alphabetical order, the place of each
-            being its number. If all are integers they are the numbers
-            themselves, and the names go from 0 to the largest; integers with
-            leading zeros (``'001'``) are names.
+        They are in alphabetical order. If all are integers they are the
+        numbers themselves, and the names go from 0 to the largest; integers
+        with leading zeros (``'001'``) are names.
         """
         if all(re.fullmatch('0|[1-9][0-9]*', name) for name in self.names):
             largest = max(map(int, self.names), default=-1)
@@ -140,15 +109,7 @@ class AnnotationTable(NamedTuple):
         return sorted(self.names)
 
     def check(self) -> AnnotationTable:
-        """Refuse paths that no image can have, or that come twice.
-
-        Returns:
-            AnnotationTable: These.
-
-        Raises:
-            AnnotationError: If a path leads out of its folder, holds a NUL, or
-                comes twice.
-        """
+        """Refuse paths that leave their folder, hold a NUL or come twice."""
         suspects = pc.match_substring_regex(self.paths, r'^$|^/|\.\.|:/|\x00')
         for record in np.flatnonzero(suspects).tolist():
             path, line = self.path(record), self.line(record)
@@ -175,17 +136,7 @@ class AnnotationTable(NamedTuple):
 
 
 def pack_paths(paths: Sequence[str]) -> pa.Array:
-    """Store paths in one array.
-
-    Args:
-        paths (Sequence[str]): n paths.
-
-    Returns:
-        pa.Array: Binary (n,).
-
-    Raises:
-        AnnotationError: If a path is no text.
-    """
+    """Store n paths in a binary array (n,); refuse what is no text."""
     try:
         encoded = [path.encode('utf-8', 'surrogateescape') for path in paths]
     except (AttributeError, UnicodeEncodeError) as error:
@@ -195,14 +146,7 @@ def pack_paths(paths: Sequence[str]) -> pa.Array:
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value can be a path or a name: JSON knows half characters.
-
-    Args:
-        value (Any): What a file holds.
-
-    Returns:
-        bool: True for strings that UTF-8 can write.
-    """
+    """Whether UTF-8 can write a value: JSON knows half characters."""
     try:
         value.encode('utf-8', 'surrogateescape')
     except (AttributeError, UnicodeEncodeError):

@@ -36,14 +36,7 @@ class Features(NamedTuple):
 
 
 def read_features(path: Path) -> Features:
-    """Read features.
-
-    Args:
-        path (Path): An .npz with the fields of :class:`Features`.
-
-    Returns:
-        Features: On the CPU.
-    """
+    """Read an .npz with the fields of :class:`Features`."""
     with np.load(path) as found:
         return Features(*(torch.from_numpy(found[f]) for f in Features._fields))
 
@@ -133,11 +126,7 @@ class CachedFeatures:
         return np.bincount(self._labels.numpy(), minlength=self.num_classes)
 
     def get_gt_labels(self) -> np.ndarray:
-        """Label of every image.
-
-        Returns:
-            np.ndarray: int64 (n,).
-        """
+        """Label of every image, int64 (n,)."""
         return self._labels.numpy()
 
     def get_cat_ids(self, idx: int) -> List[int]:
@@ -152,15 +141,7 @@ class CachedFeatures:
         return [int(self._labels[idx])]
 
     def __getitems__(self, indices: Sequence[int]) -> Dict[str, Tensor]:
-        """Fetch a batch.
-
-        Args:
-            indices (Sequence[int]): Indices of B images.
-
-        Returns:
-            Dict[str, Tensor]: ``inputs``, float32 (B, D), and ``labels``,
-            int64 (B,).
-        """
+        """A batch: ``inputs``, float32 (B, D), and ``labels``, int64 (B,)."""
         index = torch.as_tensor(np.asarray(indices))
         return dict(inputs=self._inputs[index], labels=self._labels[index])
 
@@ -181,17 +162,7 @@ class IdentityBackbone(BaseModule):
 
 
 def linear_layer(head: Any) -> nn.Linear:
-    """The last layer of a head.
-
-    Args:
-        head (Any): A head of mmpretrain.
-
-    Returns:
-        nn.Linear: The layer.
-
-    Raises:
-        UserError: If it is not linear.
-    """
+    """The last layer of a head of mmpretrain; refuse what is not linear."""
     layer = getattr(head, 'fc', None)
     if layer is None and hasattr(head, 'layers'):
         # VisionTransformerClsHead.

@@ -13,14 +13,7 @@ from mmghm.utils.errors import settings_errors
 
 
 def initial_model(cfg: Config) -> Any:
-    """The network that a training begins with.
-
-    Args:
-        cfg (Config): Any config of a training.
-
-    Returns:
-        Any: mmpretrain's classifier with its pre-trained weights.
-    """
+    """The classifier that a training begins with, its weights loaded."""
     with tempfile.TemporaryDirectory() as work_dir:
         runner = build_runner(Config(dict(cfg.to_dict(), work_dir=work_dir)))
         runner._init_model_weights()
@@ -32,12 +25,8 @@ def initial_model(cfg: Config) -> Any:
 def is_frozen(cfg: Config) -> bool:
     """Whether training changes nothing but a linear classifier.
 
-    Args:
-        cfg (Config): Any config of a training.
-
-    Returns:
-        bool: True if neither backbone nor neck learn, batch statistics
-        included, and the head has no hidden layer.
+    Then neither backbone nor neck learn, batch statistics included, and the
+    head has no hidden layer.
     """
     with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
         model = MODELS.build(cfg.model).train()

@@ -15,24 +15,13 @@ _KEY_BYTES = 16
 
 
 def cache_folder() -> Path:
-    """Where features are kept: ``MMGHM_CACHE``, or the user's cache.
-
-    Returns:
-        Path: A folder that may not exist yet.
-    """
+    """Where features are kept: ``MMGHM_CACHE``, or the user's cache."""
     usual = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     return Path(os.environ.get('MMGHM_CACHE') or Path(usual) / 'mmghm')
 
 
 def cache_limit() -> int:
-    """How large all kept features may be: ``MMGHM_CACHE_GB``, 10 by default.
-
-    Returns:
-        int: Bytes.
-
-    Raises:
-        UserError: If the variable is no number of at least 0.
-    """
+    """Bytes of all kept features: ``MMGHM_CACHE_GB``, 10 (GB) by default."""
     text = os.environ.get('MMGHM_CACHE_GB', '10')
     try:
         limit = float(text)
@@ -48,12 +37,8 @@ def cache_limit() -> int:
 def image_keys(paths: Sequence[str]) -> Optional[List[bytes]]:
     """Tell files from others, and from what they were before.
 
-    Args:
-        paths (Sequence[str]): Files of n images; links are followed.
-
-    Returns:
-        Optional[List[bytes]]: A key each, of its real path, size and time of
-        change; None if one of them is no file here.
+    The key of each is made of its real path, size and time of change. None if
+    one of them is no file here.
     """
     keys = []
     for path in paths:
@@ -88,28 +73,14 @@ class FeatureStore:
         self._width = width
 
     def read(self, keys: Sequence[bytes]) -> Dict[bytes, int]:
-        """Look images up.
-
-        Args:
-            keys (Sequence[bytes]): Of :func:`image_keys`.
-
-        Returns:
-            Dict[bytes, int]: Rows of those that are there.
-        """
+        """Rows of those images, by :func:`image_keys`, that are there."""
         wanted = set(keys)
         return {
             key: row for row, key in enumerate(self._stored()) if key in wanted
         }
 
     def rows(self, rows: Sequence[int]) -> np.ndarray:
-        """Read features.
-
-        Args:
-            rows (Sequence[int]): Of :meth:`read`, n of them.
-
-        Returns:
-            np.ndarray: float32 (n, D), in memory.
-        """
+        """Features, float32 (n, D), of n rows of :meth:`read`."""
         count = len(self._stored())
         stored = np.memmap(
             self._folder / 'features',
@@ -122,12 +93,7 @@ class FeatureStore:
         return np.asarray(stored[np.asarray(rows, dtype=np.int64)])
 
     def append(self, keys: Sequence[bytes], features: np.ndarray) -> None:
-        """Keep features.
-
-        Args:
-            keys (Sequence[bytes]): Of :func:`image_keys`, n of them.
-            features (np.ndarray): float32 (n, D).
-        """
+        """Keep features, float32 (n, D), of n images by :func:`image_keys`."""
         with exclusive_lock(self._folder):
             known = self._stored()
             with open(self._folder / 'features', 'ab') as file:

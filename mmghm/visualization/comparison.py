@@ -133,14 +133,7 @@ def draw_gains(rows: Sequence[Tuple[str, str, Interval]], what: str) -> Figure:
 
 
 def ends(comparison: Comparison) -> Tuple[str, str]:
-    """The outermost groups that have held-out images.
-
-    Args:
-        comparison (Comparison): The methods.
-
-    Returns:
-        Tuple[str, str]: Metrics of head and tail.
-    """
+    """Metrics of the outermost groups, head and tail, with held-out images."""
     names = [f'group:{group}' for group in QUARTILE_NAMES]
     method = comparison.methods[0]
     seen = [n for n in names if np.isfinite(comparison.interval(method, n)[0])]

@@ -165,15 +165,7 @@ def draw_group_accuracy(
 
 
 def to_image(figure: Figure, dpi: int = 110) -> np.ndarray:
-    """Turn a figure into pixels, as visualisation backends want them.
-
-    Args:
-        figure (Figure): A matplotlib figure.
-        dpi (int): Pixels per inch.
-
-    Returns:
-        np.ndarray: uint8 RGB, (height, width, 3).
-    """
+    """Pixels of a figure, uint8 RGB (height, width, 3)."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -14,15 +14,7 @@ WEIGHT_COLOR = '#c44e30'
 
 
 def choose_classes(class_counts: np.ndarray, maximum: int) -> np.ndarray:
-    """Choose classes spread evenly from head to tail.
-
-    Args:
-        class_counts (np.ndarray): Train images per class, shape (C,).
-        maximum (int): How many to choose at most.
-
-    Returns:
-        np.ndarray: Class ids by falling count.
-    """
+    """Ids of at most so many classes, spread evenly from head to tail."""
     by_rank = np.argsort(-class_counts, kind='stable')
     places = np.linspace(0, len(by_rank) - 1, min(maximum, len(by_rank)))
     return by_rank[places.round().astype(int)]
@@ -160,12 +152,6 @@ def _inverse_arcsine(place: np.ndarray) -> np.ndarray:
 
 
 def save_histograms(loss: Any, path: str, **kwargs: Any) -> None:
-    """Draw the histograms into a file.
-
-    Args:
-        loss (Any): A ``GHMCWAPLoss``.
-        path (str): Where to, for example ``histograms.png``.
-        **kwargs (Any): Arguments of :func:`draw_histograms`.
-    """
+    """Write :func:`draw_histograms` to a file."""
     with matplotlib.rc_context({'font.size': 9}):
         draw_histograms(loss, **kwargs).savefig(path, dpi=130)

@@ -229,13 +229,7 @@ def _unpack_tar(path: str, folder: str) -> None:
 
 
 def prepare(archive: Archive, folder: str, keep: bool = False) -> None:
-    """Download and unpack an archive unless that was done before.
-
-    Args:
-        archive (Archive): What.
-        folder (str): Where to.
-        keep (bool): Whether the archive is kept once it is unpacked.
-    """
+    """Download and unpack an archive, unless that was done before."""
     os.makedirs(folder, exist_ok=True)
     # A second process waits, and finds it done.
     with FileLock(osp.join(folder, f'.{archive.name}.lock')):

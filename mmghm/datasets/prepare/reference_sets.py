@@ -3,7 +3,7 @@
 import hashlib
 import os.path as osp
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -18,15 +18,7 @@ from ..long_tail import LongTailDataset
 
 
 def counts_hash(class_counts: np.ndarray) -> str:
-    """Hash class sizes, whatever the order of the classes.
-
-    Args:
-        class_counts (np.ndarray): Images per class, (C,).
-
-    Returns:
-        str: The first 16 hexadecimal digits of the SHA-256 of the sizes in
-        falling order.
-    """
+    """16 hexadecimal digits of class sizes, whatever their order."""
     text = ' '.join(map(str, sorted(class_counts.tolist(), reverse=True)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -70,94 +62,74 @@ class ReferenceSet:
     union_counts: str = ''
 
 
+def _balanced(
+    name: str, each: int, classes: int, **dataset: Any
+) -> ReferenceSplit:
+    return ReferenceSplit(name, dataset, each * classes, classes, each, each)
+
+
 def _lists(
-    name: str, classes: int, train: ReferenceSplit, val: int, test: int
+    name: str, images: int, classes: int, largest: int, each: Dict[str, int]
 ) -> List[ReferenceSplit]:
-    """Train, val and test by lists; val and test are balanced."""
-    splits = [train]
-    for split, each in (('val', val), ('test', test)):
-        dataset = dict(train.dataset, ann_file=f'{name}_{split}.txt')
-        splits.append(
-            ReferenceSplit(split, dataset, each * classes, classes, each, each)
+    """Train by a list, and balanced parts by their images of each class."""
+    listed = dict(type='ImageList', num_classes=classes)
+    train = dict(listed, ann_file=f'{name}_train.txt')
+    return [
+        ReferenceSplit('train', train, images, classes, largest, 5),
+        *(
+            _balanced(part, n, classes, ann_file=f'{name}_{part}.txt', **listed)
+            for part, n in each.items()
+        ),
+    ]
+
+
+def _json(
+    year: int, classes: int, *parts: Tuple[str, int, int, int]
+) -> List[ReferenceSplit]:
+    """Parts of iNaturalist: name, images, largest and smallest class."""
+    return [
+        ReferenceSplit(
+            part,
+            dict(type='INaturalist', ann_file=f'{part}{year}.json'),
+            *(images, classes, largest, smallest),
         )
-    return splits
+        for part, images, largest, smallest in parts
+    ]
 
 
-def _listed(name: str, classes: int) -> Dict[str, Any]:
-    return dict(
-        type='ImageList', ann_file=f'{name}_train.txt', num_classes=classes
-    )
-
-
-def _json(name: str) -> Dict[str, Any]:
-    return dict(type='INaturalist', ann_file=name)
-
-
+_IMAGENET_LT = _lists('ImageNet_LT', 115_846, 1000, 1280, dict(val=20, test=50))
+_IMAGENET_LT[0] = replace(_IMAGENET_LT[0], counts='6d72e16775c8863e')
 # Totals and sizes as the sets' authors give them; hashes of the sizes where all
 # of these are known.
 REFERENCE_SETS = {
     'tinyimagenet': ReferenceSet(
         'tiny-imagenet-200',
         [
-            ReferenceSplit(
-                split,
-                dict(type='TinyImageNet', split=split),
-                200 * each,
-                200,
-                each,
-                each,
-            )
-            for split, each in (('train', 500), ('val', 50))
+            _balanced(part, each, 200, type='TinyImageNet', split=part)
+            for part, each in (('train', 500), ('val', 50))
         ],
     ),
-    'imagenet_lt': ReferenceSet(
-        'imagenet',
-        _lists(
-            'ImageNet_LT',
-            1000,
-            ReferenceSplit(
-                'train',
-                _listed('ImageNet_LT', 1000),
-                115_846,
-                1000,
-                1280,
-                5,
-                '6d72e16775c8863e',
-            ),
-            20,
-            50,
-        ),
-    ),
+    'imagenet_lt': ReferenceSet('imagenet', _IMAGENET_LT),
     'places_lt': ReferenceSet(
         'places365_standard',
-        _lists(
-            'Places_LT',
-            365,
-            ReferenceSplit(
-                'train', _listed('Places_LT', 365), 62_500, 365, 4980, 5
-            ),
-            20,
-            100,
-        ),
+        _lists('Places_LT', 62_500, 365, 4980, dict(val=20, test=100)),
     ),
     'inat2017': ReferenceSet(
         'inat2017',
-        [
-            ReferenceSplit(
-                'train', _json('train2017.json'), 579_184, 5089, 3919, 9
-            ),
-            ReferenceSplit('val', _json('val2017.json'), 95_986, 5089, 0, 0),
-        ],
+        _json(
+            *(2017, 5089),
+            ('train', 579_184, 3919, 9),
+            ('val', 95_986, 0, 0),
+        ),
         'c147f38b6048a70c',
     ),
     'inat2018': ReferenceSet(
         'inat2018',
-        [
-            ReferenceSplit(
-                'train', _json('train2018.json'), 437_513, 8142, 1000, 2
-            ),
-            ReferenceSplit('val', _json('val2018.json'), 24_426, 8142, 3, 3),
-        ],
+        _json(
+            *(2018, 8142),
+            ('train', 437_513, 1000, 2),
+            ('val', 24_426, 3, 3),
+        ),
     ),
 }
 

@@ -4,12 +4,12 @@ from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
 import torch
+from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATA_SAMPLERS
 
 from mmghm.utils.errors import UserError
 
 from ..class_counts import dataset_labels
-from .seeded_sampler import SeededSampler
 
 
 def sample_probabilities(labels: np.ndarray, power: float) -> np.ndarray:
@@ -34,7 +34,7 @@ def sample_probabilities(labels: np.ndarray, power: float) -> np.ndarray:
 
 
 @DATA_SAMPLERS.register_module()
-class ClassBalancedSampler(SeededSampler):
+class ClassBalancedSampler(DefaultSampler):
     """Draw with replacement, rare classes more often than they come.
 
     ``power=0`` is class-aware (class-balanced), ``0.5`` square-root sampling.
@@ -78,8 +78,9 @@ class ClassBalancedSampler(SeededSampler):
         self.labels = dataset_labels(dataset)
         self.power = power
         self.progressive_epochs = progressive_epochs
-        total = len(self.labels) if num_samples is None else num_samples
-        super().__init__(total, seed, **kwargs)
+        super().__init__(dataset, seed=seed, **{**kwargs, 'round_up': True})
+        if num_samples is not None:
+            self.num_samples = -(-num_samples // self.world_size)
 
     def probabilities(self) -> np.ndarray:
         """Probability of each sample in the present epoch.

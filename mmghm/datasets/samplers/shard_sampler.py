@@ -3,12 +3,12 @@
 from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
+from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATA_SAMPLERS
 
 from mmghm.utils.errors import UserError
 
 from ..image_shards import shard_numbers
-from .seeded_sampler import SeededSampler
 
 
 def shard_order(
@@ -33,7 +33,7 @@ def shard_order(
 
 
 @DATA_SAMPLERS.register_module()
-class ShardSampler(SeededSampler):
+class ShardSampler(DefaultSampler):
     """Every image once an epoch, by groups of shards.
 
     Each rank goes through a part of its own of the epoch's order, of the same
@@ -65,7 +65,7 @@ class ShardSampler(SeededSampler):
             raise UserError(f'window must be at least 1, got {window}')
         self.shards = shard_numbers(dataset)
         self.window = window
-        super().__init__(len(self.shards), seed, **kwargs)
+        super().__init__(dataset, seed=seed, **{**kwargs, 'round_up': True})
 
     def __iter__(self) -> Iterator[int]:
         generator = np.random.Generator(

@@ -26,14 +26,8 @@ PROTOCOLS = (
 def shard_address(folder: str) -> str:
     """Prefix of the addresses of files in the shards of a folder.
 
-    Args:
-        folder (str): A path, or an address such as ``s3://bucket/train``.
-
-    Returns:
-        str: ``shard:///path`` or ``shard+s3://bucket/train``.
-
-    Raises:
-        ValueError: If nothing is known of the protocol.
+    ``shard:///path``, or ``shard+s3://bucket/train`` for an address such as
+    ``s3://bucket/train``; a protocol that is not known is refused.
     """
     protocol, separator, rest = folder.partition('://')
     if not separator:
@@ -62,18 +56,7 @@ class Place(NamedTuple):
 
 
 def split_address(address: str) -> Place:
-    """Take the address of a file in a shard apart.
-
-    Args:
-        address (str): ``shard[+PROTOCOL]://SHARD#OFFSET+SIZE-CRC``, in bytes
-            and eight hexadecimal digits.
-
-    Returns:
-        Place: Its parts.
-
-    Raises:
-        ValueError: If it is no such address.
-    """
+    """Take ``shard[+PROTOCOL]://SHARD#OFFSET+SIZE-CRC`` apart, or refuse it."""
     found = re.fullmatch(
         r'shard(?:\+(\w+))?://(.+)#(\d+)\+(\d+)-([0-9a-f]{8})',
         address,
@@ -133,18 +116,7 @@ class ShardBackend(BaseStorageBackend):
         self._copies: Dict[str, Path] = {}
 
     def get(self, filepath: str) -> bytes:
-        """Read a file.
-
-        Args:
-            filepath (str): Its address, see :func:`split_address`.
-
-        Returns:
-            bytes: Its content.
-
-        Raises:
-            OSError: If the shard is absent, unreachable, too short, or holds
-                something else there than when it was listed.
-        """
+        """Read a file; an ``OSError`` if it is not what was listed."""
         url, offset, size, crc = split_address(str(filepath))
         storage, path = fsspec.core.url_to_fs(url)
         local = 'file' in storage.protocol

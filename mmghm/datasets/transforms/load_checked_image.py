@@ -25,16 +25,10 @@ _ENDS = {
 
 
 def check_whole(content: bytes) -> None:
-    """Refuse an image file that is empty or cut off.
+    """Raise an ``OSError`` for an image file that is empty or cut off.
 
     OpenCV decodes what there is of a truncated JPEG or PNG file and leaves the
     rest grey.
-
-    Args:
-        content (bytes): The file.
-
-    Raises:
-        OSError: If there is nothing, or the image ends too early.
     """
     if not content:
         raise OSError('the file is empty')
@@ -46,16 +40,10 @@ def check_whole(content: bytes) -> None:
 
 
 def check_size(content: bytes) -> None:
-    """Refuse images of absurd size before they are decoded.
+    """Raise a ``DecompressionBombError`` for an image of absurd size.
 
-    OpenCV would fill gigabytes from a file of some kilobytes.
-
-    Args:
-        content (bytes): The file.
-
-    Raises:
-        Image.DecompressionBombError: If it has more than twice
-            ``PIL.Image.MAX_IMAGE_PIXELS`` (179 million) pixels.
+    That is twice ``PIL.Image.MAX_IMAGE_PIXELS`` (179 million): OpenCV would
+    fill gigabytes from a file of some kilobytes.
     """
     # OpenCV decides about what Pillow does not know or finds broken.
     with contextlib.suppress(OSError, SyntaxError, ValueError):
@@ -63,14 +51,7 @@ def check_size(content: bytes) -> None:
 
 
 def bits_per_sample(content: bytes) -> int:
-    """How many bits a PNG or TIFF file has for a pixel of one channel.
-
-    Args:
-        content (bytes): The file.
-
-    Returns:
-        int: 8 for other formats, and where it cannot be told.
-    """
+    """Bits that a PNG or TIFF file has for a pixel of one channel, else 8."""
     if content.startswith(b'\x89PNG') and len(content) > 24:
         return content[24]
     if content[:4] in (b'II*\0', b'MM\0*'):
@@ -122,19 +103,7 @@ class LoadCheckedImage(LoadImageFromFile):
         self.value_range = value_range
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Read and decode an image.
-
-        Args:
-            results (dict): With ``img_path`` and, from datasets that read
-                lists, ``source``, the line that names it.
-
-        Returns:
-            Optional[dict]: With ``img``, ``img_shape`` and ``ori_shape``.
-            None for a broken image under ``ignore_empty``.
-
-        Raises:
-            ValueError: If the image is broken.
-        """
+        """Read an image; None for a broken one under ``ignore_empty``."""
         path = results['img_path']
         try:
             content = get(path, backend_args=self.backend_args)

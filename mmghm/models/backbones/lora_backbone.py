@@ -12,14 +12,7 @@ from mmghm.utils.errors import UserError
 
 
 def checksum(module: nn.Module) -> int:
-    """Sum up the bits of the frozen parameters.
-
-    Args:
-        module (nn.Module): The module.
-
-    Returns:
-        int: In [0, 2^31), the same on every device.
-    """
+    """Sum of the bits of frozen parameters, in [0, 2^31) on every device."""
     bits = [
         p.detach().float().contiguous().view(torch.int32).sum(dtype=torch.int64)
         for p in module.parameters()

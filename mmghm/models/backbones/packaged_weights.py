@@ -11,14 +11,7 @@ LITE0 = 'tf_efficientnet_lite0'
 
 
 def is_packaged(name: str) -> bool:
-    """Whether the weights of a network of timm are installed as a package.
-
-    Args:
-        name (str): The network's name.
-
-    Returns:
-        bool: Only ever true of :data:`LITE0`.
-    """
+    """Whether the weights of a network of timm are installed as a package."""
     return name == LITE0 and _lite0() is not None
 
 

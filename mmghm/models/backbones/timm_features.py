@@ -87,12 +87,5 @@ class TimmFeatures(BaseModule):
         return self
 
     def forward(self, images: Tensor) -> Tuple[Tensor]:
-        """Compute features.
-
-        Args:
-            images (Tensor): (B, channels, H, W).
-
-        Returns:
-            Tuple[Tensor]: One, (B, ``num_features``).
-        """
+        """Compute features (B, ``num_features``) of images (B, channels, H, W)."""
         return (self.network(images),)

@@ -41,22 +41,6 @@ def random_crop_flip(images: Tensor, padding: int, flip_prob: float) -> Tensor:
     return cropped.permute(0, 3, 1, 2)
 
 
-class MixedSample:
-    """Shares of the classes of one mixed image, as heads look for them.
-
-    Args:
-        gt_score (Tensor): Shares, shape (C,).
-    """
-
-    __slots__ = ('gt_score',)
-
-    def __init__(self, gt_score: Tensor) -> None:
-        self.gt_score = gt_score
-
-    def __contains__(self, name: str) -> bool:
-        return name == 'gt_score'
-
-
 @MODELS.register_module()
 class BatchDataPreprocessor(ClsDataPreprocessor):
     """Data preprocessor that augments whole batches on the device.
@@ -93,20 +77,7 @@ class BatchDataPreprocessor(ClsDataPreprocessor):
         self._non_blocking = True
 
     def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
-        """Make a batch what the classifier takes.
-
-        Args:
-            data (dict): ``inputs``, uint8 (B, channels, H, W), and
-                ``labels``, int64 (B,).
-            training (bool): Whether to augment.
-
-        Returns:
-            Dict[str, Any]: ``inputs``, float32 of the same shape, and
-            ``data_samples``.
-
-        Raises:
-            TypeError: If the batch does not come from ``InMemoryDataset``.
-        """
+        """Make a batch of ``InMemoryDataset`` what the classifier takes."""
         if 'labels' not in data:
             raise TypeError(
                 'BatchDataPreprocessor takes batches of an InMemoryDataset, got '
@@ -123,12 +94,10 @@ class BatchDataPreprocessor(ClsDataPreprocessor):
             return dict(inputs=inputs, data_samples=samples)
         labels = self.cast_data(labels)
         if not self.to_onehot:
-            return dict(
-                inputs=inputs, data_samples=[DataSample().set_gt_label(labels)]
-            )
+            samples = [DataSample().set_gt_label(labels)]
+            return dict(inputs=inputs, data_samples=samples)
         shares = F.one_hot(labels, self.num_classes).float()
         if self.batch_augments is not None:
             inputs, shares = self.batch_augments(inputs, shares)
-        return dict(
-            inputs=inputs, data_samples=[MixedSample(s) for s in shares]
-        )
+        samples = [DataSample().set_gt_score(share) for share in shares]
+        return dict(inputs=inputs, data_samples=samples)
