@@ -8,7 +8,6 @@ from .profiles import profile_counts
 from .samplers.class_sampler import ClassBalancedSampler
 from .shards.backend import ShardBackend
 from .subsets import choose_long_tail, split_held_out
-from .tables import table_classes
 
 __all__ = [
     'ClassBalancedSampler',
@@ -22,7 +21,6 @@ __all__ = [
     'keep_batch',
     'profile_counts',
     'split_held_out',
-    'table_classes',
 ]
 
 # The rest needs MMPretrain.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import repeat
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -17,7 +18,6 @@ from typing import (
 )
 
 import numpy as np
-from mmengine.fileio import get
 
 from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
@@ -370,25 +370,23 @@ def canonical_names(
             change every class's number.
     """
     whole = [re.fullmatch(r'([0-9]+)(?:\.0+)?', name) for name in names]
-    for place, name in enumerate(names):
-        if whole[place] and len(name) > 18:
+    some = any(whole)
+    for name, number, line in zip(names, whole, lines or repeat(0)):
+        if number and len(name) > 18:
             raise AnnotationError(
                 f'the label {name[:18]}... has {len(name)} digits; classes are '
                 'numbered from 0, or have names',
-                lines[place] if lines else 0,
+                line,
             )
-    if all(whole):
-        return [match[1] for match in whole if match]
-    for place, name in enumerate(names):
-        line = lines[place] if lines else 0
         if not name:
             raise AnnotationError('a label is blank', line)
         wrong = name.lower() in _MISSING or re.fullmatch(r'-[0-9.]+', name)
-        if wrong and any(whole):
+        if wrong and some:
             raise AnnotationError(
                 f'{name!r} among labels that are integers', line
             )
-    return list(names)
+    numbers = [number[1] for number in whole if number]
+    return numbers if len(numbers) == len(names) else list(names)
 
 
 def check_numbers(largest: int, different: int) -> None:
@@ -408,25 +406,3 @@ def check_numbers(largest: int, different: int) -> None:
             'different: they look like ids. Classes are numbered from 0; use '
             'names, or a table, whose labels may be names'
         )
-
-
-def table_classes(path: str, **kwargs: str) -> List[str]:
-    """Names of the classes in a table, see :meth:`AnnotationTable.classes`.
-
-    Args:
-        path (str): The file, also one that MMEngine's backends can read.
-        **kwargs (str): Columns and delimiter, see :func:`read_table`.
-
-    Returns:
-        List[str]: The names.
-
-    Raises:
-        ValueError: If the file lists nothing or is malformed.
-    """
-    try:
-        table = read_table(path, get(path), **kwargs)
-        if table.names:
-            return table.classes()
-    except AnnotationError as error:
-        raise error.inside(path) from error
-    raise UserError(f'{path} lists no image')

@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -128,17 +128,6 @@ class CachedFeatures:
     def get_gt_labels(self) -> np.ndarray:
         """Label of every image, int64 (n,)."""
         return self._labels.numpy()
-
-    def get_cat_ids(self, idx: int) -> List[int]:
-        """Category of one image, as MMEngine's wrappers ask for it.
-
-        Args:
-            idx (int): Index of the image.
-
-        Returns:
-            List[int]: Its label.
-        """
-        return [int(self._labels[idx])]
 
     def __getitems__(self, indices: Sequence[int]) -> Dict[str, Tensor]:
         """A batch: ``inputs``, float32 (B, D), and ``labels``, int64 (B,)."""

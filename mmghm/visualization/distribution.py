@@ -5,6 +5,7 @@ from typing import Any, Mapping, Optional, Sequence
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from mmengine.visualization.utils import img_from_canvas
 
 from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.evaluation.groups import group_classes
@@ -167,9 +168,7 @@ def draw_group_accuracy(
 def to_image(figure: Figure, dpi: int = 110) -> np.ndarray:
     """Pixels of a figure, uint8 RGB (height, width, 3)."""
     figure.set_dpi(dpi)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return img_from_canvas(FigureCanvasAgg(figure))
 
 
 def _name_classes(

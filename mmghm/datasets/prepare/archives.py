@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 
+import rich.progress
 from filelock import FileLock
 from rich.progress import (
     BarColumn,
@@ -63,16 +64,6 @@ class ArchiveError(UserError):
     """An archive that is not what it should be."""
 
 
-def _bar() -> Progress:
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-
-
 def download(archive: Archive, folder: str) -> str:
     """Download an archive, going on where an earlier attempt ended.
 
@@ -89,21 +80,21 @@ def download(archive: Archive, folder: str) -> str:
             attempt.
     """
     path = osp.join(folder, archive.name)
-    partial = f'{path}.partial'
-    if not osp.exists(path):
-        os.makedirs(folder, exist_ok=True)
-        try:
-            _fetch(archive.url, partial)
-        except OSError as error:
-            have = osp.getsize(partial) if osp.exists(partial) else 0
-            raise OSError(
-                f'{archive.url}: {error}. Run again to go on from byte {have:,}'
-            ) from error
-        # Verified before it gets the name that others look for.
-        _verify(partial, archive)
-        os.replace(partial, path)
-    else:
+    if osp.exists(path):
         _verify(path, archive)
+        return path
+    partial = f'{path}.partial'
+    os.makedirs(folder, exist_ok=True)
+    try:
+        _fetch(archive.url, partial)
+    except OSError as error:
+        have = osp.getsize(partial) if osp.exists(partial) else 0
+        raise OSError(
+            f'{archive.url}: {error}. Run again to go on from byte {have:,}'
+        ) from error
+    # Verified before it gets the name that others look for.
+    _verify(partial, archive)
+    os.replace(partial, path)
     return path
 
 
@@ -118,7 +109,9 @@ def _fetch(url: str, path: str) -> None:
             # Nothing is lacking.
             return
         raise
-    with response, _bar() as bar:
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    described = TextColumn('{task.description}')
+    with response, Progress(described, *columns, TimeRemainingColumn()) as bar:
         # 200: this server sends all of it, whatever was asked for.
         resumed = response.status == 206
         start = have if resumed else 0
@@ -126,10 +119,7 @@ def _fetch(url: str, path: str) -> None:
         total = start + int(length) if length else None
         task = bar.add_task(osp.basename(url), total=total, completed=start)
         with open(path, 'ab' if resumed else 'wb') as file:
-            while True:
-                chunk = response.read(1 << 20)
-                if not chunk:
-                    break
+            while chunk := response.read(1 << 20):
                 file.write(chunk)
                 bar.advance(task, len(chunk))
     if total is not None and osp.getsize(path) < total:
@@ -140,11 +130,11 @@ def _verify(path: str, archive: Archive) -> None:
     if not archive.md5:
         return
     digest = hashlib.md5(usedforsecurity=False)
-    with open(path, 'rb') as file, _bar() as bar:
-        task = bar.add_task(f'verify {archive.name}', total=osp.getsize(path))
-        for chunk in iter(lambda: file.read(1 << 20), b''):
+    with rich.progress.open(
+        path, 'rb', description=f'verify {archive.name}'
+    ) as file:
+        while chunk := file.read(1 << 20):
             digest.update(chunk)
-            bar.advance(task, len(chunk))
     if digest.hexdigest() != archive.md5:
         os.remove(path)
         raise ArchiveError(
