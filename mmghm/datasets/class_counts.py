@@ -150,30 +150,18 @@ def dataset_class_counts(dataset: Any, num_classes: int = 0) -> np.ndarray:
 
 
 def imbalance_factor(class_counts: np.ndarray) -> float:
-    """Images of the largest class over those of the smallest one.
-
-    Args:
-        class_counts (np.ndarray): Images per class, (C,). Absent classes are
-            left out.
-
-    Returns:
-        float: At least 1; NaN without any image.
+    """Images of the largest class over those of the smallest one, absent ones
+    left out; NaN without any image.
     """
     kept = class_counts[class_counts > 0]
     return float(kept.max() / kept.min()) if len(kept) else float('nan')
 
 
 def gini(class_counts: np.ndarray) -> float:
-    """Gini coefficient of the class sizes.
+    """Gini coefficient of the class sizes (C,).
 
-    Half the mean difference between two classes over the mean class size.
-
-    Args:
-        class_counts (np.ndarray): Images per class, (C,).
-
-    Returns:
-        float: 0 if all classes are equal, (C - 1) / C if one has all; NaN
-        without any image.
+    Half the mean difference between two classes over the mean class size: 0 if
+    all classes are equal, (C - 1) / C if one has all, NaN without any image.
     """
     ordered = np.sort(np.asarray(class_counts, dtype=np.float64))
     if not ordered.sum():

@@ -9,20 +9,11 @@ from .long_tail import LongTailDataset
 
 
 def image_list_digest(dataset: Any) -> str:
-    """Hash the paths and labels of a dataset's images, in their order.
+    """SHA-256 of the paths and labels of a dataset's images, in their order.
 
     Paths are relative to the dataset's root, so that the files may move.
     Images without paths are known by their numbers. What MMEngine's wrappers
     repeat counts once.
-
-    Args:
-        dataset (Any): A dataset, see :func:`dataset_labels`.
-
-    Returns:
-        str: SHA-256, 64 hexadecimal digits.
-
-    Raises:
-        TypeError: If the dataset does not tell its labels.
     """
     while isinstance(dataset, (RepeatDataset, ClassBalancedDataset)):
         dataset = dataset.dataset

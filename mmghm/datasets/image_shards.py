@@ -60,16 +60,9 @@ class ImageShards(ImageList):
 
 
 def shard_numbers(dataset: Any) -> np.ndarray:
-    """Number of the archive that each image of a dataset lies in.
+    """Number of the archive of each image, int64 (n,), in [0, archives).
 
-    Args:
-        dataset (Any): :class:`ImageShards`, or ``LongTailDataset`` around it.
-
-    Returns:
-        np.ndarray: int64 (n,), in [0, number of archives).
-
-    Raises:
-        TypeError: If it is another dataset.
+    The dataset is :class:`ImageShards`, or ``LongTailDataset`` around it.
     """
     if isinstance(dataset, LongTailDataset):
         return shard_numbers(dataset.dataset)[dataset.indices]

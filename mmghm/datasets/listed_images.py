@@ -19,13 +19,9 @@ pa = LazyModule('pyarrow')
 class AnnotationList(Sequence):
     """AnnotationTable as the list of dicts that MMEngine's datasets hold.
 
-    A dict is made when it is asked for. Forked workers read the same table; those
-    that are not forked get a copy of it when they start.
-
-    Args:
-        table (AnnotationTable): The images.
-        folder (str): Folder that their paths are relative to, or its address.
-        ann_file (str): The file that lists them, for messages.
+    A dict is made when it is asked for. Forked workers read the same table;
+    those that are not forked get a copy of it when they start. Paths are
+    relative to ``folder``, or its address; ``ann_file`` is for messages.
     """
 
     def __init__(

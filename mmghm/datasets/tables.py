@@ -161,19 +161,11 @@ def _compact(strings: pa.Array) -> pa.Array:
 
 
 def read_list(text: bytes, num_classes: int = 0) -> AnnotationTable:
-    """Read ``path label`` lines.
+    """Read ``path label`` lines, an image each.
 
-    Args:
-        text (bytes): Lines that end in LF or CRLF. Blank ones are left out. A
-            path may hold blanks and bytes that are not UTF-8.
-        num_classes (int): C; 0 does not bound the labels.
-
-    Returns:
-        AnnotationTable: An image a line.
-
-    Raises:
-        AnnotationError: For the first line without a label, or with one that is
-            no integer in [0, C).
+    Lines end in LF or CRLF, blank ones are left out; a path may hold blanks and
+    bytes that are not UTF-8. The first line without a label, or with one that
+    is no integer in [0, C), is an :class:`AnnotationError`; C = 0 is no bound.
     """
     # Some editors begin files with a byte order mark.
     text = text.removeprefix(b'\xef\xbb\xbf')
@@ -357,17 +349,9 @@ def canonical_names(
 ) -> List[str]:
     """Labels as they are meant: 1.0 is 1, and no label is none.
 
-    Args:
-        names (Sequence[str]): What stands in the column of labels.
-        lines (Optional[Sequence[int]]): Where, if the file has lines.
-
-    Returns:
-        List[str]: For each its name; several may have one.
-
-    Raises:
-        AnnotationError: If one is blank or has over 18 digits, or among integers
-            one is negative or says that it is missing: as a name it would
-            change every class's number.
+    Refused, with its line if the file has lines, is one that is blank or has
+    over 18 digits, or among integers is negative or says that it is missing: as
+    a name it would change every class's number.
     """
     whole = [re.fullmatch(r'([0-9]+)(?:\.0+)?', name) for name in names]
     some = any(whole)
@@ -392,13 +376,7 @@ def canonical_names(
 def check_numbers(largest: int, different: int) -> None:
     """Refuse integer labels that are ids and no numbers of classes.
 
-    Args:
-        largest (int): The largest label.
-        different (int): How many different ones there are.
-
-    Raises:
-        AnnotationError: If there would be a hundred classes to each that occurs,
-            and more than 100,000.
+    There would be a hundred classes to each that occurs, and more than 100,000.
     """
     if largest >= max(100_000, 100 * different):
         raise AnnotationError(

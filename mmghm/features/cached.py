@@ -44,13 +44,8 @@ def read_features(path: Path) -> Features:
 def feature_config(trial: Config, path: Path) -> Config:
     """Make of a training one on features: the recipe stays, the network goes.
 
-    Args:
-        trial (Config): Any config of a training.
-        path (Path): Of the features.
-
-    Returns:
-        Config: Without augmentation: the features are those of the images as
-        they are tested.
+    Without augmentation: the features are those of the images as they are
+    tested.
     """
     cfg = copy.deepcopy(trial)
     features = read_features(path)

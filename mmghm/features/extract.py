@@ -90,17 +90,11 @@ def dataset_features(
 def logits_of(
     model: Any, cfg: Config, loader_cfg: dict, what: str
 ) -> Tuple[np.ndarray, np.ndarray, Any]:
-    """Logits of a dataset; by kept features if the network is frozen.
+    """Logits (n, C), labels (n,) and the dataset that a config of a loader
+    names.
 
-    Args:
-        model (Any): The classifier.
-        cfg (Config): The config that it was trained with.
-        loader_cfg (dict): Config of a dataloader with the test pipeline.
-        what (str): Which images these are, for the progress bar.
-
-    Returns:
-        Tuple[np.ndarray, np.ndarray, Any]: Logits (n, C), labels (n,) and the
-        dataset.
+    They come by kept features if the config of the training freezes the
+    network.
     """
     if not is_frozen(cfg):
         return dataset_logits(model, loader_cfg, what)

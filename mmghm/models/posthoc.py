@@ -86,14 +86,10 @@ def remake_classifier(
 
 
 def tau_normalize(weight: Tensor, tau: float) -> Tensor:
-    """Divide each class's weights by a power of their norm.
+    """Divide each class's weights (C, D) by a power of their norm.
 
-    Args:
-        weight (Tensor): Classifier, shape (C, D).
-        tau (float): Power in [0, 1]; 0 changes nothing, 1 makes all norms 1.
-
-    Returns:
-        Tensor: Shape (C, D). The bias is to be dropped (Kang et al. 2020).
+    The power is in [0, 1]: 0 changes nothing, 1 makes all norms 1. The bias is
+    to be dropped (Kang et al. 2020).
     """
     return weight / weight.norm(dim=1, keepdim=True).clamp(min=1e-12) ** tau
 
@@ -213,15 +209,9 @@ def learn_scales(
 def choose_tau(
     scores: Callable[[float], Tensor], labels: Tensor, taus: Sequence[float]
 ) -> float:
-    """Find the tau with the best macro accuracy.
+    """Find the tau with the best macro accuracy; the first of equals is taken.
 
-    Args:
-        scores (Callable[[float], Tensor]): Scores (n, C) for a tau.
-        labels (Tensor): Labels of held-out images, shape (n,).
-        taus (Sequence[float]): Candidates; the first of equals is taken.
-
-    Returns:
-        float: One of the candidates.
+    ``scores`` gives scores (n, C) of held-out images for a tau.
     """
 
     def macro(tau: float) -> float:

@@ -36,16 +36,10 @@ def draw_trade_off(
 ) -> Figure:
     """Draw accuracy of the tail against that of the head.
 
-    Args:
-        comparison (Comparison): The methods.
-        methods (Sequence[Tuple[str, str]]): Name and kind of each, numbered
-            in this order as in the table next to the picture.
-        curves (Dict[str, np.ndarray]): By name, points (head, tail) in percent
-            that a post-hoc method goes through with tau, (taus, 2).
-        chosen (Optional[str]): The method to mark.
-
-    Returns:
-        Figure: A matplotlib figure.
+    Methods have a name and a kind, and are numbered in this order as in the
+    table next to the picture; ``chosen`` is marked. Curves are points (head,
+    tail) in percent that a post-hoc method goes through with tau, (taus, 2), by
+    its name.
     """
     head, tail = ends(comparison)
     figure = Figure(figsize=(7.2, 5.2), layout='constrained')
@@ -99,15 +93,10 @@ def draw_trade_off(
 
 
 def draw_gains(rows: Sequence[Tuple[str, str, Interval]], what: str) -> Figure:
-    """Draw differences to softmax with their intervals.
+    """Draw differences to softmax with their intervals, the best first.
 
-    Args:
-        rows (Sequence[Tuple[str, str, Interval]]): Name, kind and difference
-            of each method, the best first.
-        what (str): The figure that they differ in.
-
-    Returns:
-        Figure: A matplotlib figure.
+    Each row has name, kind and difference of a method; ``what`` is the figure
+    that they differ in.
     """
     figure = Figure(figsize=(7.2, 1.3 + 0.26 * len(rows)), layout='constrained')
     axes = figure.subplots()

@@ -24,15 +24,9 @@ def draw_class_distribution(
     class_names: Optional[Sequence[str]] = None,
     rule: str = 'quartile',
 ) -> Figure:
-    """Draw images per class from head to tail, coloured by group.
+    """Draw images per class (C,) from head to tail, coloured by group.
 
-    Args:
-        class_counts (np.ndarray): Train images per class, (C,).
-        class_names (Optional[Sequence[str]]): Names of the C classes.
-        rule (str): Rule of the groups, see :func:`group_classes`.
-
-    Returns:
-        Figure: A matplotlib figure.
+    The rule of the groups is one of :func:`group_classes`.
     """
     counts = np.asarray(class_counts)
     order = np.argsort(-counts, kind='stable')
@@ -73,17 +67,11 @@ def draw_category_terms(
     class_names: Optional[Sequence[str]] = None,
     title: str = '',
 ) -> Figure:
-    """Draw S and W of each category, from head to tail.
+    """Draw S and W of each category of a ``GHMCWAPLoss``, from head to tail.
 
-    Args:
-        loss (Any): A ``GHMCWAPLoss``.
-        class_names (Optional[Sequence[str]]): Names of the C classes.
-        title (str): Heading of the picture.
-
-    Returns:
-        Figure: Above, the margin's effective size S next to the number of
-        images; below, the mean of W over the category's examples, and the
-        range between its smallest and largest W.
+    Above, the margin's effective size S next to the number of images; below,
+    the mean of W over the category's examples, and the range between its
+    smallest and largest W.
     """
     weights = loss.weights.cpu().numpy()
     examples = loss.finished_examples.cpu().numpy()
@@ -135,16 +123,9 @@ def draw_category_terms(
 def draw_group_accuracy(
     epochs: Sequence[float], groups: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Draw the accuracy of groups over the epochs.
+    """Draw the accuracy of groups, in percent, over the epochs of validations.
 
-    Args:
-        epochs (Sequence[float]): Epoch of each validation.
-        groups (Mapping[str, Sequence[float]]): By group its accuracy in
-            percent at each of them, from head to tail; ``'overall'`` is drawn
-            in black.
-
-    Returns:
-        Figure: A matplotlib figure.
+    Groups are in order from head to tail; ``'overall'`` is drawn in black.
     """
     figure = Figure(figsize=(8, 3.6), layout='constrained')
     axes = figure.subplots()

@@ -27,22 +27,12 @@ def draw_histograms(
     title: str = '',
     classes: Optional[np.ndarray] = None,
 ) -> Figure:
-    """Draw the histograms of the last finished epoch, from head to tail.
+    """Draw the histograms of a ``GHMCWAPLoss``'s last finished epoch.
 
     Each panel shows how many of a category's examples each of its regions
     held (bars, logarithmic) and the weight W of the occupied ones (points).
     The gradient norm is drawn on an arcsine scale, which widens both ends.
-
-    Args:
-        loss (Any): A ``GHMCWAPLoss``.
-        class_names (Optional[Sequence[str]]): Names of the C classes.
-        max_classes (int): How many classes to show at most.
-        title (str): Heading of the picture.
-        classes (Optional[np.ndarray]): Ids of the classes to show, in place
-            of some from head to tail.
-
-    Returns:
-        Figure: A matplotlib figure.
+    Categories are at most ``max_classes`` from head to tail, or ``classes``.
     """
     edges = loss.finished_edges.cpu()
     weights = loss.weights.cpu()

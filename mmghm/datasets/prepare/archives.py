@@ -67,17 +67,9 @@ class ArchiveError(UserError):
 def download(archive: Archive, folder: str) -> str:
     """Download an archive, going on where an earlier attempt ended.
 
-    Args:
-        archive (Archive): What.
-        folder (str): Where to.
-
-    Returns:
-        str: Path of the verified file.
-
-    Raises:
-        ArchiveError: If the checksum differs; the file is removed.
-        OSError: If the connection fails; what has come stays for the next
-            attempt.
+    The path is that of a verified file. A wrong checksum is an
+    :class:`ArchiveError`, and removes the file; a connection that fails is an
+    ``OSError``, and what has come stays for the next attempt.
     """
     path = osp.join(folder, archive.name)
     if osp.exists(path):
@@ -146,16 +138,10 @@ def _verify(path: str, archive: Archive) -> None:
 def unpack(path: str, folder: str, last: str = '') -> None:
     """Unpack a zip or tar archive, all of it or nothing.
 
-    Args:
-        path (str): The archive.
-        folder (str): Where to.
-        last (str): What others take as the sign that all is there; it is put
-            in its place last.
-
-    Raises:
-        ArchiveError: If a member would land outside of the folder, is a link
-            or a device, is there already, or the archive is
-            damaged, encrypted or empty. Nothing is left behind.
+    ``last`` is what others take as the sign that all is there; it is put in its
+    place last. A member that would land outside of the folder, is a link or a
+    device or is there already, and an archive that is damaged, encrypted or
+    empty, are an :class:`ArchiveError` that leaves nothing behind.
     """
     os.makedirs(folder, exist_ok=True)
     # Beside the final place, so that moving takes no copy.

@@ -155,19 +155,10 @@ class SplitReport:
 def verify(
     reference: ReferenceSet, folder: str, check_files: bool = True
 ) -> List[SplitReport]:
-    """Compare a copy of a set with what is known of it.
+    """Compare each split of a copy of a set with what is known of it.
 
-    Args:
-        reference (ReferenceSet): The set.
-        folder (str): Where the copy is.
-        check_files (bool): Whether to look for each image's file too.
-
-    Returns:
-        List[SplitReport]: One for each split.
-
-    Raises:
-        FileNotFoundError: If a list is not there.
-        ValueError: If a list is malformed.
+    A list that is not there is a ``FileNotFoundError``, a malformed one a
+    ``ValueError``. ``check_files`` looks for each image's file too.
     """
     reports = [
         _verify(split, folder, check_files) for split in reference.splits

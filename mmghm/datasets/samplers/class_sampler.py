@@ -13,18 +13,11 @@ from ..class_counts import dataset_labels
 
 
 def sample_probabilities(labels: np.ndarray, power: float) -> np.ndarray:
-    """Probability of each sample to be drawn.
+    """Probability of each sample to be drawn, float64 (n,), by labels (n,).
 
     A class is drawn with a probability proportional to ``n_c ** power``, then
     a sample of it evenly (Kang et al. 2020, eq. 1): power 1 is the natural
     (instance-balanced) distribution, 1/2 square-root, 0 class-balanced.
-
-    Args:
-        labels (np.ndarray): Label of each sample, shape (n,).
-        power (float): In [0, 1].
-
-    Returns:
-        np.ndarray: float64 (n,), sum 1.
     """
     counts = np.bincount(labels)
     present = counts > 0
@@ -83,11 +76,7 @@ class ClassBalancedSampler(DefaultSampler):
             self.num_samples = -(-num_samples // self.world_size)
 
     def probabilities(self) -> np.ndarray:
-        """Probability of each sample in the present epoch.
-
-        Returns:
-            np.ndarray: float64 (n,), sum 1.
-        """
+        """Probability of each sample in this epoch, float64 (n,), sum 1."""
         balanced = sample_probabilities(self.labels, self.power)
         if self.progressive_epochs is None:
             return balanced

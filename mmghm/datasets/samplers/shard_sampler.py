@@ -14,18 +14,10 @@ from ..image_shards import shard_numbers
 def shard_order(
     shards: np.ndarray, window: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Put images into a random order that goes through shards by groups.
+    """A random order of images, int64 (n,), that goes through shards by groups.
 
-    Shards are permuted and cut into groups of ``window``; the images of a
-    group are permuted.
-
-    Args:
-        shards (np.ndarray): Number of the shard of each image, (n,).
-        window (int): Shards in a group, at least 1.
-        generator (np.random.Generator): Source of the permutations.
-
-    Returns:
-        np.ndarray: A permutation of the images, int64 (n,).
+    Shards, by their number for each image (n,), are permuted and cut into
+    groups of ``window``; the images of a group are permuted.
     """
     places = generator.permutation(int(shards.max(initial=-1)) + 1)
     ties = generator.permutation(len(shards))

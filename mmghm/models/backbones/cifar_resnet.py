@@ -14,10 +14,8 @@ from mmghm.utils.errors import UserError
 class CIFARBlock(BaseModule):
     """Two 3 x 3 convolutions and a shortcut without parameters (option A).
 
-    Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output, at least ``in_channels``.
-        stride (int): 1, or 2 to halve the resolution.
+    There are at least as many channels after it as before; stride 2 halves the
+    resolution.
     """
 
     def __init__(

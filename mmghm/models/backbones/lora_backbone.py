@@ -86,12 +86,10 @@ def _forgive_frozen(module: nn.Module, incompatible_keys: Any) -> None:
 
 
 def merge_adapters(model: nn.Module) -> None:
-    """Put the adapters into the weights that they adapt.
+    """Put the adapters into the weights that they adapt, in place.
 
-    Args:
-        model (nn.Module): Changed in place: each ``LoRAModel`` becomes its
-            backbone, each adapted layer a linear one with ``W + B A`` times
-            alpha over rank.
+    Each ``LoRAModel`` becomes its backbone, each adapted layer a linear one
+    with ``W + B A`` times alpha over rank.
     """
     for name, child in list(model.named_children()):
         if isinstance(child, LoRALinear):

