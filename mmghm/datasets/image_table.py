@@ -8,7 +8,7 @@ from mmpretrain.registry import DATASETS
 from mmghm.utils.paths import join_inside
 
 from .listed_images import ListedImages
-from .tables import AnnotationError, AnnotationTable, read_table
+from .tables import AnnotationError, AnnotationTable, read_table, reading
 
 
 @DATASETS.register_module()
@@ -64,10 +64,8 @@ class ImageTable(ListedImages):
         if classes is None:
             source = table
             if len(files) > 1:
-                try:
+                with reading(files[1]):
                     source = read_table(files[1], contents[1], **self.columns)
-                except AnnotationError as error:
-                    raise error.inside(files[1]) from error
             classes = source.classes()
         number_of = {name: i for i, name in enumerate(classes)}
         numbers = [number_of.get(name, -1) for name in table.names]

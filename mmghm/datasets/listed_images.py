@@ -11,7 +11,7 @@ from mmpretrain.datasets import BaseDataset
 from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
 
-from .tables import AnnotationError, AnnotationTable
+from .tables import AnnotationTable, reading
 
 pa = LazyModule('pyarrow')
 
@@ -91,10 +91,8 @@ class ListedImages(BaseDataset):
     def load_data_list(self) -> Sequence[dict]:
         """Read the annotations; what is wrong names its line."""
         contents = [get(path) for path in self.ann_files()]
-        try:
+        with reading(self.ann_file):
             table = self.read(*contents)
-        except AnnotationError as error:
-            raise error.inside(self.ann_file) from error
         if not len(table.labels):
             raise UserError(f'{self.ann_file} lists no image')
         if table.names:

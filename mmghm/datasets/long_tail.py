@@ -101,7 +101,6 @@ class LongTailDataset:
         self.part = part
         self.label_noise = label_noise
         self._requested = class_counts
-        self._metainfo = copy.deepcopy(getattr(dataset, 'metainfo', {}))
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -138,10 +137,6 @@ class LongTailDataset:
                 self._clean_labels, num_classes, **self.label_noise
             )
         self._class_counts = np.bincount(self._labels, minlength=num_classes)
-        self._metainfo = copy.deepcopy(getattr(self.dataset, 'metainfo', {}))
-        # Plain integers: metainfo goes into checkpoints, and torch's safe
-        # loader refuses numpy arrays.
-        self._metainfo['class_counts'] = self._class_counts.tolist()
         self._fully_initialized = True
 
     @property
@@ -149,7 +144,12 @@ class LongTailDataset:
         """Metainfo of the wrapped dataset and, once initialised,
         ``class_counts`` (a list of C integers).
         """
-        return copy.deepcopy(self._metainfo)
+        metainfo = copy.deepcopy(getattr(self.dataset, 'metainfo', {}))
+        if self._fully_initialized:
+            # Plain integers: metainfo goes into checkpoints, and torch's safe
+            # loader refuses numpy arrays.
+            metainfo['class_counts'] = self._class_counts.tolist()
+        return metainfo
 
     @property
     @force_full_init
@@ -167,12 +167,6 @@ class LongTailDataset:
     def get_gt_labels(self) -> np.ndarray:
         """Label of every image, int64 (n,)."""
         return self._labels.copy()
-
-    @property
-    @force_full_init
-    def clean_labels(self) -> np.ndarray:
-        """Label of every image before the noise, int64 (n,)."""
-        return self._clean_labels.copy()
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> List[int]:
@@ -265,14 +259,6 @@ class LongTailDataset:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __repr__(self) -> str:
-        size = len(self) if self._fully_initialized else 'not initialised'
-        return (
-            f'{type(self).__name__}({type(self.dataset).__name__}, '
-            f'profile={self.profile!r}, imbalance_factor='
-            f'{self.imbalance_factor}, seed={self.seed}, size={size})'
-        )
-
     def _resolve_counts(self, available: np.ndarray) -> np.ndarray:
         requested = self._requested
         if requested is None:
@@ -281,7 +267,7 @@ class LongTailDataset:
             )
         if isinstance(requested, dict):
             counts = available.astype(np.int64)
-            names = list(self._metainfo.get('classes', ()))
+            names = list(self.metainfo.get('classes', ()))
             for name, count in requested.items():
                 if name not in names:
                     raise UserError(
@@ -309,7 +295,7 @@ class LongTailDataset:
         return counts.astype(np.int64)
 
     def _class_name(self, label: int) -> str:
-        classes = self._metainfo.get('classes')
+        classes = self.metainfo.get('classes')
         return f'{label} ({classes[label]})' if classes else str(label)
 
     def _sample_id(self, index: int) -> Union[int, str]:

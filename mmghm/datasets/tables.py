@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
+from contextlib import contextmanager
 from itertools import repeat
 from typing import (
     TYPE_CHECKING,
     Any,
+    Iterator,
     List,
     NamedTuple,
     Optional,
@@ -48,10 +50,15 @@ class AnnotationError(UserError):
         super().__init__(what)
         self.line = line
 
-    def inside(self, ann_file: str) -> UserError:
-        """The same as a :class:`UserError` that names file and line."""
-        where = f'{ann_file}, line {self.line}' if self.line else ann_file
-        return UserError(f'{where}: {self}')
+
+@contextmanager
+def reading(ann_file: str) -> Iterator[None]:
+    """Name file and line where a record is not what it should be."""
+    try:
+        yield
+    except AnnotationError as error:
+        where = f'{ann_file}, line {error.line}' if error.line else ann_file
+        raise UserError(f'{where}: {error}') from error
 
 
 class AnnotationTable(NamedTuple):

@@ -47,11 +47,8 @@ def image_keys(paths: Sequence[str]) -> Optional[List[bytes]]:
         except (OSError, ValueError):
             return None
         text = f'{os.path.realpath(path)}\0{found.st_size}\0{found.st_mtime_ns}'
-        keys.append(
-            blake2b(
-                text.encode(errors='surrogateescape'), digest_size=_KEY_BYTES
-            ).digest()
-        )
+        content = text.encode(errors='surrogateescape')
+        keys.append(blake2b(content, digest_size=_KEY_BYTES).digest())
     return keys
 
 
@@ -81,13 +78,9 @@ class FeatureStore:
 
     def rows(self, rows: Sequence[int]) -> np.ndarray:
         """Features, float32 (n, D), of n rows of :meth:`read`."""
-        count = len(self._stored())
-        stored = np.memmap(
-            self._folder / 'features',
-            np.float32,
-            'r',
-            shape=(count, self._width),
-        )
+        shape = (len(self._stored()), self._width)
+        path = self._folder / 'features'
+        stored = np.memmap(path, np.float32, 'r', shape=shape)
         # The time of use, by which the oldest are removed.
         os.utime(self._folder)
         return np.asarray(stored[np.asarray(rows, dtype=np.int64)])
@@ -121,6 +114,6 @@ class FeatureStore:
 
     def _stored(self) -> List[bytes]:
         path = self._folder / 'keys'
-        data = path.read_bytes() if path.exists() else b''
-        ends = range(_KEY_BYTES, len(data) + 1, _KEY_BYTES)
-        return [data[end - _KEY_BYTES : end] for end in ends]
+        # Without a key that a kill has cut off.
+        kind = f'V{_KEY_BYTES}'
+        return np.fromfile(path, kind).tolist() if path.exists() else []

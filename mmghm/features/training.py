@@ -30,12 +30,7 @@ from mmghm.models.posthoc import choose_tau
 from mmghm.utils.arrays import write_arrays
 from mmghm.utils.errors import UserError
 
-from .cached import (
-    FEATURES,
-    Features,
-    feature_config,
-    linear_layer,
-)
+from .cached import FEATURES, Features, feature_config, linear_layer
 from .extract import dataset_features
 from .frozen import initial_model, is_frozen
 

@@ -30,8 +30,7 @@ def draw_class_distribution(
     """
     counts = np.asarray(class_counts)
     order = np.argsort(-counts, kind='stable')
-    place = np.empty(len(counts), dtype=np.int64)
-    place[order] = np.arange(len(counts))
+    place = np.argsort(order)
     figure = Figure(figsize=(8, 4.2), layout='constrained')
     axes = figure.subplots()
     name, groups = group_classes(counts, rule)
@@ -63,9 +62,7 @@ def draw_class_distribution(
 
 
 def draw_category_terms(
-    loss: Any,
-    class_names: Optional[Sequence[str]] = None,
-    title: str = '',
+    loss: Any, class_names: Optional[Sequence[str]] = None, title: str = ''
 ) -> Figure:
     """Draw S and W of each category of a ``GHMCWAPLoss``, from head to tail.
 
@@ -92,23 +89,20 @@ def draw_category_terms(
     above, below = figure.subplots(2, 1, sharex=True)
     values = density(loss.finished_examples, loss.finished_edges)
     sizes = effective_size(values, loss.alpha).cpu().numpy()
-    above.plot(
-        ranks, sizes[order], color=GROUP_COLORS[0], label='effective size S'
-    )
+    head, tail = GROUP_COLORS[0], GROUP_COLORS[3]
+    above.plot(ranks, sizes[order], color=head, label='effective size S')
     # On top: the two may be one.
-    above.plot(
-        ranks, counts[order], ':', color='black', label='training images n'
-    )
+    above.plot(ranks, counts[order], 'k:', label='training images n')
     below.fill_between(
         ranks,
         low[order],
         high[order],
-        color=GROUP_COLORS[3],
+        color=tail,
         alpha=0.25,
         linewidth=0,
         label='smallest to largest W',
     )
-    below.plot(ranks, mean[order], color=GROUP_COLORS[3], label='mean W')
+    below.plot(ranks, mean[order], color=tail, label='mean W')
     below.axhline(1, color='grey', linewidth=0.7, linestyle=':')
     for axes in (above, below):
         axes.set_yscale('log')
@@ -132,14 +126,8 @@ def draw_group_accuracy(
     colors = iter(GROUP_COLORS)
     for name, accuracy in groups.items():
         color = 'black' if name == 'overall' else next(colors, 'grey')
-        axes.plot(
-            epochs,
-            accuracy,
-            'o-',
-            markersize=3,
-            color=color,
-            label=abbreviate(name, 60),
-        )
+        label = abbreviate(name, 60)
+        axes.plot(epochs, accuracy, 'o-', ms=3, color=color, label=label)
     axes.set_xlabel('epoch')
     axes.set_ylabel('accuracy (%)')
     axes.legend()
@@ -161,8 +149,6 @@ def _name_classes(
             abbreviate(str(class_names[i]) if class_names else str(i), 24)
             for i in order
         ]
-        longest = max(map(len, names))
-        axes.set_xticks(
-            range(len(order)), names, rotation=60 if longest > 5 else 0
-        )
+        turned = 60 if max(map(len, names)) > 5 else 0
+        axes.set_xticks(range(len(order)), names, rotation=turned)
     axes.set_xlabel('class by rank of train count')

@@ -43,9 +43,7 @@ def draw_histograms(
     counts = loss.class_counts.cpu().numpy()
     if not counts.any():
         counts = examples.sum(dim=1).numpy()
-    chosen = classes
-    if chosen is None:
-        chosen = choose_classes(counts, max_classes)
+    chosen = choose_classes(counts, max_classes) if classes is None else classes
     columns = min(len(chosen), 3)
     rows = -(-len(chosen) // columns)
     figure = Figure(
@@ -119,7 +117,8 @@ def draw_histograms(
             axes.set_ylabel('examples in region', color=HISTOGRAM_COLOR)
         if place >= len(chosen) - columns:
             axes.set_xlabel('gradient norm g (ticks: region edges)')
-    for axes in list(panels)[len(chosen) :]:
+    # Those that zip() has left.
+    for axes in panels:
         axes.set_axis_off()
     figure.suptitle(title or 'Gradient-norm histograms, head to tail')
     figure.supxlabel(

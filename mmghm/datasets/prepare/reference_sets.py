@@ -116,20 +116,12 @@ REFERENCE_SETS = {
     ),
     'inat2017': ReferenceSet(
         'inat2017',
-        _json(
-            *(2017, 5089),
-            ('train', 579_184, 3919, 9),
-            ('val', 95_986, 0, 0),
-        ),
+        _json(2017, 5089, ('train', 579_184, 3919, 9), ('val', 95_986, 0, 0)),
         'c147f38b6048a70c',
     ),
     'inat2018': ReferenceSet(
         'inat2018',
-        _json(
-            *(2018, 8142),
-            ('train', 437_513, 1000, 2),
-            ('val', 24_426, 3, 3),
-        ),
+        _json(2018, 8142, ('train', 437_513, 1000, 2), ('val', 24_426, 3, 3)),
     ),
 }
 
@@ -182,7 +174,7 @@ def _verify(
     manifest = LongTailDataset(dataset, profile='none').manifest()
     report = SplitReport(split.name, counts, manifest['sha256'])
     expected: List[Tuple[str, Any, Any]] = [
-        ('images', int(counts.sum()), split.images),
+        ('images', int(counts.sum()), split.images)
     ]
     if split.largest:
         expected += [

@@ -18,10 +18,7 @@ from PIL import Image
 from mmghm.utils.errors import UserError
 
 # How files begin, and how they end if nothing is missing.
-_ENDS = {
-    b'\xff\xd8\xff': b'\xff\xd9',
-    b'\x89PNG': b'IEND\xaeB`\x82',
-}
+_ENDS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG': b'IEND\xaeB`\x82'}
 
 
 def check_whole(content: bytes) -> None:
