@@ -22,14 +22,10 @@ IMAGE_EXTENSIONS = (
 
 
 class ClassFolders(NamedTuple):
-    """What lies in the folders of classes.
+    """Files (n,) and labels (n,) of the images in the folders of C classes.
 
-    Args:
-        classes (List[str]): Names of the C classes.
-        paths (List[str]): Files of the n images, class by class.
-        labels (List[int]): Their classes, (n,).
-        left_out (Counter): How many files were left out, by ending or by what
-            else is the reason.
+    Files that were left out are counted by ending or by what else is the
+    reason.
     """
 
     classes: List[str]

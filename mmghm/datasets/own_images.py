@@ -19,16 +19,10 @@ _ENDINGS = ('.csv', '.parquet', '.txt', '')
 
 
 class OwnImages(NamedTuple):
-    """Datasets of a folder, as configs.
+    """Datasets of a folder, as configs without pipelines.
 
-    Args:
-        classes (List[str]): Names of the C classes, which are those of the
-            train set.
-        train (dict): Config of the train set, without its pipeline.
-        val (Optional[dict]): That of the validation set, None if there is
-            none.
-        test (Optional[dict]): That of the test set, None if there is none.
-        sources (Dict[str, str]): Where each part comes from, in words.
+    Names of the C classes are those of the train set; validation or test are
+    None if there is none; ``sources`` says in words where each part comes from.
     """
 
     classes: List[str]

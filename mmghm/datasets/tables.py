@@ -39,12 +39,7 @@ _MISSING = ('nan', 'none', 'null', 'na', 'n/a')
 
 
 class AnnotationError(UserError):
-    """A record that is not what it should be.
-
-    Args:
-        what (str): What is wrong with it.
-        line (int): Number of its line, from 1; 0 if its file has no lines.
-    """
+    """A record that is not what it should be; line 0 if there are none."""
 
     def __init__(self, what: str, line: int = 0) -> None:
         super().__init__(what)

@@ -38,11 +38,8 @@ class TinyImageNet(BaseDataset):
 
     def load_data_list(self) -> List[dict]:
         """Find the images; a wrong annotation names its line."""
-        wnids = sorted(
-            line.strip()
-            for line in list_from_file(osp.join(self.data_root, 'wnids.txt'))
-            if line.strip()
-        )
+        lines = list_from_file(osp.join(self.data_root, 'wnids.txt'))
+        wnids = sorted(filter(None, map(str.strip, lines)))
         self._metainfo.setdefault('classes', tuple(wnids))
         label_of = {wnid: label for label, wnid in enumerate(wnids)}
         if self.split == 'train':

@@ -20,14 +20,7 @@ FEATURES = 'features.npz'
 
 
 class Features(NamedTuple):
-    """Features of a divided train set.
-
-    Args:
-        train (Tensor): Of the train part, (n, D).
-        train_labels (Tensor): Shape (n,).
-        holdout (Tensor): Of the held-out part, (m, D).
-        holdout_labels (Tensor): Shape (m,).
-    """
+    """Features of a divided train set, (n, D) and (m, D), with their labels."""
 
     train: Tensor
     train_labels: Tensor

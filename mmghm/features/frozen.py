@@ -3,10 +3,10 @@
 import tempfile
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmghm.engine.launch import build_runner
 from mmghm.utils.errors import settings_errors
@@ -30,15 +30,10 @@ def is_frozen(cfg: Config) -> bool:
     """
     with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
         model = MODELS.build(cfg.model).train()
-    for name in ('backbone', 'neck'):
-        part = getattr(model, name, None)
-        if part is None:
-            continue
-        if any(p.requires_grad for p in part.parameters()):
-            return False
-        if any(
-            isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and m.training
-            for m in part.modules()
-        ):
-            return False
-    return not cfg.model.head.get('hidden_dim')
+    parts = [getattr(model, name, None) for name in ('backbone', 'neck')]
+    modules = [m for part in parts if part is not None for m in part.modules()]
+    return not (
+        any(p.requires_grad for m in modules for p in m.parameters(False))
+        or any(isinstance(m, _BatchNorm) and m.training for m in modules)
+        or cfg.model.head.get('hidden_dim')
+    )

@@ -16,12 +16,9 @@ from .backbones.timm_features import create_timm
 class OwnNetwork(NamedTuple):
     """Parts of a config.
 
-    Args:
-        model (dict): ``type``, ``backbone``, ``neck`` and ``head``, a linear
-            classifier without its number of classes and its loss.
-        pixels (Dict[str, Any]): ``mean``, ``std`` and ``to_rgb`` of the data
-            preprocessor.
-        image_size (int): Height and width of the images, in pixels.
+    The model's head is a linear classifier without its number of classes and
+    its loss; ``pixels`` are ``mean``, ``std`` and ``to_rgb`` of the data
+    preprocessor.
     """
 
     model: dict

@@ -27,12 +27,7 @@ TAUS = {
 
 
 class LinearClassifier(NamedTuple):
-    """A linear layer from features to scores.
-
-    Args:
-        weight (Tensor): Shape (C, D).
-        bias (Tensor): Shape (C,).
-    """
+    """A linear layer from features to scores: weight (C, D) and bias (C,)."""
 
     weight: Tensor
     bias: Tensor
@@ -97,16 +92,9 @@ def tau_normalize(weight: Tensor, tau: float) -> Tensor:
 def adjust_logits(logits: Tensor, class_counts: Tensor, tau: float) -> Tensor:
     """Subtract ``tau * log(prior)`` (Menon et al. 2021, equation 9).
 
-    Args:
-        logits (Tensor): Of a model trained with plain cross-entropy, (n, C);
-            or its bias, (C,).
-        class_counts (Tensor): Train images of each class, shape (C,). A class
-            without any keeps its logit.
-        tau (float): 0 changes nothing; 1 turns the train prior into a uniform
-            one.
-
-    Returns:
-        Tensor: Shape of ``logits``.
+    Logits are of a model trained with plain cross-entropy, (n, C), or its bias,
+    (C,). A class without any train image keeps its logit. With tau 0 nothing
+    changes; 1 turns the train prior into a uniform one.
     """
     counts = class_counts.to(logits)
     prior = torch.where(counts > 0, counts / counts.sum(), 1.0)
@@ -118,20 +106,12 @@ def nearest_class_mean(
 ) -> LinearClassifier:
     """A linear classifier that takes the class with the nearest mean.
 
-    Features are centred and then L2-normalised, ``cl2n`` of Kang et al.'s code.
-    Here the means have unit length as well: then the nearest mean is that with
-    the largest cosine, which a linear layer finds. A score is the cosine times
-    the length of the centred feature; no probability comes of it before it is
-    calibrated.
-
-    Args:
-        features (Tensor): Shape (n, D).
-        labels (Tensor): Shape (n,).
-        num_classes (int): C, the number of classes.
-
-    Returns:
-        LinearClassifier: With rows of unit length. The row of an absent class
-        is 0, its bias the smallest half float.
+    Features (n, D) are centred and then L2-normalised, ``cl2n`` of Kang et
+    al.'s code. Here the means have unit length as well: then the nearest mean
+    is that with the largest cosine, which a linear layer finds. A score is the
+    cosine times the length of the centred feature; no probability comes of it
+    before it is calibrated. The row of an absent class is 0, its bias the
+    smallest half float.
     """
     centre = features.mean(0)
     sums = features.new_zeros(num_classes, features.size(1))
@@ -152,18 +132,9 @@ def retrain_classifier(
 ) -> LinearClassifier:
     """Train a new linear classifier by class-balanced sampling (cRT).
 
-    It starts as ``nn.Linear`` does.
-
-    Args:
-        features (Tensor): Shape (n, D).
-        labels (Tensor): Shape (n,).
-        num_classes (int): C, the number of classes.
-        epochs (int): Passes: as many images as if all present classes were as
-            large as the largest.
-        seed (int): Seed of drawing and initialisation.
-
-    Returns:
-        LinearClassifier: The new one.
+    It starts as ``nn.Linear`` does, and sees features (n, D) with labels (n,).
+    In an epoch there are as many images as if all present classes were as large
+    as the largest.
     """
     generator = torch.Generator().manual_seed(seed)
     bound = features.size(1) ** -0.5
@@ -189,16 +160,10 @@ def retrain_classifier(
 def learn_scales(
     logits: Tensor, labels: Tensor, epochs: int = 5, seed: int = 0
 ) -> Tensor:
-    """Learn a factor for each class's logit, ``s * (W x + b)`` (LWS).
+    """Learn a factor (C,) for each class's logit, ``s * (W x + b)`` (LWS).
 
-    Args:
-        logits (Tensor): Of the trained classifier, bias included, (n, C).
-        labels (Tensor): Shape (n,).
-        epochs (int): Passes, see :func:`retrain_classifier`.
-        seed (int): Seed of drawing.
-
-    Returns:
-        Tensor: Factors, shape (C,); they start at 1.
+    Logits (n, C) are of the trained classifier, bias included; factors start at
+    1. Epochs are those of :func:`retrain_classifier`.
     """
     generator = torch.Generator().manual_seed(seed)
     scales = torch.ones(logits.size(1), requires_grad=True)

@@ -41,13 +41,10 @@ _DAMAGES = (
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive, or a single file, that is known by its checksum.
+    """An archive, or a single file, and the file or folder that it creates.
 
-    Attributes:
-        url (str): Where it is.
-        md5 (str): Published checksum, hexadecimal; empty if there is none.
-        creates (str): A file or folder in it, by which one sees that it has
-            been unpacked. The name of a single file.
+    By that, the name of a single file, one sees that it has been unpacked. The
+    MD5 is the published one, hexadecimal, or empty.
     """
 
     url: str

@@ -3,7 +3,7 @@
 import hashlib
 import os.path as osp
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -25,16 +25,11 @@ def counts_hash(class_counts: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class ReferenceSplit:
-    """A split of a set, such as its train images.
+    """A split of a set, such as ``'train'``.
 
-    Attributes:
-        name (str): Such as ``'train'``.
-        dataset (Dict[str, Any]): Its config, without ``data_root``.
-        images (int): How many there are.
-        classes (int): C.
-        largest (int): Images of the largest class.
-        smallest (int): Images of the smallest class.
-        counts (str): :func:`counts_hash`; empty if it is not known.
+    Its config is without ``data_root``; ``largest`` and ``smallest`` are images
+    of these classes; ``counts`` is a :func:`counts_hash`, empty if it is not
+    known.
     """
 
     name: str
@@ -48,13 +43,11 @@ class ReferenceSplit:
 
 @dataclass(frozen=True)
 class ReferenceSet:
-    """A public set.
+    """A public set, in the folder below the data folder where configs look for
+    it.
 
-    Attributes:
-        folder (str): Where the configs look for it, below the data folder.
-        splits (List[ReferenceSplit]): Its splits.
-        union_counts (str): :func:`counts_hash` of all splits together; empty if
-            it is not known.
+    ``union_counts`` is the :func:`counts_hash` of all splits together, if
+    known.
     """
 
     folder: str
@@ -69,13 +62,18 @@ def _balanced(
 
 
 def _lists(
-    name: str, images: int, classes: int, largest: int, each: Dict[str, int]
+    name: str,
+    images: int,
+    classes: int,
+    largest: int,
+    each: Dict[str, int],
+    counts: str = '',
 ) -> List[ReferenceSplit]:
     """Train by a list, and balanced parts by their images of each class."""
     listed = dict(type='ImageList', num_classes=classes)
     train = dict(listed, ann_file=f'{name}_train.txt')
     return [
-        ReferenceSplit('train', train, images, classes, largest, 5),
+        ReferenceSplit('train', train, images, classes, largest, 5, counts),
         *(
             _balanced(part, n, classes, ann_file=f'{name}_{part}.txt', **listed)
             for part, n in each.items()
@@ -97,8 +95,6 @@ def _json(
     ]
 
 
-_IMAGENET_LT = _lists('ImageNet_LT', 115_846, 1000, 1280, dict(val=20, test=50))
-_IMAGENET_LT[0] = replace(_IMAGENET_LT[0], counts='6d72e16775c8863e')
 # Totals and sizes as the sets' authors give them; hashes of the sizes where all
 # of these are known.
 REFERENCE_SETS = {
@@ -109,7 +105,13 @@ REFERENCE_SETS = {
             for part, each in (('train', 500), ('val', 50))
         ],
     ),
-    'imagenet_lt': ReferenceSet('imagenet', _IMAGENET_LT),
+    'imagenet_lt': ReferenceSet(
+        'imagenet',
+        _lists(
+            *('ImageNet_LT', 115_846, 1000, 1280, dict(val=20, test=50)),
+            '6d72e16775c8863e',
+        ),
+    ),
     'places_lt': ReferenceSet(
         'places365_standard',
         _lists('Places_LT', 62_500, 365, 4980, dict(val=20, test=100)),
@@ -128,14 +130,10 @@ REFERENCE_SETS = {
 
 @dataclass
 class SplitReport:
-    """What was found of a split.
+    """What was found of a split: images per class (C,), and faults, if any.
 
-    Attributes:
-        split (str): Its name.
-        class_counts (np.ndarray): Images per class, (C,).
-        sha256 (str): Of the images and labels in their order, as
-            :meth:`LongTailDataset.manifest` has it: equal for equal copies.
-        faults (List[str]): What differs from what is known; empty if nothing.
+    The hash is of images and labels in their order, as
+    :meth:`LongTailDataset.manifest` has it: equal for equal copies.
     """
 
     split: str

@@ -47,18 +47,11 @@ def check_size(content: bytes) -> None:
         Image.open(io.BytesIO(content)).close()
 
 
-def bits_per_sample(content: bytes) -> int:
-    """Bits that a PNG or TIFF file has for a pixel of one channel, else 8."""
-    if content.startswith(b'\x89PNG') and len(content) > 24:
-        return content[24]
-    if content[:4] in (b'II*\0', b'MM\0*'):
-        try:
-            image: Any = Image.open(io.BytesIO(content))
-            return int(image.tag_v2[258][0])
-        # What is wrong with the file is the decoder's to say.
-        except (OSError, SyntaxError, ValueError, LookupError, TypeError):
-            return 8
-    return 8
+def _may_have_16_bits(content: bytes) -> bool:
+    """Whether a file is a PNG that says so, or a TIFF."""
+    if content.startswith(b'\x89PNG'):
+        return content[24:25] == b'\x10'
+    return content.startswith((b'II*\0', b'MM\0*'))
 
 
 @TRANSFORMS.register_module()
@@ -111,7 +104,7 @@ class LoadCheckedImage(LoadImageFromFile):
             )
             if image is None:
                 raise OSError(f'{len(content)} bytes that are no known image')
-            if bits_per_sample(content) == 16:
+            if _may_have_16_bits(content):
                 image = self._scale(content, image, path)
         # Pillow raises SyntaxError for broken PNG headers.
         except (
@@ -140,7 +133,7 @@ class LoadCheckedImage(LoadImageFromFile):
     def _scale(
         self, content: bytes, image: np.ndarray, path: str
     ) -> np.ndarray:
-        """Take the range of values from an image of 16 bits."""
+        """Take the range of values from an image, if it has 16 bits."""
         raw = cv2.imdecode(
             np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED
         )

@@ -13,20 +13,11 @@ from mmghm.utils.validation import check_integer, check_number
 
 
 def random_crop_flip(images: Tensor, padding: int, flip_prob: float) -> Tensor:
-    """Crop each image at a random place, and mirror some of them.
+    """Crop each image (B, channels, H, W) at a random place, and mirror some.
 
-    As mmpretrain's ``RandomCrop(padding=...)`` and ``RandomFlip``, but all
-    images of a batch by one gather. (torchvision's v2 transforms draw one
-    place for a whole batch.)
-
-    Args:
-        images (Tensor): Shape (B, channels, H, W).
-        padding (int): Rows and columns of zeros around an image, of which
-            the crop takes H x W.
-        flip_prob (float): Share of the images that are mirrored, in [0, 1].
-
-    Returns:
-        Tensor: Shape and dtype of ``images``, in channels-last order.
+    As mmpretrain's ``RandomCrop(padding=...)``, with zeros, and ``RandomFlip``,
+    but all images of a batch by one gather, in channels-last order.
+    (torchvision's v2 transforms draw one place for a whole batch.)
     """
     number, _, height, width = images.shape
     device = images.device
