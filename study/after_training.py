@@ -37,7 +37,7 @@ from mmghm.deploy.publish import group_accuracies
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.evaluation.priors import correct_prior, log_softmax
 from mmghm.features.extract import dataset_features
-from mmghm.models.posthoc import LinearClassifier, nearest_class_mean
+from mmghm.models.posthoc import nearest_class_mean
 from mmghm.utils.errors import UserError, one_line_errors
 from study.plan import Experiment, experiment_config
 
@@ -107,9 +107,7 @@ def measure(
         np.array(calibration.trained_prior),
         known_prior(calibration, 'uniform'),
     )
-    nearest = LinearClassifier(
-        *nearest_class_mean(train, train_labels, len(counts))
-    )
+    nearest = nearest_class_mean(train, train_labels, len(counts))
     return dict(
         as_trained=accuracy(trained),
         prior_corrected=accuracy(moved),

@@ -5,10 +5,9 @@ from .in_memory import InMemoryDataset, keep_batch
 from .label_noise import flip_labels
 from .long_tail import LongTailDataset
 from .profiles import profile_counts
-from .samplers import ClassBalancedSampler
+from .samplers.class_sampler import ClassBalancedSampler
 from .shards.backend import ShardBackend
 from .subsets import choose_long_tail, split_held_out
-from .tables import table_classes
 
 __all__ = [
     'ClassBalancedSampler',
@@ -22,7 +21,6 @@ __all__ = [
     'keep_batch',
     'profile_counts',
     'split_held_out',
-    'table_classes',
 ]
 
 # The rest needs MMPretrain.
@@ -34,7 +32,7 @@ if can_import('mmpretrain'):
     from .image_table import ImageTable
     from .inaturalist import INaturalist
     from .own_images import OwnImages, find_own_images
-    from .samplers import ShardSampler
+    from .samplers.shard_sampler import ShardSampler
     from .tiny_imagenet import TinyImageNet
     from .transforms import LoadCheckedImage
 

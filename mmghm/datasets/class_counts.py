@@ -1,6 +1,6 @@
 """Labels and class counts of any MMEngine dataset."""
 
-from typing import Any, List
+from typing import Any, Optional
 
 import numpy as np
 from mmengine.dataset import ClassBalancedDataset, RepeatDataset
@@ -63,9 +63,9 @@ def _read_labels(dataset: Any) -> Any:
         return dataset_labels(dataset.dataset)[list(dataset.indices)]
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[-1].numpy()
-    columns = _label_columns(dataset)
-    if len(columns) == 1:
-        return dataset[columns[0]]
+    column = _label_column(dataset)
+    if column is not None:
+        return dataset[column]
     if hasattr(dataset, 'targets'):
         return dataset.targets
     if hasattr(dataset, 'get_data_info') and len(dataset):
@@ -86,34 +86,27 @@ def _read_labels(dataset: Any) -> Any:
     )
 
 
-def _label_columns(dataset: Any) -> List[str]:
-    """Columns of a Hugging Face dataset that hold classes."""
+def _label_column(dataset: Any) -> Optional[str]:
+    """The one column of a Hugging Face dataset that holds classes."""
     features = getattr(dataset, 'features', None)
     if not isinstance(features, dict):
-        return []
-    return [
-        name
-        for name, feature in features.items()
-        if type(feature).__name__ == 'ClassLabel'
-    ]
+        return None
+    kinds = {name: type(kind).__name__ for name, kind in features.items()}
+    found = [name for name, kind in kinds.items() if kind == 'ClassLabel']
+    return found[0] if len(found) == 1 else None
 
 
 def num_dataset_classes(dataset: Any, labels: np.ndarray) -> int:
     """Number of classes of a dataset, absent ones included.
 
-    Args:
-        dataset (Any): A dataset with ``metainfo``.
-        labels (np.ndarray): Its labels, used if metainfo names no classes.
-
-    Returns:
-        int: C.
+    Where it names no classes they are counted by its labels.
     """
     classes = getattr(dataset, 'metainfo', {}).get('classes')
     # torchvision's.
     classes = classes or getattr(dataset, 'classes', None)
-    columns = _label_columns(dataset)
-    if len(columns) == 1:
-        classes = dataset.features[columns[0]].names
+    column = _label_column(dataset)
+    if column is not None:
+        classes = dataset.features[column].names
     if not classes and isinstance(dataset, Subset):
         return num_dataset_classes(dataset.dataset, labels)
     return len(classes) if classes else int(labels.max(initial=-1)) + 1
@@ -157,30 +150,18 @@ def dataset_class_counts(dataset: Any, num_classes: int = 0) -> np.ndarray:
 
 
 def imbalance_factor(class_counts: np.ndarray) -> float:
-    """Images of the largest class over those of the smallest one.
-
-    Args:
-        class_counts (np.ndarray): Images per class, (C,). Absent classes are
-            left out.
-
-    Returns:
-        float: At least 1; NaN without any image.
+    """Images of the largest class over those of the smallest one, absent ones
+    left out; NaN without any image.
     """
     kept = class_counts[class_counts > 0]
     return float(kept.max() / kept.min()) if len(kept) else float('nan')
 
 
 def gini(class_counts: np.ndarray) -> float:
-    """Gini coefficient of the class sizes.
+    """Gini coefficient of the class sizes (C,).
 
-    Half the mean difference between two classes over the mean class size.
-
-    Args:
-        class_counts (np.ndarray): Images per class, (C,).
-
-    Returns:
-        float: 0 if all classes are equal, (C - 1) / C if one has all; NaN
-        without any image.
+    Half the mean difference between two classes over the mean class size: 0 if
+    all classes are equal, (C - 1) / C if one has all, NaN without any image.
     """
     ordered = np.sort(np.asarray(class_counts, dtype=np.float64))
     if not ordered.sum():

@@ -1,5 +1,6 @@
 """Scikit-learn's handwritten digits: real images without a download."""
 
+from collections import Counter
 from typing import Any, List
 
 import numpy as np
@@ -43,16 +44,11 @@ class Digits(BaseDataset):
         digits = sklearn_datasets.load_digits()
         # The scans have 17 grey levels, 0 to 16.
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)
+        seen: Counter = Counter()
         samples = []
-        for label in range(10):
-            members = np.flatnonzero(digits.target == label)
-            members = (
-                members[:TRAIN_IMAGES_PER_CLASS]
-                if self.split == 'train'
-                else members[TRAIN_IMAGES_PER_CLASS:]
-            )
-            samples += [(int(i), label) for i in members]
-        return [
-            dict(img=images[i][..., None], gt_label=label)
-            for i, label in sorted(samples)
-        ]
+        for image, label in zip(images, digits.target.tolist()):
+            seen[label] += 1
+            is_train = seen[label] <= TRAIN_IMAGES_PER_CLASS
+            if is_train == (self.split == 'train'):
+                samples.append(dict(img=image[..., None], gt_label=label))
+        return samples

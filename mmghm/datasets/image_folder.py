@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.logging import print_log
@@ -22,14 +22,10 @@ IMAGE_EXTENSIONS = (
 
 
 class ClassFolders(NamedTuple):
-    """What lies in the folders of classes.
+    """Files (n,) and labels (n,) of the images in the folders of C classes.
 
-    Args:
-        classes (List[str]): Names of the C classes.
-        paths (List[str]): Files of the n images, class by class.
-        labels (List[int]): Their classes, (n,).
-        left_out (Counter): How many files were left out, by ending or by what
-            else is the reason.
+    Files that were left out are counted by ending or by what else is the
+    reason.
     """
 
     classes: List[str]
@@ -39,14 +35,7 @@ class ClassFolders(NamedTuple):
 
 
 def class_names(root: str) -> List[str]:
-    """Find the classes of a folder: its folders, but for hidden ones.
-
-    Args:
-        root (str): The folder.
-
-    Returns:
-        List[str]: Their names, sorted.
-    """
+    """Names of the classes of a folder, sorted: those not hidden."""
     with os.scandir(root) as entries:
         return sorted(
             entry.name
@@ -106,13 +95,12 @@ def read_class_folders(
     return images
 
 
-def _files(folder: str, extensions: Sequence[str]) -> List[Tuple[str, str]]:
+def _files(folder: str, extensions: Sequence[str]) -> Iterator[Tuple[str, str]]:
     """Files below a folder, each with the reason to leave it out, if any."""
-    files = []
     for parent, folders, names in os.walk(folder):
         for name in sorted(folders):
             if os.path.islink(os.path.join(parent, name)):
-                files.append((os.path.join(parent, name), 'links to folders'))
+                yield os.path.join(parent, name), 'links to folders'
         folders[:] = sorted(n for n in folders if not n.startswith('.'))
         for name in sorted(names):
             ending = os.path.splitext(name)[1].lower()
@@ -121,8 +109,7 @@ def _files(folder: str, extensions: Sequence[str]) -> List[Tuple[str, str]]:
                 reason = 'hidden files'
             elif ending not in extensions:
                 reason = ending or 'files without an ending'
-            files.append((os.path.join(parent, name), reason))
-    return files
+            yield os.path.join(parent, name), reason
 
 
 def _in_words(left_out: Counter) -> str:

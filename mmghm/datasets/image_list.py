@@ -35,18 +35,7 @@ class ImageList(ListedImages):
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     def read(self, *contents: bytes) -> AnnotationTable:
-        """Read the list.
-
-        Args:
-            *contents (bytes): Its content.
-
-        Returns:
-            AnnotationTable: The images.
-
-        Raises:
-            AnnotationError: If a line has no label or one out of range, or a path
-                leads out of the folder or comes twice.
-        """
+        """Read the list."""
         (content,) = contents
         num_classes = len(self.CLASSES or ()) or self.num_classes
         return read_list(content, num_classes).check()

@@ -9,20 +9,11 @@ from .long_tail import LongTailDataset
 
 
 def image_list_digest(dataset: Any) -> str:
-    """Hash the paths and labels of a dataset's images, in their order.
+    """SHA-256 of the paths and labels of a dataset's images, in their order.
 
     Paths are relative to the dataset's root, so that the files may move.
     Images without paths are known by their numbers. What MMEngine's wrappers
     repeat counts once.
-
-    Args:
-        dataset (Any): A dataset, see :func:`dataset_labels`.
-
-    Returns:
-        str: SHA-256, 64 hexadecimal digits.
-
-    Raises:
-        TypeError: If the dataset does not tell its labels.
     """
     while isinstance(dataset, (RepeatDataset, ClassBalancedDataset)):
         dataset = dataset.dataset
@@ -32,14 +23,9 @@ def image_list_digest(dataset: Any) -> str:
 
 
 def image_paths(dataset: Any) -> List[str]:
-    """Absolute paths of a dataset's images.
+    """Absolute paths of a dataset's images, empty for an image without one.
 
-    Args:
-        dataset (Any): A dataset.
-
-    Returns:
-        List[str]: One for each image, empty for an image without one; nothing
-        where the dataset does not tell.
+    The list is empty where the dataset does not tell.
     """
     if not hasattr(dataset, 'get_data_info'):
         return []

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from mmengine.dataset import force_full_init
 from mmpretrain.registry import DATASETS
 
 from mmghm.utils.dependencies import LazyModule
@@ -42,26 +41,11 @@ class ImageShards(ImageList):
         super().__init__(ann_file=ann_file, **kwargs)
 
     def folder(self) -> str:
-        """What paths are relative to.
-
-        Returns:
-            str: Address of the archives.
-        """
+        """Address of the archives."""
         return self.shards
 
     def read(self, *contents: bytes) -> AnnotationTable:
-        """Read the list.
-
-        Args:
-            *contents (bytes): Its content.
-
-        Returns:
-            AnnotationTable: The images.
-
-        Raises:
-            AnnotationError: If a line is malformed, see :class:`ImageList`, or
-                names no place in an archive.
-        """
+        """Read the list, each line of which names a place in an archive."""
         table = super().read(*contents)
         placed = np.asarray(pc.match_substring(table.paths, '#'))
         if not placed.all():
@@ -74,38 +58,22 @@ class ImageShards(ImageList):
             )
         return table
 
-    @force_full_init
-    def shard_numbers(self) -> np.ndarray:
-        """Number of the archive of each image.
-
-        Returns:
-            np.ndarray: int64 (n,), in [0, number of archives), in the order of
-            the list.
-        """
-        # A name may hold the character too.
-        split = pc.extract_regex(
-            self.data_list.table.paths, '(?s)(?P<shard>.*)#'
-        )
-        codes = split.field('shard').dictionary_encode().indices
-        return codes.to_numpy().astype(np.int64)
-
 
 def shard_numbers(dataset: Any) -> np.ndarray:
-    """Number of the archive that each image of a dataset lies in.
+    """Number of the archive of each image, int64 (n,), in [0, archives).
 
-    Args:
-        dataset (Any): :class:`ImageShards`, or ``LongTailDataset`` around it.
-
-    Returns:
-        np.ndarray: int64 (n,).
-
-    Raises:
-        TypeError: If it is another dataset.
+    The dataset is :class:`ImageShards`, or ``LongTailDataset`` around it.
     """
     if isinstance(dataset, LongTailDataset):
         return shard_numbers(dataset.dataset)[dataset.indices]
     if isinstance(dataset, ImageShards):
-        return dataset.shard_numbers()
+        dataset.full_init()
+        # A name may hold the character too.
+        split = pc.extract_regex(
+            dataset.data_list.table.paths, '(?s)(?P<shard>.*)#'
+        )
+        codes = split.field('shard').dictionary_encode().indices
+        return codes.to_numpy().astype(np.int64)
     raise TypeError(
         'ShardSampler needs ImageShards, or LongTailDataset around it, got '
         f'{type(dataset).__name__}'

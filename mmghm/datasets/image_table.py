@@ -8,7 +8,7 @@ from mmpretrain.registry import DATASETS
 from mmghm.utils.paths import join_inside
 
 from .listed_images import ListedImages
-from .tables import AnnotationError, AnnotationTable, read_table
+from .tables import AnnotationError, AnnotationTable, read_table, reading
 
 
 @DATASETS.register_module()
@@ -51,38 +51,21 @@ class ImageTable(ListedImages):
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     def ann_files(self) -> List[str]:
-        """Files that are read.
-
-        Returns:
-            List[str]: ``ann_file`` and, if there is one, ``classes_from``.
-        """
+        """``ann_file`` and, if there is one, ``classes_from``."""
         if self.classes_from is None:
             return [self.ann_file]
         return [self.ann_file, join_inside(self.data_root, self.classes_from)]
 
     def read(self, *contents: bytes) -> AnnotationTable:
-        """Read the files.
-
-        Args:
-            *contents (bytes): Their content.
-
-        Returns:
-            AnnotationTable: The images and the classes.
-
-        Raises:
-            AnnotationError: If a file is malformed, a label is none of the
-                classes, or a path leads out of the folder or comes twice.
-        """
+        """Read the files."""
         files = self.ann_files()
         table = read_table(files[0], contents[0], **self.columns)
         classes = self.CLASSES
         if classes is None:
             source = table
             if len(files) > 1:
-                try:
+                with reading(files[1]):
                     source = read_table(files[1], contents[1], **self.columns)
-                except AnnotationError as error:
-                    raise error.inside(files[1]) from error
             classes = source.classes()
         number_of = {name: i for i, name in enumerate(classes)}
         numbers = [number_of.get(name, -1) for name in table.names]

@@ -77,7 +77,10 @@ class InMemoryDataset:
         images = self._decode()
         device = self.device
         if device == 'auto':
-            device = _device_for(images.numel())
+            device = 'cpu'
+            if get_device() == 'cuda':
+                free, _ = torch.cuda.mem_get_info()
+                device = 'cuda' if images.numel() <= free / 4 else 'cpu'
         self._images = images.to(device)
         self._targets = torch.from_numpy(self._labels).to(device)
         self._fully_initialized = True
@@ -137,51 +140,25 @@ class InMemoryDataset:
 
     @force_full_init
     def get_gt_labels(self) -> np.ndarray:
-        """Label of every image.
-
-        Returns:
-            np.ndarray: int64 (n,).
-        """
+        """Label of every image, int64 (n,)."""
         return self._labels.copy()
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> List[int]:
-        """Category of one image, as MMEngine's wrappers ask for it.
-
-        Args:
-            idx (int): Index of the image.
-
-        Returns:
-            List[int]: Its label.
-        """
+        """Label of one image in a list, as MMEngine's wrappers ask for it."""
         return [int(self._labels[idx])]
 
     def get_data_info(self, idx: int) -> dict:
-        """Annotation of one image.
-
-        Args:
-            idx (int): Index of the image.
-
-        Returns:
-            dict: What the wrapped dataset says.
-        """
+        """What the wrapped dataset says of one image."""
         return self.dataset.get_data_info(idx)
 
     @force_full_init
     def __getitems__(self, indices: Sequence[int]) -> Dict[str, Tensor]:
-        """Fetch a batch.
+        """Fetch a batch of B images by their indices.
 
-        Args:
-            indices (Sequence[int]): Indices of B images.
-
-        Returns:
-            Dict[str, Tensor]: ``inputs``, uint8 (B, channels, H, W) in
-            channels-last order, and ``labels``, int64 (B,), where the images
-            lie, or in pinned memory for an accelerator.
-
-        Raises:
-            RuntimeError: In a worker process, if the images lie on an
-                accelerator.
+        ``inputs`` are uint8 (B, channels, H, W) in channels-last order,
+        ``labels`` int64 (B,); both lie where the images lie, or in pinned
+        memory for an accelerator.
         """
         on_cpu = self._images.device.type == 'cpu'
         if not on_cpu and get_worker_info() is not None:
@@ -228,11 +205,3 @@ def keep_batch(batch: Any, _scope_: Optional[str] = None) -> Dict[str, Tensor]:
             'inside LongTailDataset or around it, and no other wrapper'
         )
     return batch
-
-
-def _device_for(num_bytes: int) -> str:
-    device = get_device()
-    if device == 'cuda':
-        free, _ = torch.cuda.mem_get_info()
-        return device if num_bytes <= free / 4 else 'cpu'
-    return 'cpu'

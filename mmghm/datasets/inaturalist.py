@@ -40,19 +40,7 @@ class INaturalist(ListedImages):
         super().__init__(ann_file=ann_file, **kwargs)
 
     def read(self, *contents: bytes) -> AnnotationTable:
-        """Read the annotations.
-
-        Args:
-            *contents (bytes): Content of the file.
-
-        Returns:
-            AnnotationTable: The images and the classes.
-
-        Raises:
-            AnnotationError: If the file is no such annotation, an annotation
-                names an unknown image or category, an image has several, lies
-                outside of the folder or comes twice, an id is no integer, or a super-category is unknown.
-        """
+        """Read the annotations."""
         try:
             content = json.loads(contents[0])
         # Not only JSONDecodeError: text in no known encoding, integers of

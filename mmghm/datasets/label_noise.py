@@ -61,19 +61,11 @@ def flip_labels(
 
 
 def replace_label(data: Any, label: Any) -> Any:
-    """Give what a dataset handed out another label.
+    """Give what a dataset handed out another label, in place.
 
-    Args:
-        data (Any): An item with ``gt_label`` or, after ``PackInputs``,
-            ``data_samples``; or a batch: a list of B items, or a dict with
-            ``labels``, a tensor (B,).
-        label (Any): An integer; for a batch, int64 (B,).
-
-    Returns:
-        Any: The item, changed.
-
-    Raises:
-        TypeError: If the item has none of these.
+    That is an item with ``gt_label`` or, after ``PackInputs``,
+    ``data_samples``; or a batch: a list of B items, or a dict with ``labels``,
+    a tensor (B,). The label is an integer, for a batch int64 (B,).
     """
     if isinstance(data, list):
         return [replace_label(item, new) for item, new in zip(data, label)]

@@ -1,7 +1,7 @@
 """Images that a file lists."""
 
 import os.path as osp
-from typing import Any, Iterator, List, Optional, Sequence, Union
+from typing import Any, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.dataset import force_full_init
@@ -11,7 +11,7 @@ from mmpretrain.datasets import BaseDataset
 from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
 
-from .tables import AnnotationError, AnnotationTable
+from .tables import AnnotationTable, reading
 
 pa = LazyModule('pyarrow')
 
@@ -19,13 +19,9 @@ pa = LazyModule('pyarrow')
 class AnnotationList(Sequence):
     """AnnotationTable as the list of dicts that MMEngine's datasets hold.
 
-    A dict is made when it is asked for. Forked workers read the same table; those
-    that are not forked get a copy of it when they start.
-
-    Args:
-        table (AnnotationTable): The images.
-        folder (str): Folder that their paths are relative to, or its address.
-        ann_file (str): The file that lists them, for messages.
+    A dict is made when it is asked for. Forked workers read the same table;
+    those that are not forked get a copy of it when they start. Paths are
+    relative to ``folder``, or its address; ``ann_file`` is for messages.
     """
 
     def __init__(
@@ -38,12 +34,10 @@ class AnnotationList(Sequence):
     def __len__(self) -> int:
         return len(self.table.labels)
 
-    def __iter__(self) -> Iterator[dict]:
-        return (self[i] for i in range(len(self)))
-
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return self.take(index)
+        if not isinstance(index, (int, np.integer)):
+            table = self.table.take(index)
+            return type(self)(table, self.folder, self.ann_file)
         record = range(len(self))[index]
         info = dict(
             # Checked when the list was read.
@@ -58,17 +52,6 @@ class AnnotationList(Sequence):
     def __deepcopy__(self, memo: dict) -> 'AnnotationList':
         # Nothing writes to the table.
         return self
-
-    def take(self, chosen: Union[slice, Sequence[int]]) -> 'AnnotationList':
-        """Keep some images.
-
-        Args:
-            chosen (Union[slice, Sequence[int]]): Which ones.
-
-        Returns:
-            AnnotationList: Those.
-        """
-        return type(self)(self.table.take(chosen), self.folder, self.ann_file)
 
 
 class ListedImages(BaseDataset):
@@ -90,52 +73,26 @@ class ListedImages(BaseDataset):
         super().__init__(ann_file=ann_file, **kwargs)
 
     def ann_files(self) -> List[str]:
-        """Files that are read.
-
-        Returns:
-            List[str]: ``ann_file`` first.
-        """
+        """Files that are read, ``ann_file`` first."""
         return [self.ann_file]
 
     def folder(self) -> str:
-        """What paths in the files are relative to.
-
-        Returns:
-            str: A folder or an address.
-        """
+        """Folder that paths in the files are relative to, or its address."""
         return self.img_prefix or self.data_root
 
     def read(self, *contents: bytes) -> AnnotationTable:
-        """Read the files.
+        """Make a table of the content of :meth:`ann_files`.
 
-        Args:
-            *contents (bytes): Content of each of :meth:`ann_files`.
-
-        Returns:
-            AnnotationTable: The images; its names are the classes, if the
-            files tell them.
-
-        Raises:
-            AnnotationError: If they are malformed.
+        Its names are the classes, if the files tell them. What is malformed
+        raises an :class:`AnnotationError`.
         """
         raise NotImplementedError
 
     def load_data_list(self) -> Sequence[dict]:
-        """Read the annotations.
-
-        Returns:
-            Sequence[dict]: ``img_path``, ``gt_label`` and, if the file has
-            lines, ``source`` of each image: the line that names it.
-
-        Raises:
-            ValueError: If the file lists nothing or is malformed. Names the
-                line.
-        """
+        """Read the annotations; what is wrong names its line."""
         contents = [get(path) for path in self.ann_files()]
-        try:
+        with reading(self.ann_file):
             table = self.read(*contents)
-        except AnnotationError as error:
-            raise error.inside(self.ann_file) from error
         if not len(table.labels):
             raise UserError(f'{self.ann_file} lists no image')
         if table.names:
@@ -161,4 +118,4 @@ class ListedImages(BaseDataset):
     ) -> Any:
         if isinstance(indices, int):
             return super()._get_unserialized_subset(indices)
-        return self.data_list.take(indices)
+        return self.data_list[indices]

@@ -101,7 +101,6 @@ class LongTailDataset:
         self.part = part
         self.label_noise = label_noise
         self._requested = class_counts
-        self._metainfo = copy.deepcopy(getattr(dataset, 'metainfo', {}))
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -138,10 +137,6 @@ class LongTailDataset:
                 self._clean_labels, num_classes, **self.label_noise
             )
         self._class_counts = np.bincount(self._labels, minlength=num_classes)
-        self._metainfo = copy.deepcopy(getattr(self.dataset, 'metainfo', {}))
-        # Plain integers: metainfo goes into checkpoints, and torch's safe
-        # loader refuses numpy arrays.
-        self._metainfo['class_counts'] = self._class_counts.tolist()
         self._fully_initialized = True
 
     @property
@@ -149,7 +144,12 @@ class LongTailDataset:
         """Metainfo of the wrapped dataset and, once initialised,
         ``class_counts`` (a list of C integers).
         """
-        return copy.deepcopy(self._metainfo)
+        metainfo = copy.deepcopy(getattr(self.dataset, 'metainfo', {}))
+        if self._fully_initialized:
+            # Plain integers: metainfo goes into checkpoints, and torch's safe
+            # loader refuses numpy arrays.
+            metainfo['class_counts'] = self._class_counts.tolist()
+        return metainfo
 
     @property
     @force_full_init
@@ -165,47 +165,20 @@ class LongTailDataset:
 
     @force_full_init
     def get_gt_labels(self) -> np.ndarray:
-        """Label of every image.
-
-        Returns:
-            np.ndarray: int64 (n,).
-        """
+        """Label of every image, int64 (n,)."""
         return self._labels.copy()
-
-    @property
-    @force_full_init
-    def clean_labels(self) -> np.ndarray:
-        """Label of every image before the noise, int64 (n,)."""
-        return self._clean_labels.copy()
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> List[int]:
-        """Category of one image, as MMEngine's wrappers ask for it.
-
-        Args:
-            idx (int): Index in this subset.
-
-        Returns:
-            List[int]: Its label.
-        """
+        """Label of one image in a list, as MMEngine's wrappers ask for it."""
         return [int(self._labels[idx])]
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
-        """Annotation of one image.
-
-        Args:
-            idx (int): Index in this subset.
-
-        Returns:
-            dict: The annotation, ``sample_idx`` being that of the subset.
-        """
+        """Annotation of one image, ``sample_idx`` being that of the subset."""
         info = self.dataset.get_data_info(int(self._indices[idx]))
-        return {
-            **info,
-            'gt_label': int(self._labels[idx]),
-            'sample_idx': idx % len(self),
-        }
+        label = int(self._labels[idx])
+        return {**info, 'gt_label': label, 'sample_idx': idx % len(self)}
 
     @force_full_init
     def manifest(self, path: Optional[str] = None) -> dict:
@@ -247,14 +220,7 @@ class LongTailDataset:
 
     @force_full_init
     def prepare_data(self, idx: int) -> Any:
-        """Load one image.
-
-        Args:
-            idx (int): Index in this subset.
-
-        Returns:
-            Any: What the pipeline makes of it; None if it was skipped.
-        """
+        """Load one image; None if it was skipped."""
         fetch = getattr(self.dataset, 'prepare_data', self.dataset.__getitem__)
         return self._relabelled(fetch(int(self._indices[idx])), idx)
 
@@ -293,14 +259,6 @@ class LongTailDataset:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __repr__(self) -> str:
-        size = len(self) if self._fully_initialized else 'not initialised'
-        return (
-            f'{type(self).__name__}({type(self.dataset).__name__}, '
-            f'profile={self.profile!r}, imbalance_factor='
-            f'{self.imbalance_factor}, seed={self.seed}, size={size})'
-        )
-
     def _resolve_counts(self, available: np.ndarray) -> np.ndarray:
         requested = self._requested
         if requested is None:
@@ -309,7 +267,7 @@ class LongTailDataset:
             )
         if isinstance(requested, dict):
             counts = available.astype(np.int64)
-            names = list(self._metainfo.get('classes', ()))
+            names = list(self.metainfo.get('classes', ()))
             for name, count in requested.items():
                 if name not in names:
                     raise UserError(
@@ -337,17 +295,15 @@ class LongTailDataset:
         return counts.astype(np.int64)
 
     def _class_name(self, label: int) -> str:
-        classes = self._metainfo.get('classes')
+        classes = self.metainfo.get('classes')
         return f'{label} ({classes[label]})' if classes else str(label)
 
     def _sample_id(self, index: int) -> Union[int, str]:
         if isinstance(self.dataset, LongTailDataset):
             return self.dataset._sample_id(int(self.dataset._indices[index]))
-        path = (
-            self.dataset.get_data_info(index).get('img_path')
-            if hasattr(self.dataset, 'get_data_info')
-            else None
-        )
+        if not hasattr(self.dataset, 'get_data_info'):
+            return index
+        path = self.dataset.get_data_info(index).get('img_path')
         if path is None:
             return index
         root = str(getattr(self.dataset, 'data_root', '') or '')

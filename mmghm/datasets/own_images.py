@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from mmengine.fileio import get
@@ -10,29 +10,19 @@ from mmengine.fileio import get
 from mmghm.utils.errors import UserError
 
 from .image_folder import class_names
-from .tables import AnnotationError, check_numbers, read_list, read_table
+from .tables import check_numbers, read_list, read_table, reading
 
 # What each part may be called; the first that is there is taken.
-_PARTS = {
-    'train': ('train',),
-    'val': ('val', 'valid', 'validation'),
-    'test': ('test',),
-}
+_PARTS = (('train',), ('val', 'valid', 'validation'), ('test',))
 # Tables first: they may list the images of a folder of the same name.
 _ENDINGS = ('.csv', '.parquet', '.txt', '')
 
 
 class OwnImages(NamedTuple):
-    """Datasets of a folder, as configs.
+    """Datasets of a folder, as configs without pipelines.
 
-    Args:
-        classes (List[str]): Names of the C classes, which are those of the
-            train set.
-        train (dict): Config of the train set, without its pipeline.
-        val (Optional[dict]): That of the validation set, None if there is
-            none.
-        test (Optional[dict]): That of the test set, None if there is none.
-        sources (Dict[str, str]): Where each part comes from, in words.
+    Names of the C classes are those of the train set; validation or test are
+    None if there is none; ``sources`` says in words where each part comes from.
     """
 
     classes: List[str]
@@ -65,8 +55,7 @@ def find_own_images(folder: str, shards: str = '') -> OwnImages:
         UserError: If a table or list is malformed.
     """
     root = Path(folder)
-    names = {part: _find(root, names) for part, names in _PARTS.items()}
-    train = names['train']
+    train, val, test = (_find(root, names) for names in _PARTS)
     if train is None:
         raise FileNotFoundError(
             f'{folder} holds neither train.csv, train.parquet, train.txt nor a '
@@ -74,34 +63,24 @@ def find_own_images(folder: str, shards: str = '') -> OwnImages:
             'with a train.csv that begins with the line path,label'
         )
     classes = _classes(root, train)
-    parts = {
-        part: None if name is None else _dataset(root, name, classes, shards)
-        for part, name in names.items()
-    }
-    shown = {
-        part: name if name is None or Path(name).suffix else f'{name}/'
-        for part, name in names.items()
-    }
-    val = shown['val'] or f'a tenth of each class of {shown["train"]}'
+    shown, validates, tests = (
+        f'{name}/' if name and not Path(name).suffix else name
+        for name in (train, val, test)
+    )
+    validates = validates or f'a tenth of each class of {shown}'
+    tests = tests or f'{validates}, as validation'
     return OwnImages(
         classes,
-        parts['train'] or {},
-        parts['val'],
-        parts['test'],
-        dict(
-            train=shown['train'] or '',
-            val=val,
-            test=shown['test'] or f'{val}, as validation',
-        ),
+        _dataset(root, train, classes, shards),
+        _dataset(root, val, classes, shards) if val else None,
+        _dataset(root, test, classes, shards) if test else None,
+        dict(train=shown or train, val=validates, test=tests),
     )
 
 
-def _find(root: Path, names: tuple) -> Optional[str]:
-    for name in names:
-        for ending in _ENDINGS:
-            if (root / f'{name}{ending}').exists():
-                return f'{name}{ending}'
-    return None
+def _find(root: Path, names: Sequence[str]) -> Optional[str]:
+    files = (f'{name}{ending}' for name in names for ending in _ENDINGS)
+    return next((file for file in files if (root / file).exists()), None)
 
 
 def _classes(root: Path, train: str) -> List[str]:
@@ -109,7 +88,7 @@ def _classes(root: Path, train: str) -> List[str]:
     path = str(root / train)
     if not Path(train).suffix:
         return class_names(path)
-    try:
+    with reading(path):
         if train.endswith('.txt'):
             table = read_list(get(path))
             number = int(table.labels.max(initial=-1)) + 1
@@ -120,8 +99,6 @@ def _classes(root: Path, train: str) -> List[str]:
             table = read_table(path, get(path))
             classes = table.classes() if table.names else []
             has_first = not classes or classes[0] in table.names
-    except AnnotationError as error:
-        raise error.inside(path) from error
     if not classes:
         raise UserError(f'{path} lists no image')
     if not has_first:
@@ -137,22 +114,17 @@ def _dataset(
     root: Path, name: str, classes: List[str], shards: str
 ) -> Dict[str, Any]:
     """Config of one part, with the classes of the train set."""
+    known = dict(metainfo=dict(classes=classes))
     if not Path(name).suffix:
-        return dict(
-            type='ImageFolder',
-            data_root=str(root / name),
-            metainfo=dict(classes=classes),
-        )
-    listed: Dict[str, Any] = dict(ann_file=name, data_root=str(root))
+        return dict(type='ImageFolder', data_root=str(root / name), **known)
+    listed: Dict[str, Any] = dict(ann_file=name, data_root=str(root), **known)
     if not name.endswith('.txt'):
-        return dict(type='ImageTable', metainfo=dict(classes=classes), **listed)
-    try:
+        return dict(type='ImageTable', **listed)
+    with reading(str(root / name)):
         table = read_list(get(str(root / name)), len(classes))
-    except AnnotationError as error:
-        raise error.inside(str(root / name)) from error
     if not len(table.labels):
         raise UserError(f'{root / name} lists no image')
-    listed.update(num_classes=len(classes), metainfo=dict(classes=classes))
+    listed.update(num_classes=len(classes))
     if '.tar#' in table.path(0):
         return dict(type='ImageShards', shards=shards or str(root), **listed)
     return dict(type='ImageList', **listed)

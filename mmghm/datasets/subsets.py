@@ -54,11 +54,8 @@ def split_held_out(
         # Other numbers than those that chose the subset.
         generator = np.random.Generator(np.random.PCG64([seed, label, 1]))
         members = generator.permutation(np.flatnonzero(labels == label))
-        number = (
-            amount
-            if isinstance(amount, int)
-            else max(round(amount * len(members)), 1)
-        )
-        number = min(number, len(members) - 1)
-        held[members[:number]] = True
+        number = amount
+        if not isinstance(number, int):
+            number = max(round(number * len(members)), 1)
+        held[members[: min(number, len(members) - 1)]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)

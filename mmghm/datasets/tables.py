@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
+from contextlib import contextmanager
+from itertools import repeat
 from typing import (
     TYPE_CHECKING,
     Any,
+    Iterator,
     List,
     NamedTuple,
     Optional,
@@ -17,7 +20,6 @@ from typing import (
 )
 
 import numpy as np
-from mmengine.fileio import get
 
 from mmghm.utils.dependencies import LazyModule
 from mmghm.utils.errors import UserError
@@ -37,28 +39,21 @@ _MISSING = ('nan', 'none', 'null', 'na', 'n/a')
 
 
 class AnnotationError(UserError):
-    """A record that is not what it should be.
-
-    Args:
-        what (str): What is wrong with it.
-        line (int): Number of its line, from 1; 0 if its file has no lines.
-    """
+    """A record that is not what it should be; line 0 if there are none."""
 
     def __init__(self, what: str, line: int = 0) -> None:
         super().__init__(what)
         self.line = line
 
-    def inside(self, ann_file: str) -> UserError:
-        """Name the file.
 
-        Args:
-            ann_file (str): The file.
-
-        Returns:
-            UserError: With file, line and what is wrong.
-        """
-        where = f'{ann_file}, line {self.line}' if self.line else ann_file
-        return UserError(f'{where}: {self}')
+@contextmanager
+def reading(ann_file: str) -> Iterator[None]:
+    """Name file and line where a record is not what it should be."""
+    try:
+        yield
+    except AnnotationError as error:
+        where = f'{ann_file}, line {error.line}' if error.line else ann_file
+        raise UserError(f'{where}: {error}') from error
 
 
 class AnnotationTable(NamedTuple):
@@ -82,39 +77,17 @@ class AnnotationTable(NamedTuple):
     names: Sequence[str] = ()
 
     def path(self, record: int) -> str:
-        """Path of one image.
-
-        Args:
-            record (int): Which one.
-
-        Returns:
-            str: As its file has it; bytes that are not UTF-8 reach the file
-            system as they are.
-        """
+        """Path of one image; bytes that are not UTF-8 stay what they are."""
         return self.paths[record].as_py().decode('utf-8', 'surrogateescape')
 
     def line(self, record: int) -> int:
-        """Number of an image's line, from 1.
-
-        Args:
-            record (int): Which one.
-
-        Returns:
-            int: The number, 0 if the file has no lines.
-        """
+        """Number of an image's line, from 1; 0 if the file has no lines."""
         return 0 if self.lines is None else int(self.lines[record])
 
     def take(
         self, chosen: Union[slice, Sequence[int], np.ndarray]
     ) -> AnnotationTable:
-        """Keep some images.
-
-        Args:
-            chosen (Union[slice, Sequence[int], np.ndarray]): Which ones.
-
-        Returns:
-            AnnotationTable: Those, in that order.
-        """
+        """Keep some images, in the order given."""
         if not isinstance(chosen, slice):
             chosen = np.asarray(chosen, dtype=np.int64)
         index = np.arange(len(self.labels))[chosen]
@@ -125,13 +98,11 @@ class AnnotationTable(NamedTuple):
         )
 
     def classes(self) -> List[str]:
-        """Names of the classes of a table.
+        """Names of the classes, the place of each being its number.
 
-        Returns:
-            List[str]: The names in alphabetical order, the place of each
-            being its number. If all are integers they are the numbers
-            themselves, and the names go from 0 to the largest; integers with
-            leading zeros (``'001'``) are names.
+        They are in alphabetical order. If all are integers they are the
+        numbers themselves, and the names go from 0 to the largest; integers
+        with leading zeros (``'001'``) are names.
         """
         if all(re.fullmatch('0|[1-9][0-9]*', name) for name in self.names):
             largest = max(map(int, self.names), default=-1)
@@ -140,15 +111,7 @@ class AnnotationTable(NamedTuple):
         return sorted(self.names)
 
     def check(self) -> AnnotationTable:
-        """Refuse paths that no image can have, or that come twice.
-
-        Returns:
-            AnnotationTable: These.
-
-        Raises:
-            AnnotationError: If a path leads out of its folder, holds a NUL, or
-                comes twice.
-        """
+        """Refuse paths that leave their folder, hold a NUL or come twice."""
         suspects = pc.match_substring_regex(self.paths, r'^$|^/|\.\.|:/|\x00')
         for record in np.flatnonzero(suspects).tolist():
             path, line = self.path(record), self.line(record)
@@ -175,17 +138,7 @@ class AnnotationTable(NamedTuple):
 
 
 def pack_paths(paths: Sequence[str]) -> pa.Array:
-    """Store paths in one array.
-
-    Args:
-        paths (Sequence[str]): n paths.
-
-    Returns:
-        pa.Array: Binary (n,).
-
-    Raises:
-        AnnotationError: If a path is no text.
-    """
+    """Store n paths in a binary array (n,); refuse what is no text."""
     try:
         encoded = [path.encode('utf-8', 'surrogateescape') for path in paths]
     except (AttributeError, UnicodeEncodeError) as error:
@@ -195,14 +148,7 @@ def pack_paths(paths: Sequence[str]) -> pa.Array:
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value can be a path or a name: JSON knows half characters.
-
-    Args:
-        value (Any): What a file holds.
-
-    Returns:
-        bool: True for strings that UTF-8 can write.
-    """
+    """Whether UTF-8 can write a value: JSON knows half characters."""
     try:
         value.encode('utf-8', 'surrogateescape')
     except (AttributeError, UnicodeEncodeError):
@@ -217,19 +163,11 @@ def _compact(strings: pa.Array) -> pa.Array:
 
 
 def read_list(text: bytes, num_classes: int = 0) -> AnnotationTable:
-    """Read ``path label`` lines.
+    """Read ``path label`` lines, an image each.
 
-    Args:
-        text (bytes): Lines that end in LF or CRLF. Blank ones are left out. A
-            path may hold blanks and bytes that are not UTF-8.
-        num_classes (int): C; 0 does not bound the labels.
-
-    Returns:
-        AnnotationTable: An image a line.
-
-    Raises:
-        AnnotationError: For the first line without a label, or with one that is
-            no integer in [0, C).
+    Lines end in LF or CRLF, blank ones are left out; a path may hold blanks and
+    bytes that are not UTF-8. The first line without a label, or with one that
+    is no integer in [0, C), is an :class:`AnnotationError`; C = 0 is no bound.
     """
     # Some editors begin files with a byte order mark.
     text = text.removeprefix(b'\xef\xbb\xbf')
@@ -413,50 +351,34 @@ def canonical_names(
 ) -> List[str]:
     """Labels as they are meant: 1.0 is 1, and no label is none.
 
-    Args:
-        names (Sequence[str]): What stands in the column of labels.
-        lines (Optional[Sequence[int]]): Where, if the file has lines.
-
-    Returns:
-        List[str]: For each its name; several may have one.
-
-    Raises:
-        AnnotationError: If one is blank or has over 18 digits, or among integers
-            one is negative or says that it is missing: as a name it would
-            change every class's number.
+    Refused, with its line if the file has lines, is one that is blank or has
+    over 18 digits, or among integers is negative or says that it is missing: as
+    a name it would change every class's number.
     """
     whole = [re.fullmatch(r'([0-9]+)(?:\.0+)?', name) for name in names]
-    for place, name in enumerate(names):
-        if whole[place] and len(name) > 18:
+    some = any(whole)
+    for name, number, line in zip(names, whole, lines or repeat(0)):
+        if number and len(name) > 18:
             raise AnnotationError(
                 f'the label {name[:18]}... has {len(name)} digits; classes are '
                 'numbered from 0, or have names',
-                lines[place] if lines else 0,
+                line,
             )
-    if all(whole):
-        return [match[1] for match in whole if match]
-    for place, name in enumerate(names):
-        line = lines[place] if lines else 0
         if not name:
             raise AnnotationError('a label is blank', line)
         wrong = name.lower() in _MISSING or re.fullmatch(r'-[0-9.]+', name)
-        if wrong and any(whole):
+        if wrong and some:
             raise AnnotationError(
                 f'{name!r} among labels that are integers', line
             )
-    return list(names)
+    numbers = [number[1] for number in whole if number]
+    return numbers if len(numbers) == len(names) else list(names)
 
 
 def check_numbers(largest: int, different: int) -> None:
     """Refuse integer labels that are ids and no numbers of classes.
 
-    Args:
-        largest (int): The largest label.
-        different (int): How many different ones there are.
-
-    Raises:
-        AnnotationError: If there would be a hundred classes to each that occurs,
-            and more than 100,000.
+    There would be a hundred classes to each that occurs, and more than 100,000.
     """
     if largest >= max(100_000, 100 * different):
         raise AnnotationError(
@@ -464,25 +386,3 @@ def check_numbers(largest: int, different: int) -> None:
             'different: they look like ids. Classes are numbered from 0; use '
             'names, or a table, whose labels may be names'
         )
-
-
-def table_classes(path: str, **kwargs: str) -> List[str]:
-    """Names of the classes in a table, see :meth:`AnnotationTable.classes`.
-
-    Args:
-        path (str): The file, also one that MMEngine's backends can read.
-        **kwargs (str): Columns and delimiter, see :func:`read_table`.
-
-    Returns:
-        List[str]: The names.
-
-    Raises:
-        ValueError: If the file lists nothing or is malformed.
-    """
-    try:
-        table = read_table(path, get(path), **kwargs)
-        if table.names:
-            return table.classes()
-    except AnnotationError as error:
-        raise error.inside(path) from error
-    raise UserError(f'{path} lists no image')

@@ -37,35 +37,19 @@ class TinyImageNet(BaseDataset):
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """Find the images.
-
-        Returns:
-            List[dict]: ``img_path`` and ``gt_label`` of each image.
-
-        Raises:
-            ValueError: If a line of the annotations names an unknown class or an
-                image outside of the folder.
-        """
-        wnids = sorted(
-            line.strip()
-            for line in list_from_file(osp.join(self.data_root, 'wnids.txt'))
-            if line.strip()
-        )
+        """Find the images; a wrong annotation names its line."""
+        lines = list_from_file(osp.join(self.data_root, 'wnids.txt'))
+        wnids = sorted(filter(None, map(str.strip, lines)))
         self._metainfo.setdefault('classes', tuple(wnids))
         label_of = {wnid: label for label, wnid in enumerate(wnids)}
         if self.split == 'train':
+            folders = (osp.join(self.data_root, 'train', w) for w in wnids)
             return [
-                dict(
-                    img_path=osp.join(self.data_root, 'train', wnid, path),
-                    gt_label=label,
-                )
-                for wnid, label in label_of.items()
+                dict(img_path=osp.join(folder, path), gt_label=label)
+                for label, folder in enumerate(folders)
                 for path in sorted(
                     list_dir_or_file(
-                        osp.join(self.data_root, 'train', wnid),
-                        list_dir=False,
-                        recursive=True,
-                        suffix='.JPEG',
+                        folder, list_dir=False, recursive=True, suffix='.JPEG'
                     )
                 )
             ]
@@ -75,15 +59,12 @@ class TinyImageNet(BaseDataset):
         for number, line in enumerate(list_from_file(annotations), start=1):
             name, _, rest = line.partition('\t')
             wnid = rest.split('\t')[0].strip()
-            if wnid not in label_of:
-                raise UserError(
-                    f'{annotations}, line {number}: unknown class {wnid!r}'
-                )
             try:
+                if wnid not in label_of:
+                    raise UserError(f'unknown class {wnid!r}')
                 path = join_inside(images, name)
-            except ValueError as error:
-                raise UserError(
-                    f'{annotations}, line {number}: {error}'
-                ) from error
+            except UserError as error:
+                where = f'{annotations}, line {number}'
+                raise UserError(f'{where}: {error}') from error
             samples.append(dict(img_path=path, gt_label=label_of[wnid]))
         return samples

@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -20,14 +20,7 @@ FEATURES = 'features.npz'
 
 
 class Features(NamedTuple):
-    """Features of a divided train set.
-
-    Args:
-        train (Tensor): Of the train part, (n, D).
-        train_labels (Tensor): Shape (n,).
-        holdout (Tensor): Of the held-out part, (m, D).
-        holdout_labels (Tensor): Shape (m,).
-    """
+    """Features of a divided train set, (n, D) and (m, D), with their labels."""
 
     train: Tensor
     train_labels: Tensor
@@ -36,14 +29,7 @@ class Features(NamedTuple):
 
 
 def read_features(path: Path) -> Features:
-    """Read features.
-
-    Args:
-        path (Path): An .npz with the fields of :class:`Features`.
-
-    Returns:
-        Features: On the CPU.
-    """
+    """Read an .npz with the fields of :class:`Features`."""
     with np.load(path) as found:
         return Features(*(torch.from_numpy(found[f]) for f in Features._fields))
 
@@ -51,13 +37,8 @@ def read_features(path: Path) -> Features:
 def feature_config(trial: Config, path: Path) -> Config:
     """Make of a training one on features: the recipe stays, the network goes.
 
-    Args:
-        trial (Config): Any config of a training.
-        path (Path): Of the features.
-
-    Returns:
-        Config: Without augmentation: the features are those of the images as
-        they are tested.
+    Without augmentation: the features are those of the images as they are
+    tested.
     """
     cfg = copy.deepcopy(trial)
     features = read_features(path)
@@ -133,34 +114,11 @@ class CachedFeatures:
         return np.bincount(self._labels.numpy(), minlength=self.num_classes)
 
     def get_gt_labels(self) -> np.ndarray:
-        """Label of every image.
-
-        Returns:
-            np.ndarray: int64 (n,).
-        """
+        """Label of every image, int64 (n,)."""
         return self._labels.numpy()
 
-    def get_cat_ids(self, idx: int) -> List[int]:
-        """Category of one image, as MMEngine's wrappers ask for it.
-
-        Args:
-            idx (int): Index of the image.
-
-        Returns:
-            List[int]: Its label.
-        """
-        return [int(self._labels[idx])]
-
     def __getitems__(self, indices: Sequence[int]) -> Dict[str, Tensor]:
-        """Fetch a batch.
-
-        Args:
-            indices (Sequence[int]): Indices of B images.
-
-        Returns:
-            Dict[str, Tensor]: ``inputs``, float32 (B, D), and ``labels``,
-            int64 (B,).
-        """
+        """A batch: ``inputs``, float32 (B, D), and ``labels``, int64 (B,)."""
         index = torch.as_tensor(np.asarray(indices))
         return dict(inputs=self._inputs[index], labels=self._labels[index])
 
@@ -181,17 +139,7 @@ class IdentityBackbone(BaseModule):
 
 
 def linear_layer(head: Any) -> nn.Linear:
-    """The last layer of a head.
-
-    Args:
-        head (Any): A head of mmpretrain.
-
-    Returns:
-        nn.Linear: The layer.
-
-    Raises:
-        UserError: If it is not linear.
-    """
+    """The last layer of a head of mmpretrain; refuse what is not linear."""
     layer = getattr(head, 'fc', None)
     if layer is None and hasattr(head, 'layers'):
         # VisionTransformerClsHead.

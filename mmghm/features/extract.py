@@ -1,6 +1,7 @@
 """What a classifier's last layer gets of images."""
 
 import json
+from functools import partial
 from hashlib import sha256
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -44,10 +45,7 @@ def dataset_features(
     Returns:
         Tuple[Tensor, Tensor, Any]: Features (n, D), labels (n,) and the dataset.
     """
-
-    def output(inputs: Tensor) -> Tensor:
-        return model.extract_feat(inputs, stage='pre_logits')
-
+    output = partial(model.extract_feat, stage='pre_logits')
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         dataset = loader_cfg['dataset']
         pipeline = None
@@ -60,9 +58,8 @@ def dataset_features(
     if keep and width and pipeline is not None and cache_limit():
         keys = image_keys(image_paths(dataset))
     if not keys:
-        return run_dataset(
-            model, {**loader_cfg, 'dataset': dataset}, what, output
-        )
+        whole = {**loader_cfg, 'dataset': dataset}
+        return run_dataset(model, whole, what, output)
     store = FeatureStore(_network(model, pipeline), width)
     known = store.read(keys)
     # Once each, should an image be there twice.
@@ -72,12 +69,8 @@ def dataset_features(
     for start in range(0, len(missing), _CHUNK):
         part = missing[start : start + _CHUNK]
         done = f' ({start:,} of {len(missing):,} done)' if start else ''
-        features, _, _ = run_dataset(
-            model,
-            {**loader_cfg, 'dataset': Subset(dataset, part)},
-            what + done,
-            output,
-        )
+        chunk = {**loader_cfg, 'dataset': Subset(dataset, part)}
+        features, _, _ = run_dataset(model, chunk, what + done, output)
         store.append([keys[i] for i in part], features.numpy())
     known = store.read(keys)
     found = store.rows([known[key] for key in keys])
@@ -90,17 +83,11 @@ def dataset_features(
 def logits_of(
     model: Any, cfg: Config, loader_cfg: dict, what: str
 ) -> Tuple[np.ndarray, np.ndarray, Any]:
-    """Logits of a dataset; by kept features if the network is frozen.
+    """Logits (n, C), labels (n,) and the dataset that a config of a loader
+    names.
 
-    Args:
-        model (Any): The classifier.
-        cfg (Config): The config that it was trained with.
-        loader_cfg (dict): Config of a dataloader with the test pipeline.
-        what (str): Which images these are, for the progress bar.
-
-    Returns:
-        Tuple[np.ndarray, np.ndarray, Any]: Logits (n, C), labels (n,) and the
-        dataset.
+    They come by kept features if the config of the training freezes the
+    network.
     """
     if not is_frozen(cfg):
         return dataset_logits(model, loader_cfg, what)

@@ -3,24 +3,17 @@
 import tempfile
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmghm.engine.launch import build_runner
 from mmghm.utils.errors import settings_errors
 
 
 def initial_model(cfg: Config) -> Any:
-    """The network that a training begins with.
-
-    Args:
-        cfg (Config): Any config of a training.
-
-    Returns:
-        Any: mmpretrain's classifier with its pre-trained weights.
-    """
+    """The classifier that a training begins with, its weights loaded."""
     with tempfile.TemporaryDirectory() as work_dir:
         runner = build_runner(Config(dict(cfg.to_dict(), work_dir=work_dir)))
         runner._init_model_weights()
@@ -32,24 +25,15 @@ def initial_model(cfg: Config) -> Any:
 def is_frozen(cfg: Config) -> bool:
     """Whether training changes nothing but a linear classifier.
 
-    Args:
-        cfg (Config): Any config of a training.
-
-    Returns:
-        bool: True if neither backbone nor neck learn, batch statistics
-        included, and the head has no hidden layer.
+    Then neither backbone nor neck learn, batch statistics included, and the
+    head has no hidden layer.
     """
     with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
         model = MODELS.build(cfg.model).train()
-    for name in ('backbone', 'neck'):
-        part = getattr(model, name, None)
-        if part is None:
-            continue
-        if any(p.requires_grad for p in part.parameters()):
-            return False
-        if any(
-            isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and m.training
-            for m in part.modules()
-        ):
-            return False
-    return not cfg.model.head.get('hidden_dim')
+    parts = [getattr(model, name, None) for name in ('backbone', 'neck')]
+    modules = [m for part in parts if part is not None for m in part.modules()]
+    return not (
+        any(p.requires_grad for m in modules for p in m.parameters(False))
+        or any(isinstance(m, _BatchNorm) and m.training for m in modules)
+        or cfg.model.head.get('hidden_dim')
+    )

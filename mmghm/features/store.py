@@ -15,24 +15,13 @@ _KEY_BYTES = 16
 
 
 def cache_folder() -> Path:
-    """Where features are kept: ``MMGHM_CACHE``, or the user's cache.
-
-    Returns:
-        Path: A folder that may not exist yet.
-    """
+    """Where features are kept: ``MMGHM_CACHE``, or the user's cache."""
     usual = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     return Path(os.environ.get('MMGHM_CACHE') or Path(usual) / 'mmghm')
 
 
 def cache_limit() -> int:
-    """How large all kept features may be: ``MMGHM_CACHE_GB``, 10 by default.
-
-    Returns:
-        int: Bytes.
-
-    Raises:
-        UserError: If the variable is no number of at least 0.
-    """
+    """Bytes of all kept features: ``MMGHM_CACHE_GB``, 10 (GB) by default."""
     text = os.environ.get('MMGHM_CACHE_GB', '10')
     try:
         limit = float(text)
@@ -48,12 +37,8 @@ def cache_limit() -> int:
 def image_keys(paths: Sequence[str]) -> Optional[List[bytes]]:
     """Tell files from others, and from what they were before.
 
-    Args:
-        paths (Sequence[str]): Files of n images; links are followed.
-
-    Returns:
-        Optional[List[bytes]]: A key each, of its real path, size and time of
-        change; None if one of them is no file here.
+    The key of each is made of its real path, size and time of change. None if
+    one of them is no file here.
     """
     keys = []
     for path in paths:
@@ -62,11 +47,8 @@ def image_keys(paths: Sequence[str]) -> Optional[List[bytes]]:
         except (OSError, ValueError):
             return None
         text = f'{os.path.realpath(path)}\0{found.st_size}\0{found.st_mtime_ns}'
-        keys.append(
-            blake2b(
-                text.encode(errors='surrogateescape'), digest_size=_KEY_BYTES
-            ).digest()
-        )
+        content = text.encode(errors='surrogateescape')
+        keys.append(blake2b(content, digest_size=_KEY_BYTES).digest())
     return keys
 
 
@@ -88,46 +70,23 @@ class FeatureStore:
         self._width = width
 
     def read(self, keys: Sequence[bytes]) -> Dict[bytes, int]:
-        """Look images up.
-
-        Args:
-            keys (Sequence[bytes]): Of :func:`image_keys`.
-
-        Returns:
-            Dict[bytes, int]: Rows of those that are there.
-        """
+        """Rows of those images, by :func:`image_keys`, that are there."""
         wanted = set(keys)
         return {
             key: row for row, key in enumerate(self._stored()) if key in wanted
         }
 
     def rows(self, rows: Sequence[int]) -> np.ndarray:
-        """Read features.
-
-        Args:
-            rows (Sequence[int]): Of :meth:`read`, n of them.
-
-        Returns:
-            np.ndarray: float32 (n, D), in memory.
-        """
-        count = len(self._stored())
-        stored = np.memmap(
-            self._folder / 'features',
-            np.float32,
-            'r',
-            shape=(count, self._width),
-        )
+        """Features, float32 (n, D), of n rows of :meth:`read`."""
+        shape = (len(self._stored()), self._width)
+        path = self._folder / 'features'
+        stored = np.memmap(path, np.float32, 'r', shape=shape)
         # The time of use, by which the oldest are removed.
         os.utime(self._folder)
         return np.asarray(stored[np.asarray(rows, dtype=np.int64)])
 
     def append(self, keys: Sequence[bytes], features: np.ndarray) -> None:
-        """Keep features.
-
-        Args:
-            keys (Sequence[bytes]): Of :func:`image_keys`, n of them.
-            features (np.ndarray): float32 (n, D).
-        """
+        """Keep features, float32 (n, D), of n images by :func:`image_keys`."""
         with exclusive_lock(self._folder):
             known = self._stored()
             with open(self._folder / 'features', 'ab') as file:
@@ -155,6 +114,6 @@ class FeatureStore:
 
     def _stored(self) -> List[bytes]:
         path = self._folder / 'keys'
-        data = path.read_bytes() if path.exists() else b''
-        ends = range(_KEY_BYTES, len(data) + 1, _KEY_BYTES)
-        return [data[end - _KEY_BYTES : end] for end in ends]
+        # Without a key that a kill has cut off.
+        kind = f'V{_KEY_BYTES}'
+        return np.fromfile(path, kind).tolist() if path.exists() else []

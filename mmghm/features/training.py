@@ -30,12 +30,7 @@ from mmghm.models.posthoc import choose_tau
 from mmghm.utils.arrays import write_arrays
 from mmghm.utils.errors import UserError
 
-from .cached import (
-    FEATURES,
-    Features,
-    feature_config,
-    linear_layer,
-)
+from .cached import FEATURES, Features, feature_config, linear_layer
 from .extract import dataset_features
 from .frozen import initial_model, is_frozen
 
@@ -48,12 +43,8 @@ _HOLDOUT = 0.1
 def train_and_score(cfg: Config) -> Tuple[Tensor, Tensor, float]:
     """Train, going on from the last checkpoint, and score held-out images.
 
-    Args:
-        cfg (Config): Of :func:`~mmghm.choose.settings.trial_config`.
-
-    Returns:
-        Tuple[Tensor, Tensor, float]: Logarithms of the scores (n, C), labels
-        (n,), and the seconds that training took.
+    Given are the logarithms of the scores (n, C), labels (n,), and the seconds
+    that training took.
     """
     saved = next(complete_checkpoints(Path(cfg.work_dir)), None)
     if saved is not None:

@@ -16,12 +16,9 @@ from .backbones.timm_features import create_timm
 class OwnNetwork(NamedTuple):
     """Parts of a config.
 
-    Args:
-        model (dict): ``type``, ``backbone``, ``neck`` and ``head``, a linear
-            classifier without its number of classes and its loss.
-        pixels (Dict[str, Any]): ``mean``, ``std`` and ``to_rgb`` of the data
-            preprocessor.
-        image_size (int): Height and width of the images, in pixels.
+    The model's head is a linear classifier without its number of classes and
+    its loss; ``pixels`` are ``mean``, ``std`` and ``to_rgb`` of the data
+    preprocessor.
     """
 
     model: dict
@@ -57,13 +54,35 @@ def find_network(
         raise UserError(f'FREEZE is yes or no, got {freeze!r}')
     find = _mmpretrain
     if name.startswith('timm/'):
-        find, name = _timm, name[len('timm/') :]
-    return find(name, int(image_size), pretrained, freeze == 'yes')
+        find, name = _timm, name.removeprefix('timm/')
+    parts = find(name, int(image_size), pretrained, freeze == 'yes')
+    if pretrained not in ('default', 'none'):
+        parts.backbone['init_cfg'] = dict(
+            type='Pretrained', checkpoint=pretrained
+        )
+    head = dict(type='LinearClsHead', in_channels=parts.width)
+    return OwnNetwork(
+        dict(
+            type='ImageClassifier',
+            backbone=parts.backbone,
+            neck=parts.neck,
+            head=head,
+        ),
+        parts.pixels,
+        int(image_size),
+    )
+
+
+class _Parts(NamedTuple):
+    backbone: Dict[str, Any]
+    neck: Any
+    width: int
+    pixels: Dict[str, Any]
 
 
 def _mmpretrain(
     name: str, image_size: int, pretrained: str, freeze: bool
-) -> OwnNetwork:
+) -> _Parts:
     try:
         found = ModelHub.get(name)
     except ValueError as error:
@@ -83,66 +102,41 @@ def _mmpretrain(
     if 'img_size' in backbone:
         backbone['img_size'] = image_size
     backbone.pop('init_cfg', None)
+    if freeze:
+        backbone.update(_frozen(name, backbone))
     if pretrained == 'default' and found.weights:
         backbone['init_cfg'] = dict(
             type='Pretrained', checkpoint=found.weights, prefix='backbone'
         )
-    elif pretrained not in ('default', 'none'):
-        backbone['init_cfg'] = dict(type='Pretrained', checkpoint=pretrained)
-    if freeze:
-        backbone.update(_frozen(name, backbone))
-    preprocessor = plain.get('data_preprocessor') or {}
-    return OwnNetwork(
-        _model(backbone, model.get('neck'), width),
-        {
-            key: preprocessor[key]
-            for key in ('mean', 'std', 'to_rgb')
-            if key in preprocessor
-        },
-        image_size,
-    )
+    given = plain.get('data_preprocessor') or {}
+    pixels = {k: given[k] for k in ('mean', 'std', 'to_rgb') if k in given}
+    return _Parts(backbone, model.get('neck'), width, pixels)
 
 
-def _timm(
-    name: str, image_size: int, pretrained: str, freeze: bool
-) -> OwnNetwork:
+def _timm(name: str, image_size: int, pretrained: str, freeze: bool) -> _Parts:
     network = create_timm(name, image_size)
-    backbone: Dict[str, Any] = dict(
+    backbone = dict(
         type='TimmFeatures',
         model_name=name,
         image_size=image_size,
         pretrained=pretrained == 'default',
         frozen=freeze,
     )
-    if pretrained not in ('default', 'none'):
-        backbone['init_cfg'] = dict(type='Pretrained', checkpoint=pretrained)
     if name == LITE0:
         # As in TensorFlow, where its weights come from; timm rounds.
-        scale = dict(mean=[127.0] * 3, std=[128.0] * 3)
+        pixels = dict(mean=[127.0] * 3, std=[128.0] * 3)
     else:
-        scale = {
+        pixels = {
             key: [255 * value for value in network.pretrained_cfg[key]]
             for key in ('mean', 'std')
         }
-    return OwnNetwork(
-        _model(backbone, None, network.num_features),
-        dict(scale, to_rgb=True),
-        image_size,
+    return _Parts(
+        backbone, None, network.num_features, dict(pixels, to_rgb=True)
     )
 
 
-def _model(backbone: dict, neck: Any, width: int) -> dict:
-    return dict(
-        type='ImageClassifier',
-        backbone=backbone,
-        neck=neck,
-        head=dict(type='LinearClsHead', in_channels=width),
-    )
-
-
-def _frozen(name: str, backbone: dict) -> Dict[str, Any]:
+def _frozen(name: str, plain: dict) -> Dict[str, Any]:
     """Settings with which nothing of a backbone is trained."""
-    plain = {k: v for k, v in backbone.items() if k != 'init_cfg'}
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         built = MODELS.build(plain)
         taken = inspect.signature(type(built).__init__).parameters

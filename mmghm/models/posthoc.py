@@ -8,15 +8,7 @@ hyper-parameters are to be chosen on images held out of the train set, never on
 the test set.
 """
 
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    NamedTuple,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, List, NamedTuple, Sequence
 
 import numpy as np
 import torch
@@ -26,6 +18,7 @@ from torch import Tensor
 from mmghm.utils.errors import UserError
 
 POSTHOC_METHODS = ('logit_adjustment', 'tau_norm', 'crt', 'lws', 'ncm')
+_BATCH_SIZE = 512
 # What tau is chosen from.
 TAUS = {
     'logit_adjustment': np.linspace(0, 3, 31).tolist(),
@@ -34,12 +27,7 @@ TAUS = {
 
 
 class LinearClassifier(NamedTuple):
-    """A linear layer from features to scores.
-
-    Args:
-        weight (Tensor): Shape (C, D).
-        bias (Tensor): Shape (C,).
-    """
+    """A linear layer from features to scores: weight (C, D) and bias (C,)."""
 
     weight: Tensor
     bias: Tensor
@@ -78,17 +66,12 @@ def remake_classifier(
     if method == 'logit_adjustment':
         return LinearClassifier(weight, adjust_logits(bias, class_counts, tau))
     if method == 'tau_norm':
-        return LinearClassifier(
-            tau_normalize(weight, tau), torch.zeros_like(bias)
-        )
+        weight = tau_normalize(weight, tau)
+        return LinearClassifier(weight, torch.zeros_like(bias))
     if method == 'ncm':
-        return LinearClassifier(
-            *nearest_class_mean(features, labels, num_classes)
-        )
+        return nearest_class_mean(features, labels, num_classes)
     if method == 'crt':
-        return LinearClassifier(
-            *retrain_classifier(features, labels, num_classes, **fitting)
-        )
+        return retrain_classifier(features, labels, num_classes, **fitting)
     if method == 'lws':
         scales = learn_scales(trained(features), labels, **fitting)
         return LinearClassifier(scales[:, None] * weight, scales * bias)
@@ -98,14 +81,10 @@ def remake_classifier(
 
 
 def tau_normalize(weight: Tensor, tau: float) -> Tensor:
-    """Divide each class's weights by a power of their norm.
+    """Divide each class's weights (C, D) by a power of their norm.
 
-    Args:
-        weight (Tensor): Classifier, shape (C, D).
-        tau (float): Power in [0, 1]; 0 changes nothing, 1 makes all norms 1.
-
-    Returns:
-        Tensor: Shape (C, D). The bias is to be dropped (Kang et al. 2020).
+    The power is in [0, 1]: 0 changes nothing, 1 makes all norms 1. The bias is
+    to be dropped (Kang et al. 2020).
     """
     return weight / weight.norm(dim=1, keepdim=True).clamp(min=1e-12) ** tau
 
@@ -113,16 +92,9 @@ def tau_normalize(weight: Tensor, tau: float) -> Tensor:
 def adjust_logits(logits: Tensor, class_counts: Tensor, tau: float) -> Tensor:
     """Subtract ``tau * log(prior)`` (Menon et al. 2021, equation 9).
 
-    Args:
-        logits (Tensor): Of a model trained with plain cross-entropy, (n, C);
-            or its bias, (C,).
-        class_counts (Tensor): Train images of each class, shape (C,). A class
-            without any keeps its logit.
-        tau (float): 0 changes nothing; 1 turns the train prior into a uniform
-            one.
-
-    Returns:
-        Tensor: Shape of ``logits``.
+    Logits are of a model trained with plain cross-entropy, (n, C), or its bias,
+    (C,). A class without any train image keeps its logit. With tau 0 nothing
+    changes; 1 turns the train prior into a uniform one.
     """
     counts = class_counts.to(logits)
     prior = torch.where(counts > 0, counts / counts.sum(), 1.0)
@@ -131,24 +103,15 @@ def adjust_logits(logits: Tensor, class_counts: Tensor, tau: float) -> Tensor:
 
 def nearest_class_mean(
     features: Tensor, labels: Tensor, num_classes: int
-) -> Tuple[Tensor, Tensor]:
+) -> LinearClassifier:
     """A linear classifier that takes the class with the nearest mean.
 
-    Features are centred and then L2-normalised, ``cl2n`` of Kang et al.'s code.
-    Here the means have unit length as well: then the nearest mean is that with
-    the largest cosine, which a linear layer finds. A score is the cosine times
-    the length of the centred feature; no probability comes of it before it is
-    calibrated.
-
-    Args:
-        features (Tensor): Shape (n, D).
-        labels (Tensor): Shape (n,).
-        num_classes (int): C, the number of classes.
-
-    Returns:
-        Tuple[Tensor, Tensor]: Weight (C, D) with rows of unit length, and bias
-        (C,). The row of an absent class is 0, its bias the smallest half
-        float.
+    Features (n, D) are centred and then L2-normalised, ``cl2n`` of Kang et
+    al.'s code. Here the means have unit length as well: then the nearest mean
+    is that with the largest cosine, which a linear layer finds. A score is the
+    cosine times the length of the centred feature; no probability comes of it
+    before it is calibrated. The row of an absent class is 0, its bias the
+    smallest half float.
     """
     centre = features.mean(0)
     sums = features.new_zeros(num_classes, features.size(1))
@@ -156,7 +119,8 @@ def nearest_class_mean(
     means = F.normalize(sums)
     absent = torch.bincount(labels, minlength=num_classes) == 0
     lowest = torch.finfo(torch.float16).min
-    return means, (-means @ centre).masked_fill(absent, lowest)
+    bias = (-means @ centre).masked_fill(absent, lowest)
+    return LinearClassifier(means, bias)
 
 
 def retrain_classifier(
@@ -164,25 +128,13 @@ def retrain_classifier(
     labels: Tensor,
     num_classes: int,
     epochs: int = 10,
-    lr: float = 0.2,
-    batch_size: int = 512,
     seed: int = 0,
-) -> Tuple[Tensor, Tensor]:
+) -> LinearClassifier:
     """Train a new linear classifier by class-balanced sampling (cRT).
 
-    It starts as ``nn.Linear`` does. See :func:`_fit` for the optimiser.
-
-    Args:
-        features (Tensor): Shape (n, D).
-        labels (Tensor): Shape (n,).
-        num_classes (int): C, the number of classes.
-        epochs (int): Passes, see :func:`_fit`.
-        lr (float): Initial learning rate.
-        batch_size (int): Examples a step.
-        seed (int): Seed of drawing and initialisation.
-
-    Returns:
-        Tuple[Tensor, Tensor]: Weight (C, D) and bias (C,).
+    It starts as ``nn.Linear`` does, and sees features (n, D) with labels (n,).
+    In an epoch there are as many images as if all present classes were as large
+    as the largest.
     """
     generator = torch.Generator().manual_seed(seed)
     bound = features.size(1) ** -0.5
@@ -191,75 +143,48 @@ def retrain_classifier(
         drawn = torch.rand(shape, generator=generator)
         return ((2 * drawn - 1) * bound).requires_grad_()
 
-    weight, bias = start(num_classes, features.size(1)), start(num_classes)
+    made = LinearClassifier(
+        start(num_classes, features.size(1)), start(num_classes)
+    )
     _fit(
-        lambda batch: F.linear(batch, weight, bias),
-        [weight, bias],
+        lambda batch: F.linear(batch, *made),
+        list(made),
         features,
         labels,
         epochs,
-        lr,
-        batch_size,
         generator,
     )
-    return weight.detach(), bias.detach()
+    return LinearClassifier(*(part.detach() for part in made))
 
 
 def learn_scales(
-    logits: Tensor,
-    labels: Tensor,
-    epochs: int = 5,
-    lr: float = 0.2,
-    batch_size: int = 512,
-    seed: int = 0,
+    logits: Tensor, labels: Tensor, epochs: int = 5, seed: int = 0
 ) -> Tensor:
-    """Learn a factor for each class's logit, ``s * (W x + b)`` (LWS).
+    """Learn a factor (C,) for each class's logit, ``s * (W x + b)`` (LWS).
 
-    Args:
-        logits (Tensor): Of the trained classifier, bias included, (n, C).
-        labels (Tensor): Shape (n,).
-        epochs (int): Passes, see :func:`_fit`.
-        lr (float): Initial learning rate.
-        batch_size (int): Examples a step.
-        seed (int): Seed of drawing.
-
-    Returns:
-        Tensor: Factors, shape (C,); they start at 1.
+    Logits (n, C) are of the trained classifier, bias included; factors start at
+    1. Epochs are those of :func:`retrain_classifier`.
     """
     generator = torch.Generator().manual_seed(seed)
     scales = torch.ones(logits.size(1), requires_grad=True)
-    _fit(
-        lambda batch: scales * batch,
-        [scales],
-        logits,
-        labels,
-        epochs,
-        lr,
-        batch_size,
-        generator,
-    )
+    _fit(scales.mul, [scales], logits, labels, epochs, generator)
     return scales.detach()
 
 
 def choose_tau(
     scores: Callable[[float], Tensor], labels: Tensor, taus: Sequence[float]
 ) -> float:
-    """Find the tau with the best macro accuracy.
+    """Find the tau with the best macro accuracy; the first of equals is taken.
 
-    Args:
-        scores (Callable[[float], Tensor]): Scores (n, C) for a tau.
-        labels (Tensor): Labels of held-out images, shape (n,).
-        taus (Sequence[float]): Candidates; the first of equals is taken.
-
-    Returns:
-        float: One of the candidates.
+    ``scores`` gives scores (n, C) of held-out images for a tau.
     """
-    macro: Dict[float, float] = {}
-    for tau in taus:
+
+    def macro(tau: float) -> float:
         hit = (scores(tau).argmax(1) == labels).double()
         found = [hit[labels == c].mean() for c in labels.unique()]
-        macro[tau] = float(torch.stack(found).mean())
-    return max(macro, key=macro.__getitem__)
+        return float(torch.stack(found).mean())
+
+    return max(taus, key=macro)
 
 
 def _fit(
@@ -268,23 +193,17 @@ def _fit(
     inputs: Tensor,
     labels: Tensor,
     epochs: int,
-    lr: float,
-    batch_size: int,
     generator: torch.Generator,
 ) -> None:
-    """Minimise cross-entropy with every class drawn equally often.
-
-    SGD, momentum 0.9, weight decay 5e-4, cosine by step. A pass is as long as
-    in Kang et al.'s code: present classes x images of the largest.
-    """
+    """Minimise cross-entropy with every class drawn equally often."""
     counts = torch.bincount(labels)
     present = counts.nonzero()[:, 0]
     order, first = labels.argsort(), counts.cumsum(0) - counts
-    steps = max(len(present) * int(counts.max()) // batch_size, 1) * epochs
-    optimizer = torch.optim.SGD(learned, lr, momentum=0.9, weight_decay=5e-4)
+    steps = max(len(present) * int(counts.max()) // _BATCH_SIZE, 1) * epochs
+    optimizer = torch.optim.SGD(learned, 0.2, momentum=0.9, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
-        drawn = torch.rand(2, batch_size, generator=generator)
+        drawn = torch.rand(2, _BATCH_SIZE, generator=generator)
         classes = present[(drawn[0] * len(present)).long()]
         chosen = order[first[classes] + (drawn[1] * counts[classes]).long()]
         loss = F.cross_entropy(classify(inputs[chosen]), labels[chosen])

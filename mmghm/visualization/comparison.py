@@ -13,16 +13,14 @@ from .names import abbreviate
 
 Place = Tuple[float, float]
 
-# A method's kind: colour and mark.
+# A method's kind: colour, mark and words.
 _KINDS = {
-    'trained': (GROUP_COLORS[0], 'o'),
-    'post-hoc': (GROUP_COLORS[3], 's'),
-    'classifier': (GROUP_COLORS[1], '^'),
-}
-_LEGEND = {
-    'trained': 'trained',
-    'post-hoc': 'post-hoc, from the softmax run',
-    'classifier': "trained on the softmax run's features",
+    'trained': (GROUP_COLORS[0], 'o', 'trained'),
+    'post-hoc': (GROUP_COLORS[3], 's', 'post-hoc, from the softmax run'),
+    'classifier': (
+        *(GROUP_COLORS[1], '^'),
+        "trained on the softmax run's features",
+    ),
 }
 # Share of the picture within which labels would lie on each other.
 _TOUCHING = 0.03
@@ -36,16 +34,10 @@ def draw_trade_off(
 ) -> Figure:
     """Draw accuracy of the tail against that of the head.
 
-    Args:
-        comparison (Comparison): The methods.
-        methods (Sequence[Tuple[str, str]]): Name and kind of each, numbered
-            in this order as in the table next to the picture.
-        curves (Dict[str, np.ndarray]): By name, points (head, tail) in percent
-            that a post-hoc method goes through with tau, (taus, 2).
-        chosen (Optional[str]): The method to mark.
-
-    Returns:
-        Figure: A matplotlib figure.
+    Methods have a name and a kind, and are numbered in this order as in the
+    table next to the picture; ``chosen`` is marked. Curves are points (head,
+    tail) in percent that a post-hoc method goes through with tau, (taus, 2), by
+    its name.
     """
     head, tail = ends(comparison)
     figure = Figure(figsize=(7.2, 5.2), layout='constrained')
@@ -53,7 +45,7 @@ def draw_trade_off(
     labels: List[Tuple[Place, str]] = []
     for number, (method, kind) in enumerate(methods, 1):
         x, y = (comparison.interval(method, m) for m in (head, tail))
-        color, mark = _KINDS[kind]
+        color, mark, _ = _KINDS[kind]
         picked = method == chosen
         axes.errorbar(
             x.value,
@@ -69,28 +61,19 @@ def draw_trade_off(
         label = f'{number} {method}' if picked else str(number)
         labels.append(((x.value, y.value), label))
     for kind in dict.fromkeys(kind for _, kind in methods):
-        color, mark = _KINDS[kind]
-        axes.plot([], [], mark, color=color, label=_LEGEND[kind])
+        color, mark, words = _KINDS[kind]
+        axes.plot([], [], mark, color=color, label=words)
     # The methods fill the picture; a large tau leads far out of it.
     axes.margins(0.08)
     limits = np.array([axes.get_xlim(), axes.get_ylim()])
     axes.set(xlim=limits[0], ylim=limits[1])
     for place, label in _joined(labels, _TOUCHING * np.ptp(limits, axis=1)):
         axes.annotate(
-            label,
-            place,
-            xytext=(7, 5),
-            textcoords='offset points',
-            fontsize=9,
+            label, place, xytext=(7, 5), textcoords='offset points', fontsize=9
         )
     for (name, points), style in zip(curves.items(), ('-', '--')):
-        axes.plot(
-            *points.T,
-            style,
-            color='#999999',
-            label=f'{abbreviate(name, 60)}, all tau',
-            zorder=1,
-        )
+        label = f'{abbreviate(name, 60)}, all tau'
+        axes.plot(*points.T, style, color='#999999', label=label, zorder=1)
     axes.set_xlabel(f'top-1 accuracy of {_title(head)} (%)')
     axes.set_ylabel(f'top-1 accuracy of {_title(tail)} (%)')
     axes.grid(alpha=0.3)
@@ -99,27 +82,17 @@ def draw_trade_off(
 
 
 def draw_gains(rows: Sequence[Tuple[str, str, Interval]], what: str) -> Figure:
-    """Draw differences to softmax with their intervals.
+    """Draw differences to softmax with their intervals, the best first.
 
-    Args:
-        rows (Sequence[Tuple[str, str, Interval]]): Name, kind and difference
-            of each method, the best first.
-        what (str): The figure that they differ in.
-
-    Returns:
-        Figure: A matplotlib figure.
+    Each row has name, kind and difference of a method; ``what`` is the figure
+    that they differ in.
     """
     figure = Figure(figsize=(7.2, 1.3 + 0.26 * len(rows)), layout='constrained')
     axes = figure.subplots()
     for place, (_, kind, gain) in enumerate(rows):
-        color, mark = _KINDS[kind]
+        color, fmt, _ = _KINDS[kind]
         axes.errorbar(
-            gain.value,
-            place,
-            xerr=_bars(gain),
-            fmt=mark,
-            color=color,
-            capsize=2,
+            gain.value, place, xerr=_bars(gain), fmt=fmt, color=color, capsize=2
         )
     axes.axvline(0, color='#666666', linewidth=1)
     axes.set_yticks(
@@ -133,14 +106,7 @@ def draw_gains(rows: Sequence[Tuple[str, str, Interval]], what: str) -> Figure:
 
 
 def ends(comparison: Comparison) -> Tuple[str, str]:
-    """The outermost groups that have held-out images.
-
-    Args:
-        comparison (Comparison): The methods.
-
-    Returns:
-        Tuple[str, str]: Metrics of head and tail.
-    """
+    """Metrics of the outermost groups, head and tail, with held-out images."""
     names = [f'group:{group}' for group in QUARTILE_NAMES]
     method = comparison.methods[0]
     seen = [n for n in names if np.isfinite(comparison.interval(method, n)[0])]

@@ -5,6 +5,7 @@ from typing import Any, Mapping, Optional, Sequence
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from mmengine.visualization.utils import img_from_canvas
 
 from mmghm.datasets.class_counts import gini, imbalance_factor
 from mmghm.evaluation.groups import group_classes
@@ -23,20 +24,13 @@ def draw_class_distribution(
     class_names: Optional[Sequence[str]] = None,
     rule: str = 'quartile',
 ) -> Figure:
-    """Draw images per class from head to tail, coloured by group.
+    """Draw images per class (C,) from head to tail, coloured by group.
 
-    Args:
-        class_counts (np.ndarray): Train images per class, (C,).
-        class_names (Optional[Sequence[str]]): Names of the C classes.
-        rule (str): Rule of the groups, see :func:`group_classes`.
-
-    Returns:
-        Figure: A matplotlib figure.
+    The rule of the groups is one of :func:`group_classes`.
     """
     counts = np.asarray(class_counts)
     order = np.argsort(-counts, kind='stable')
-    place = np.empty(len(counts), dtype=np.int64)
-    place[order] = np.arange(len(counts))
+    place = np.argsort(order)
     figure = Figure(figsize=(8, 4.2), layout='constrained')
     axes = figure.subplots()
     name, groups = group_classes(counts, rule)
@@ -68,21 +62,13 @@ def draw_class_distribution(
 
 
 def draw_category_terms(
-    loss: Any,
-    class_names: Optional[Sequence[str]] = None,
-    title: str = '',
+    loss: Any, class_names: Optional[Sequence[str]] = None, title: str = ''
 ) -> Figure:
-    """Draw S and W of each category, from head to tail.
+    """Draw S and W of each category of a ``GHMCWAPLoss``, from head to tail.
 
-    Args:
-        loss (Any): A ``GHMCWAPLoss``.
-        class_names (Optional[Sequence[str]]): Names of the C classes.
-        title (str): Heading of the picture.
-
-    Returns:
-        Figure: Above, the margin's effective size S next to the number of
-        images; below, the mean of W over the category's examples, and the
-        range between its smallest and largest W.
+    Above, the margin's effective size S next to the number of images; below,
+    the mean of W over the category's examples, and the range between its
+    smallest and largest W.
     """
     weights = loss.weights.cpu().numpy()
     examples = loss.finished_examples.cpu().numpy()
@@ -103,23 +89,20 @@ def draw_category_terms(
     above, below = figure.subplots(2, 1, sharex=True)
     values = density(loss.finished_examples, loss.finished_edges)
     sizes = effective_size(values, loss.alpha).cpu().numpy()
-    above.plot(
-        ranks, sizes[order], color=GROUP_COLORS[0], label='effective size S'
-    )
+    head, tail = GROUP_COLORS[0], GROUP_COLORS[3]
+    above.plot(ranks, sizes[order], color=head, label='effective size S')
     # On top: the two may be one.
-    above.plot(
-        ranks, counts[order], ':', color='black', label='training images n'
-    )
+    above.plot(ranks, counts[order], 'k:', label='training images n')
     below.fill_between(
         ranks,
         low[order],
         high[order],
-        color=GROUP_COLORS[3],
+        color=tail,
         alpha=0.25,
         linewidth=0,
         label='smallest to largest W',
     )
-    below.plot(ranks, mean[order], color=GROUP_COLORS[3], label='mean W')
+    below.plot(ranks, mean[order], color=tail, label='mean W')
     below.axhline(1, color='grey', linewidth=0.7, linestyle=':')
     for axes in (above, below):
         axes.set_yscale('log')
@@ -134,30 +117,17 @@ def draw_category_terms(
 def draw_group_accuracy(
     epochs: Sequence[float], groups: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Draw the accuracy of groups over the epochs.
+    """Draw the accuracy of groups, in percent, over the epochs of validations.
 
-    Args:
-        epochs (Sequence[float]): Epoch of each validation.
-        groups (Mapping[str, Sequence[float]]): By group its accuracy in
-            percent at each of them, from head to tail; ``'overall'`` is drawn
-            in black.
-
-    Returns:
-        Figure: A matplotlib figure.
+    Groups are in order from head to tail; ``'overall'`` is drawn in black.
     """
     figure = Figure(figsize=(8, 3.6), layout='constrained')
     axes = figure.subplots()
     colors = iter(GROUP_COLORS)
     for name, accuracy in groups.items():
         color = 'black' if name == 'overall' else next(colors, 'grey')
-        axes.plot(
-            epochs,
-            accuracy,
-            'o-',
-            markersize=3,
-            color=color,
-            label=abbreviate(name, 60),
-        )
+        label = abbreviate(name, 60)
+        axes.plot(epochs, accuracy, 'o-', ms=3, color=color, label=label)
     axes.set_xlabel('epoch')
     axes.set_ylabel('accuracy (%)')
     axes.legend()
@@ -165,19 +135,9 @@ def draw_group_accuracy(
 
 
 def to_image(figure: Figure, dpi: int = 110) -> np.ndarray:
-    """Turn a figure into pixels, as visualisation backends want them.
-
-    Args:
-        figure (Figure): A matplotlib figure.
-        dpi (int): Pixels per inch.
-
-    Returns:
-        np.ndarray: uint8 RGB, (height, width, 3).
-    """
+    """Pixels of a figure, uint8 RGB (height, width, 3)."""
     figure.set_dpi(dpi)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return img_from_canvas(FigureCanvasAgg(figure))
 
 
 def _name_classes(
@@ -189,8 +149,6 @@ def _name_classes(
             abbreviate(str(class_names[i]) if class_names else str(i), 24)
             for i in order
         ]
-        longest = max(map(len, names))
-        axes.set_xticks(
-            range(len(order)), names, rotation=60 if longest > 5 else 0
-        )
+        turned = 60 if max(map(len, names)) > 5 else 0
+        axes.set_xticks(range(len(order)), names, rotation=turned)
     axes.set_xlabel('class by rank of train count')

@@ -14,15 +14,7 @@ WEIGHT_COLOR = '#c44e30'
 
 
 def choose_classes(class_counts: np.ndarray, maximum: int) -> np.ndarray:
-    """Choose classes spread evenly from head to tail.
-
-    Args:
-        class_counts (np.ndarray): Train images per class, shape (C,).
-        maximum (int): How many to choose at most.
-
-    Returns:
-        np.ndarray: Class ids by falling count.
-    """
+    """Ids of at most so many classes, spread evenly from head to tail."""
     by_rank = np.argsort(-class_counts, kind='stable')
     places = np.linspace(0, len(by_rank) - 1, min(maximum, len(by_rank)))
     return by_rank[places.round().astype(int)]
@@ -35,22 +27,12 @@ def draw_histograms(
     title: str = '',
     classes: Optional[np.ndarray] = None,
 ) -> Figure:
-    """Draw the histograms of the last finished epoch, from head to tail.
+    """Draw the histograms of a ``GHMCWAPLoss``'s last finished epoch.
 
     Each panel shows how many of a category's examples each of its regions
     held (bars, logarithmic) and the weight W of the occupied ones (points).
     The gradient norm is drawn on an arcsine scale, which widens both ends.
-
-    Args:
-        loss (Any): A ``GHMCWAPLoss``.
-        class_names (Optional[Sequence[str]]): Names of the C classes.
-        max_classes (int): How many classes to show at most.
-        title (str): Heading of the picture.
-        classes (Optional[np.ndarray]): Ids of the classes to show, in place
-            of some from head to tail.
-
-    Returns:
-        Figure: A matplotlib figure.
+    Categories are at most ``max_classes`` from head to tail, or ``classes``.
     """
     edges = loss.finished_edges.cpu()
     weights = loss.weights.cpu()
@@ -61,9 +43,7 @@ def draw_histograms(
     counts = loss.class_counts.cpu().numpy()
     if not counts.any():
         counts = examples.sum(dim=1).numpy()
-    chosen = classes
-    if chosen is None:
-        chosen = choose_classes(counts, max_classes)
+    chosen = choose_classes(counts, max_classes) if classes is None else classes
     columns = min(len(chosen), 3)
     rows = -(-len(chosen) // columns)
     figure = Figure(
@@ -137,7 +117,8 @@ def draw_histograms(
             axes.set_ylabel('examples in region', color=HISTOGRAM_COLOR)
         if place >= len(chosen) - columns:
             axes.set_xlabel('gradient norm g (ticks: region edges)')
-    for axes in list(panels)[len(chosen) :]:
+    # Those that zip() has left.
+    for axes in panels:
         axes.set_axis_off()
     figure.suptitle(title or 'Gradient-norm histograms, head to tail')
     figure.supxlabel(
@@ -160,12 +141,6 @@ def _inverse_arcsine(place: np.ndarray) -> np.ndarray:
 
 
 def save_histograms(loss: Any, path: str, **kwargs: Any) -> None:
-    """Draw the histograms into a file.
-
-    Args:
-        loss (Any): A ``GHMCWAPLoss``.
-        path (str): Where to, for example ``histograms.png``.
-        **kwargs (Any): Arguments of :func:`draw_histograms`.
-    """
+    """Write :func:`draw_histograms` to a file."""
     with matplotlib.rc_context({'font.size': 9}):
         draw_histograms(loss, **kwargs).savefig(path, dpi=130)

@@ -2,14 +2,9 @@
 
 
 def abbreviate(name: str, length: int = 18) -> str:
-    """Make a class name fit, and keep matplotlib from reading it as a formula.
+    """Fit a class name into at least 3 characters, without formulas.
 
-    Args:
-        name (str): Any text.
-        length (int): Characters there is room for, at least 3.
-
-    Returns:
-        str: Beginning and end with dots between them if it is longer.
+    Beginning and end with dots between them if it is longer.
     """
     text = ' '.join(name.split())
     if len(text) > length:

@@ -8,14 +8,7 @@ from mmghm.utils.text import TextConsole
 
 
 def group_table(metric: Any) -> str:
-    """Render the last evaluation of a ``GroupAccuracy``.
-
-    Args:
-        metric (Any): The metric.
-
-    Returns:
-        str: A table of plain characters.
-    """
+    """Last evaluation of a ``GroupAccuracy`` as a table of plain characters."""
     table = Table(title='Accuracy by class group (%)')
     table.add_column('rule')
     table.add_column('group')

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmghm.datasets import ImageTable, table_classes
+from mmghm.datasets import ImageTable
 
 
 def write(folder, **columns):
@@ -28,7 +28,6 @@ NAMES = ['wolf', 'ant', 'wolf', 'bee']
 )
 def test_names(tmp_path, labels):
     path = write(tmp_path, path=['a', 'sub/é b', 'c', 'd'], label=labels)
-    assert table_classes(str(path)) == ['ant', 'bee', 'wolf']
     data = ImageTable(path.name, str(tmp_path), pipeline=[])
     assert data.metainfo['classes'] == ('ant', 'bee', 'wolf')
     assert data.get_gt_labels().tolist() == [2, 0, 2, 1]

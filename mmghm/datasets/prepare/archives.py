@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 
+import rich.progress
 from filelock import FileLock
 from rich.progress import (
     BarColumn,
@@ -40,13 +41,10 @@ _DAMAGES = (
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive, or a single file, that is known by its checksum.
+    """An archive, or a single file, and the file or folder that it creates.
 
-    Attributes:
-        url (str): Where it is.
-        md5 (str): Published checksum, hexadecimal; empty if there is none.
-        creates (str): A file or folder in it, by which one sees that it has
-            been unpacked. The name of a single file.
+    By that, the name of a single file, one sees that it has been unpacked. The
+    MD5 is the published one, hexadecimal, or empty.
     """
 
     url: str
@@ -63,47 +61,29 @@ class ArchiveError(UserError):
     """An archive that is not what it should be."""
 
 
-def _bar() -> Progress:
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-
-
 def download(archive: Archive, folder: str) -> str:
     """Download an archive, going on where an earlier attempt ended.
 
-    Args:
-        archive (Archive): What.
-        folder (str): Where to.
-
-    Returns:
-        str: Path of the verified file.
-
-    Raises:
-        ArchiveError: If the checksum differs; the file is removed.
-        OSError: If the connection fails; what has come stays for the next
-            attempt.
+    The path is that of a verified file. A wrong checksum is an
+    :class:`ArchiveError`, and removes the file; a connection that fails is an
+    ``OSError``, and what has come stays for the next attempt.
     """
     path = osp.join(folder, archive.name)
-    partial = f'{path}.partial'
-    if not osp.exists(path):
-        os.makedirs(folder, exist_ok=True)
-        try:
-            _fetch(archive.url, partial)
-        except OSError as error:
-            have = osp.getsize(partial) if osp.exists(partial) else 0
-            raise OSError(
-                f'{archive.url}: {error}. Run again to go on from byte {have:,}'
-            ) from error
-        # Verified before it gets the name that others look for.
-        _verify(partial, archive)
-        os.replace(partial, path)
-    else:
+    if osp.exists(path):
         _verify(path, archive)
+        return path
+    partial = f'{path}.partial'
+    os.makedirs(folder, exist_ok=True)
+    try:
+        _fetch(archive.url, partial)
+    except OSError as error:
+        have = osp.getsize(partial) if osp.exists(partial) else 0
+        raise OSError(
+            f'{archive.url}: {error}. Run again to go on from byte {have:,}'
+        ) from error
+    # Verified before it gets the name that others look for.
+    _verify(partial, archive)
+    os.replace(partial, path)
     return path
 
 
@@ -118,7 +98,9 @@ def _fetch(url: str, path: str) -> None:
             # Nothing is lacking.
             return
         raise
-    with response, _bar() as bar:
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    described = TextColumn('{task.description}')
+    with response, Progress(described, *columns, TimeRemainingColumn()) as bar:
         # 200: this server sends all of it, whatever was asked for.
         resumed = response.status == 206
         start = have if resumed else 0
@@ -126,10 +108,7 @@ def _fetch(url: str, path: str) -> None:
         total = start + int(length) if length else None
         task = bar.add_task(osp.basename(url), total=total, completed=start)
         with open(path, 'ab' if resumed else 'wb') as file:
-            while True:
-                chunk = response.read(1 << 20)
-                if not chunk:
-                    break
+            while chunk := response.read(1 << 20):
                 file.write(chunk)
                 bar.advance(task, len(chunk))
     if total is not None and osp.getsize(path) < total:
@@ -140,11 +119,11 @@ def _verify(path: str, archive: Archive) -> None:
     if not archive.md5:
         return
     digest = hashlib.md5(usedforsecurity=False)
-    with open(path, 'rb') as file, _bar() as bar:
-        task = bar.add_task(f'verify {archive.name}', total=osp.getsize(path))
-        for chunk in iter(lambda: file.read(1 << 20), b''):
+    with rich.progress.open(
+        path, 'rb', description=f'verify {archive.name}'
+    ) as file:
+        while chunk := file.read(1 << 20):
             digest.update(chunk)
-            bar.advance(task, len(chunk))
     if digest.hexdigest() != archive.md5:
         os.remove(path)
         raise ArchiveError(
@@ -156,16 +135,10 @@ def _verify(path: str, archive: Archive) -> None:
 def unpack(path: str, folder: str, last: str = '') -> None:
     """Unpack a zip or tar archive, all of it or nothing.
 
-    Args:
-        path (str): The archive.
-        folder (str): Where to.
-        last (str): What others take as the sign that all is there; it is put
-            in its place last.
-
-    Raises:
-        ArchiveError: If a member would land outside of the folder, is a link
-            or a device, is there already, or the archive is
-            damaged, encrypted or empty. Nothing is left behind.
+    ``last`` is what others take as the sign that all is there; it is put in its
+    place last. A member that would land outside of the folder, is a link or a
+    device or is there already, and an archive that is damaged, encrypted or
+    empty, are an :class:`ArchiveError` that leaves nothing behind.
     """
     os.makedirs(folder, exist_ok=True)
     # Beside the final place, so that moving takes no copy.
@@ -229,13 +202,7 @@ def _unpack_tar(path: str, folder: str) -> None:
 
 
 def prepare(archive: Archive, folder: str, keep: bool = False) -> None:
-    """Download and unpack an archive unless that was done before.
-
-    Args:
-        archive (Archive): What.
-        folder (str): Where to.
-        keep (bool): Whether the archive is kept once it is unpacked.
-    """
+    """Download and unpack an archive, unless that was done before."""
     os.makedirs(folder, exist_ok=True)
     # A second process waits, and finds it done.
     with FileLock(osp.join(folder, f'.{archive.name}.lock')):

@@ -18,31 +18,18 @@ from ..long_tail import LongTailDataset
 
 
 def counts_hash(class_counts: np.ndarray) -> str:
-    """Hash class sizes, whatever the order of the classes.
-
-    Args:
-        class_counts (np.ndarray): Images per class, (C,).
-
-    Returns:
-        str: The first 16 hexadecimal digits of the SHA-256 of the sizes in
-        falling order.
-    """
+    """16 hexadecimal digits of class sizes, whatever their order."""
     text = ' '.join(map(str, sorted(class_counts.tolist(), reverse=True)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class ReferenceSplit:
-    """A split of a set, such as its train images.
+    """A split of a set, such as ``'train'``.
 
-    Attributes:
-        name (str): Such as ``'train'``.
-        dataset (Dict[str, Any]): Its config, without ``data_root``.
-        images (int): How many there are.
-        classes (int): C.
-        largest (int): Images of the largest class.
-        smallest (int): Images of the smallest class.
-        counts (str): :func:`counts_hash`; empty if it is not known.
+    Its config is without ``data_root``; ``largest`` and ``smallest`` are images
+    of these classes; ``counts`` is a :func:`counts_hash`, empty if it is not
+    known.
     """
 
     name: str
@@ -56,13 +43,11 @@ class ReferenceSplit:
 
 @dataclass(frozen=True)
 class ReferenceSet:
-    """A public set.
+    """A public set, in the folder below the data folder where configs look for
+    it.
 
-    Attributes:
-        folder (str): Where the configs look for it, below the data folder.
-        splits (List[ReferenceSplit]): Its splits.
-        union_counts (str): :func:`counts_hash` of all splits together; empty if
-            it is not known.
+    ``union_counts`` is the :func:`counts_hash` of all splits together, if
+    known.
     """
 
     folder: str
@@ -70,27 +55,44 @@ class ReferenceSet:
     union_counts: str = ''
 
 
+def _balanced(
+    name: str, each: int, classes: int, **dataset: Any
+) -> ReferenceSplit:
+    return ReferenceSplit(name, dataset, each * classes, classes, each, each)
+
+
 def _lists(
-    name: str, classes: int, train: ReferenceSplit, val: int, test: int
+    name: str,
+    images: int,
+    classes: int,
+    largest: int,
+    each: Dict[str, int],
+    counts: str = '',
 ) -> List[ReferenceSplit]:
-    """Train, val and test by lists; val and test are balanced."""
-    splits = [train]
-    for split, each in (('val', val), ('test', test)):
-        dataset = dict(train.dataset, ann_file=f'{name}_{split}.txt')
-        splits.append(
-            ReferenceSplit(split, dataset, each * classes, classes, each, each)
+    """Train by a list, and balanced parts by their images of each class."""
+    listed = dict(type='ImageList', num_classes=classes)
+    train = dict(listed, ann_file=f'{name}_train.txt')
+    return [
+        ReferenceSplit('train', train, images, classes, largest, 5, counts),
+        *(
+            _balanced(part, n, classes, ann_file=f'{name}_{part}.txt', **listed)
+            for part, n in each.items()
+        ),
+    ]
+
+
+def _json(
+    year: int, classes: int, *parts: Tuple[str, int, int, int]
+) -> List[ReferenceSplit]:
+    """Parts of iNaturalist: name, images, largest and smallest class."""
+    return [
+        ReferenceSplit(
+            part,
+            dict(type='INaturalist', ann_file=f'{part}{year}.json'),
+            *(images, classes, largest, smallest),
         )
-    return splits
-
-
-def _listed(name: str, classes: int) -> Dict[str, Any]:
-    return dict(
-        type='ImageList', ann_file=f'{name}_train.txt', num_classes=classes
-    )
-
-
-def _json(name: str) -> Dict[str, Any]:
-    return dict(type='INaturalist', ann_file=name)
+        for part, images, largest, smallest in parts
+    ]
 
 
 # Totals and sizes as the sets' authors give them; hashes of the sizes where all
@@ -99,79 +101,39 @@ REFERENCE_SETS = {
     'tinyimagenet': ReferenceSet(
         'tiny-imagenet-200',
         [
-            ReferenceSplit(
-                split,
-                dict(type='TinyImageNet', split=split),
-                200 * each,
-                200,
-                each,
-                each,
-            )
-            for split, each in (('train', 500), ('val', 50))
+            _balanced(part, each, 200, type='TinyImageNet', split=part)
+            for part, each in (('train', 500), ('val', 50))
         ],
     ),
     'imagenet_lt': ReferenceSet(
         'imagenet',
         _lists(
-            'ImageNet_LT',
-            1000,
-            ReferenceSplit(
-                'train',
-                _listed('ImageNet_LT', 1000),
-                115_846,
-                1000,
-                1280,
-                5,
-                '6d72e16775c8863e',
-            ),
-            20,
-            50,
+            *('ImageNet_LT', 115_846, 1000, 1280, dict(val=20, test=50)),
+            '6d72e16775c8863e',
         ),
     ),
     'places_lt': ReferenceSet(
         'places365_standard',
-        _lists(
-            'Places_LT',
-            365,
-            ReferenceSplit(
-                'train', _listed('Places_LT', 365), 62_500, 365, 4980, 5
-            ),
-            20,
-            100,
-        ),
+        _lists('Places_LT', 62_500, 365, 4980, dict(val=20, test=100)),
     ),
     'inat2017': ReferenceSet(
         'inat2017',
-        [
-            ReferenceSplit(
-                'train', _json('train2017.json'), 579_184, 5089, 3919, 9
-            ),
-            ReferenceSplit('val', _json('val2017.json'), 95_986, 5089, 0, 0),
-        ],
+        _json(2017, 5089, ('train', 579_184, 3919, 9), ('val', 95_986, 0, 0)),
         'c147f38b6048a70c',
     ),
     'inat2018': ReferenceSet(
         'inat2018',
-        [
-            ReferenceSplit(
-                'train', _json('train2018.json'), 437_513, 8142, 1000, 2
-            ),
-            ReferenceSplit('val', _json('val2018.json'), 24_426, 8142, 3, 3),
-        ],
+        _json(2018, 8142, ('train', 437_513, 1000, 2), ('val', 24_426, 3, 3)),
     ),
 }
 
 
 @dataclass
 class SplitReport:
-    """What was found of a split.
+    """What was found of a split: images per class (C,), and faults, if any.
 
-    Attributes:
-        split (str): Its name.
-        class_counts (np.ndarray): Images per class, (C,).
-        sha256 (str): Of the images and labels in their order, as
-            :meth:`LongTailDataset.manifest` has it: equal for equal copies.
-        faults (List[str]): What differs from what is known; empty if nothing.
+    The hash is of images and labels in their order, as
+    :meth:`LongTailDataset.manifest` has it: equal for equal copies.
     """
 
     split: str
@@ -183,19 +145,10 @@ class SplitReport:
 def verify(
     reference: ReferenceSet, folder: str, check_files: bool = True
 ) -> List[SplitReport]:
-    """Compare a copy of a set with what is known of it.
+    """Compare each split of a copy of a set with what is known of it.
 
-    Args:
-        reference (ReferenceSet): The set.
-        folder (str): Where the copy is.
-        check_files (bool): Whether to look for each image's file too.
-
-    Returns:
-        List[SplitReport]: One for each split.
-
-    Raises:
-        FileNotFoundError: If a list is not there.
-        ValueError: If a list is malformed.
+    A list that is not there is a ``FileNotFoundError``, a malformed one a
+    ``ValueError``. ``check_files`` looks for each image's file too.
     """
     reports = [
         _verify(split, folder, check_files) for split in reference.splits
@@ -219,7 +172,7 @@ def _verify(
     manifest = LongTailDataset(dataset, profile='none').manifest()
     report = SplitReport(split.name, counts, manifest['sha256'])
     expected: List[Tuple[str, Any, Any]] = [
-        ('images', int(counts.sum()), split.images),
+        ('images', int(counts.sum()), split.images)
     ]
     if split.largest:
         expected += [

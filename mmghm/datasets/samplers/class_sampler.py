@@ -4,27 +4,20 @@ from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
 import torch
+from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATA_SAMPLERS
 
 from mmghm.utils.errors import UserError
 
 from ..class_counts import dataset_labels
-from .seeded_sampler import SeededSampler
 
 
 def sample_probabilities(labels: np.ndarray, power: float) -> np.ndarray:
-    """Probability of each sample to be drawn.
+    """Probability of each sample to be drawn, float64 (n,), by labels (n,).
 
     A class is drawn with a probability proportional to ``n_c ** power``, then
     a sample of it evenly (Kang et al. 2020, eq. 1): power 1 is the natural
     (instance-balanced) distribution, 1/2 square-root, 0 class-balanced.
-
-    Args:
-        labels (np.ndarray): Label of each sample, shape (n,).
-        power (float): In [0, 1].
-
-    Returns:
-        np.ndarray: float64 (n,), sum 1.
     """
     counts = np.bincount(labels)
     present = counts > 0
@@ -34,7 +27,7 @@ def sample_probabilities(labels: np.ndarray, power: float) -> np.ndarray:
 
 
 @DATA_SAMPLERS.register_module()
-class ClassBalancedSampler(SeededSampler):
+class ClassBalancedSampler(DefaultSampler):
     """Draw with replacement, rare classes more often than they come.
 
     ``power=0`` is class-aware (class-balanced), ``0.5`` square-root sampling.
@@ -78,15 +71,12 @@ class ClassBalancedSampler(SeededSampler):
         self.labels = dataset_labels(dataset)
         self.power = power
         self.progressive_epochs = progressive_epochs
-        total = len(self.labels) if num_samples is None else num_samples
-        super().__init__(total, seed, **kwargs)
+        super().__init__(dataset, seed=seed, **{**kwargs, 'round_up': True})
+        if num_samples is not None:
+            self.num_samples = -(-num_samples // self.world_size)
 
     def probabilities(self) -> np.ndarray:
-        """Probability of each sample in the present epoch.
-
-        Returns:
-            np.ndarray: float64 (n,), sum 1.
-        """
+        """Probability of each sample in this epoch, float64 (n,), sum 1."""
         balanced = sample_probabilities(self.labels, self.power)
         if self.progressive_epochs is None:
             return balanced

@@ -3,29 +3,21 @@
 from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
+from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATA_SAMPLERS
 
 from mmghm.utils.errors import UserError
 
 from ..image_shards import shard_numbers
-from .seeded_sampler import SeededSampler
 
 
 def shard_order(
     shards: np.ndarray, window: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Put images into a random order that goes through shards by groups.
+    """A random order of images, int64 (n,), that goes through shards by groups.
 
-    Shards are permuted and cut into groups of ``window``; the images of a
-    group are permuted.
-
-    Args:
-        shards (np.ndarray): Number of the shard of each image, (n,).
-        window (int): Shards in a group, at least 1.
-        generator (np.random.Generator): Source of the permutations.
-
-    Returns:
-        np.ndarray: A permutation of the images, int64 (n,).
+    Shards, by their number for each image (n,), are permuted and cut into
+    groups of ``window``; the images of a group are permuted.
     """
     places = generator.permutation(int(shards.max(initial=-1)) + 1)
     ties = generator.permutation(len(shards))
@@ -33,7 +25,7 @@ def shard_order(
 
 
 @DATA_SAMPLERS.register_module()
-class ShardSampler(SeededSampler):
+class ShardSampler(DefaultSampler):
     """Every image once an epoch, by groups of shards.
 
     Each rank goes through a part of its own of the epoch's order, of the same
@@ -65,7 +57,7 @@ class ShardSampler(SeededSampler):
             raise UserError(f'window must be at least 1, got {window}')
         self.shards = shard_numbers(dataset)
         self.window = window
-        super().__init__(len(self.shards), seed, **kwargs)
+        super().__init__(dataset, seed=seed, **{**kwargs, 'round_up': True})
 
     def __iter__(self) -> Iterator[int]:
         generator = np.random.Generator(

@@ -6,7 +6,7 @@ import os
 import re
 import zlib
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, Optional, Tuple
 
 import fsspec
 from filelock import FileLock
@@ -26,14 +26,8 @@ PROTOCOLS = (
 def shard_address(folder: str) -> str:
     """Prefix of the addresses of files in the shards of a folder.
 
-    Args:
-        folder (str): A path, or an address such as ``s3://bucket/train``.
-
-    Returns:
-        str: ``shard:///path`` or ``shard+s3://bucket/train``.
-
-    Raises:
-        ValueError: If nothing is known of the protocol.
+    ``shard:///path``, or ``shard+s3://bucket/train`` for an address such as
+    ``s3://bucket/train``; a protocol that is not known is refused.
     """
     protocol, separator, rest = folder.partition('://')
     if not separator:
@@ -45,34 +39,11 @@ def shard_address(folder: str) -> str:
     return f'shard+{protocol}://{rest}'
 
 
-class Place(NamedTuple):
-    """Where a file lies inside a shard.
+def split_address(address: str) -> Tuple[str, int, int, int]:
+    """Take ``shard[+PROTOCOL]://SHARD#OFFSET+SIZE-CRC`` apart, or refuse it.
 
-    Args:
-        shard (str): The shard as fsspec names it.
-        offset (int): Its first byte.
-        size (int): Number of bytes.
-        crc (int): CRC-32 of its content.
-    """
-
-    shard: str
-    offset: int
-    size: int
-    crc: int
-
-
-def split_address(address: str) -> Place:
-    """Take the address of a file in a shard apart.
-
-    Args:
-        address (str): ``shard[+PROTOCOL]://SHARD#OFFSET+SIZE-CRC``, in bytes
-            and eight hexadecimal digits.
-
-    Returns:
-        Place: Its parts.
-
-    Raises:
-        ValueError: If it is no such address.
+    Given are the shard as fsspec names it, the first byte and the number of
+    bytes of the file, and the CRC-32 of its content.
     """
     found = re.fullmatch(
         r'shard(?:\+(\w+))?://(.+)#(\d+)\+(\d+)-([0-9a-f]{8})',
@@ -86,7 +57,7 @@ def split_address(address: str) -> Place:
         )
     protocol, path, offset, size, crc = found.groups()
     shard = f'{protocol}://{path}' if protocol else path
-    return Place(shard, int(offset), int(size), int(crc, 16))
+    return shard, int(offset), int(size), int(crc, 16)
 
 
 @register_backend(
@@ -133,18 +104,7 @@ class ShardBackend(BaseStorageBackend):
         self._copies: Dict[str, Path] = {}
 
     def get(self, filepath: str) -> bytes:
-        """Read a file.
-
-        Args:
-            filepath (str): Its address, see :func:`split_address`.
-
-        Returns:
-            bytes: Its content.
-
-        Raises:
-            OSError: If the shard is absent, unreachable, too short, or holds
-                something else there than when it was listed.
-        """
+        """Read a file; an ``OSError`` if it is not what was listed."""
         url, offset, size, crc = split_address(str(filepath))
         storage, path = fsspec.core.url_to_fs(url)
         local = 'file' in storage.protocol
@@ -240,14 +200,9 @@ class ShardBackend(BaseStorageBackend):
             )
         with FileLock(folder / 'shards.lock'):
             kept = {}
-            for path in folder.iterdir():
-                ours = re.match(r'[0-9a-f]{16}-', path.name)
-                if (
-                    ours
-                    and path.suffix not in ('.lock', '.partial')
-                    and path.is_file()
-                    and not path.is_symlink()
-                ):
+            for path in folder.glob(f'{"[0-9a-f]" * 16}-*'):
+                ours = path.is_file() and not path.is_symlink()
+                if ours and path.suffix not in ('.lock', '.partial'):
                     kept[path] = path.stat()
             total = sum(stat.st_size for stat in kept.values())
             for path in sorted(kept, key=lambda path: kept[path].st_mtime):

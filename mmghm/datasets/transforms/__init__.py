@@ -1,3 +1,1 @@
-from .load_checked_image import LoadCheckedImage, check_whole
-
-__all__ = ['LoadCheckedImage', 'check_whole']
+from .load_checked_image import LoadCheckedImage

@@ -18,23 +18,14 @@ from PIL import Image
 from mmghm.utils.errors import UserError
 
 # How files begin, and how they end if nothing is missing.
-_ENDS = {
-    b'\xff\xd8\xff': b'\xff\xd9',
-    b'\x89PNG': b'IEND\xaeB`\x82',
-}
+_ENDS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG': b'IEND\xaeB`\x82'}
 
 
 def check_whole(content: bytes) -> None:
-    """Refuse an image file that is empty or cut off.
+    """Raise an ``OSError`` for an image file that is empty or cut off.
 
     OpenCV decodes what there is of a truncated JPEG or PNG file and leaves the
     rest grey.
-
-    Args:
-        content (bytes): The file.
-
-    Raises:
-        OSError: If there is nothing, or the image ends too early.
     """
     if not content:
         raise OSError('the file is empty')
@@ -46,41 +37,21 @@ def check_whole(content: bytes) -> None:
 
 
 def check_size(content: bytes) -> None:
-    """Refuse images of absurd size before they are decoded.
+    """Raise a ``DecompressionBombError`` for an image of absurd size.
 
-    OpenCV would fill gigabytes from a file of some kilobytes.
-
-    Args:
-        content (bytes): The file.
-
-    Raises:
-        Image.DecompressionBombError: If it has more than twice
-            ``PIL.Image.MAX_IMAGE_PIXELS`` (179 million) pixels.
+    That is twice ``PIL.Image.MAX_IMAGE_PIXELS`` (179 million): OpenCV would
+    fill gigabytes from a file of some kilobytes.
     """
     # OpenCV decides about what Pillow does not know or finds broken.
     with contextlib.suppress(OSError, SyntaxError, ValueError):
         Image.open(io.BytesIO(content)).close()
 
 
-def bits_per_sample(content: bytes) -> int:
-    """How many bits a PNG or TIFF file has for a pixel of one channel.
-
-    Args:
-        content (bytes): The file.
-
-    Returns:
-        int: 8 for other formats, and where it cannot be told.
-    """
-    if content.startswith(b'\x89PNG') and len(content) > 24:
-        return content[24]
-    if content[:4] in (b'II*\0', b'MM\0*'):
-        try:
-            image: Any = Image.open(io.BytesIO(content))
-            return int(image.tag_v2[258][0])
-        # What is wrong with the file is the decoder's to say.
-        except (OSError, SyntaxError, ValueError, LookupError, TypeError):
-            return 8
-    return 8
+def _may_have_16_bits(content: bytes) -> bool:
+    """Whether a file is a PNG that says so, or a TIFF."""
+    if content.startswith(b'\x89PNG'):
+        return content[24:25] == b'\x10'
+    return content.startswith((b'II*\0', b'MM\0*'))
 
 
 @TRANSFORMS.register_module()
@@ -122,19 +93,7 @@ class LoadCheckedImage(LoadImageFromFile):
         self.value_range = value_range
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Read and decode an image.
-
-        Args:
-            results (dict): With ``img_path`` and, from datasets that read
-                lists, ``source``, the line that names it.
-
-        Returns:
-            Optional[dict]: With ``img``, ``img_shape`` and ``ori_shape``.
-            None for a broken image under ``ignore_empty``.
-
-        Raises:
-            ValueError: If the image is broken.
-        """
+        """Read an image; None for a broken one under ``ignore_empty``."""
         path = results['img_path']
         try:
             content = get(path, backend_args=self.backend_args)
@@ -145,7 +104,7 @@ class LoadCheckedImage(LoadImageFromFile):
             )
             if image is None:
                 raise OSError(f'{len(content)} bytes that are no known image')
-            if bits_per_sample(content) == 16:
+            if _may_have_16_bits(content):
                 image = self._scale(content, image, path)
         # Pillow raises SyntaxError for broken PNG headers.
         except (
@@ -174,7 +133,7 @@ class LoadCheckedImage(LoadImageFromFile):
     def _scale(
         self, content: bytes, image: np.ndarray, path: str
     ) -> np.ndarray:
-        """Take the range of values from an image of 16 bits."""
+        """Take the range of values from an image, if it has 16 bits."""
         raw = cv2.imdecode(
             np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED
         )

