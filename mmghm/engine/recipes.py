@@ -27,6 +27,23 @@ def run_length(cfg: Config) -> int:
     return cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters
 
 
+def tiny_last_batch(images: int, batch_size: int) -> int:
+    """Images of an epoch's last batch, if they are less than an eighth of one.
+
+    Batch normalisation takes its statistics from them: with 2 images of 64 softmax
+    lost 27 points on the digits, and Balanced Softmax 19.
+
+    Args:
+        images (int): Images of a process in an epoch, at least 0.
+        batch_size (int): Images of a batch, at least 1.
+
+    Returns:
+        int: Their number; 0 if the last batch is large enough, or the only one.
+    """
+    left = images % batch_size
+    return left if images > batch_size and left < batch_size / 8 else 0
+
+
 def with_learning_rate(cfg: Config, factor: float) -> Config:
     """A copy of a config with another learning rate, factor times as high."""
     cfg = copy.deepcopy(cfg)

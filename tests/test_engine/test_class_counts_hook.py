@@ -1,6 +1,7 @@
 """Groups of classes are the same while training and when testing."""
 
 import os
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -54,3 +55,18 @@ def test_groups_by_the_images_that_there_are(digits_cfg, wrap):
     assert tester.message_hub.get_info('class_counts') == counts
     assert trained and os.path.exists(cfg.load_from)
     assert {key: tested[key] for key in trained} == pytest.approx(trained)
+
+
+@pytest.mark.parametrize(
+    'batch_size, drop_last, warned',
+    # Of 482 images: 2 of 60, 34 of 64, and a batch of all.
+    [(60, False, True), (60, True, False), (64, False, False)],
+)
+def test_a_tiny_last_batch_is_told(digits_cfg, batch_size, drop_last, warned):
+    cfg = digits_cfg(max_epochs=1)
+    cfg.train_dataloader.update(batch_size=batch_size, drop_last=drop_last)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    (log,) = Path(cfg.work_dir).glob('*/*.log')
+    text = 'The last batch of an epoch has 2 of 60 images'
+    assert (text in log.read_text()) == warned

@@ -5,8 +5,10 @@ from weakref import WeakSet
 
 import numpy as np
 from mmengine.registry import DATASETS, HOOKS
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmghm.datasets.class_counts import dataset_class_counts, imbalance_factor
+from mmghm.engine.recipes import tiny_last_batch
 from mmghm.losses import LongTailLoss
 
 from .loss_hook import LossHook
@@ -43,6 +45,19 @@ def _train_counts(runner: Any, num_classes: int = 0) -> Optional[np.ndarray]:
             f'(imbalance factor {imbalance_factor(counts):.4g}).'
         )
     return counts
+
+
+def _warn_of_tiny_batch(runner: Any) -> None:
+    loader = runner.train_dataloader
+    if loader.batch_size is None or loader.drop_last:
+        return
+    left = tiny_last_batch(len(loader.sampler), loader.batch_size)
+    if left and any(isinstance(m, _BatchNorm) for m in runner.model.modules()):
+        runner.logger.warning(
+            f'The last batch of an epoch has {left} of {loader.batch_size} images, '
+            'and batch normalisation with so few can spoil a training. '
+            'train_dataloader.drop_last=True leaves it out.'
+        )
 
 
 @HOOKS.register_module()
