@@ -50,14 +50,7 @@ _SIDES = ('scale', 'crop_size', 'size', 'size_divisor', 'crop_padding')
 def read_json(path: Path) -> Any:
     """Read a JSON file of a folder.
 
-    Args:
-        path (Path): The file.
-
-    Returns:
-        Any: Its content.
-
-    Raises:
-        UserError: If it is missing or no JSON.
+    A UserError says that it is missing or no JSON.
     """
     try:
         return json.loads(path.read_text(encoding='utf-8'))
@@ -70,24 +63,16 @@ def read_json(path: Path) -> Any:
 
 
 def check_classes(rows: Any) -> List[str]:
-    """Read the names of the classes.
+    """Names of the C classes, of what ``classes.json`` holds.
 
-    Args:
-        rows (Any): What ``classes.json`` holds.
-
-    Returns:
-        List[str]: C names.
-
-    Raises:
-        UserError: If there is none, one is no text, or one comes twice.
+    A UserError says that there is none, one is no text, or one comes twice.
     """
     rows = rows if isinstance(rows, list) else []
-    names: List[str] = []
-    for row in rows:
-        name = row.get('name') if isinstance(row, dict) else None
-        if not isinstance(name, str):
-            raise UserError('classes.json has a class without a name')
-        names.append(name)
+    names: List[Any] = [
+        row.get('name') if isinstance(row, dict) else None for row in rows
+    ]
+    if not all(isinstance(name, str) for name in names):
+        raise UserError('classes.json has a class without a name')
     if not names:
         raise UserError('classes.json has no list of classes')
     if len(set(names)) < len(names):
@@ -96,17 +81,9 @@ def check_classes(rows: Any) -> List[str]:
 
 
 def check_calibration(kept: Any, num_classes: int) -> Calibration:
-    """Read a calibration.
+    """Read what ``calibration.json`` holds, of a model of C classes.
 
-    Args:
-        kept (Any): What ``calibration.json`` holds.
-        num_classes (int): C.
-
-    Returns:
-        Calibration: The same.
-
-    Raises:
-        UserError: If a field is missing, unknown, or holds what it cannot.
+    A UserError says that a field is missing, unknown, or holds what it cannot.
     """
     try:
         found = Calibration(**kept)
@@ -190,13 +167,9 @@ def check_settings(settings: Any, num_classes: int) -> None:
 
 
 def check_steps(steps: Any) -> None:
-    """Refuse anything but transforms that testing uses.
+    """Refuse configs of anything but transforms that testing uses.
 
-    Args:
-        steps (Any): Their configs.
-
-    Raises:
-        UserError: Naming what is not allowed.
+    A UserError names what is not allowed.
     """
     if not isinstance(steps, list):
         raise UserError('its transforms must be a list')

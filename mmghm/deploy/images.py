@@ -4,7 +4,16 @@ import csv
 import os
 import re
 import sys
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Sequence,
+)
 
 import cv2
 import numpy as np
@@ -17,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmghm.datasets.image_folder import IMAGE_EXTENSIONS
 from mmghm.datasets.transforms import LoadCheckedImage
+from mmghm.engine.recipes import type_name
 from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
@@ -28,9 +38,8 @@ _LISTS = ('.txt', '.csv', '.parquet', '.pq')
 class Found(NamedTuple):
     """An image that is asked for.
 
-    Args:
-        path (str): Its path; bytes that are not UTF-8 are surrogates.
-        error (str): Why it is not to be read; empty if it is.
+    Its path, in which bytes that are not UTF-8 are surrogates, and why it is
+    not to be read; empty if it is.
     """
 
     path: str
@@ -154,10 +163,10 @@ class Batch(NamedTuple):
     """Images that were read.
 
     Args:
-        paths (List[str]): All of them.
+        paths (List[str]): All n of them.
         errors (List[str]): For each why it could not be read, or nothing.
         images (Dict[tuple, Tensor]): Those that could, by their shape, uint8
-            (n, channels, H, W).
+            (m, channels, H, W).
         places (Dict[tuple, List[int]]): Where these are in ``paths``.
     """
 
@@ -166,30 +175,23 @@ class Batch(NamedTuple):
     images: Dict[tuple, Tensor]
     places: Dict[tuple, List[int]]
 
+    def logits(
+        self, model: Callable[[Tensor], np.ndarray], num_classes: int
+    ) -> np.ndarray:
+        """Float32 (n, C) of all paths; 0 where an image could not be read."""
+        found = np.zeros((len(self.paths), num_classes), np.float32)
+        for shape, places in self.places.items():
+            found[places] = model(self.images[shape])
+        return found
+
 
 def is_loader(step: dict) -> bool:
-    """Whether a transform loads an image from a file.
-
-    Args:
-        step (dict): Its config.
-
-    Returns:
-        bool: True for ``LoadImageFromFile`` and :class:`LoadCheckedImage`.
-    """
-    kind = step['type']
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.rpartition('.')[2] in ('LoadImageFromFile', 'LoadCheckedImage')
+    """Whether a transform's config is of one that reads a file."""
+    return type_name(step) in ('LoadImageFromFile', 'LoadCheckedImage')
 
 
 def loading_settings(steps: Sequence[dict]) -> Dict[str, Any]:
-    """Settings of the loader among transforms that decide about pixels.
-
-    Args:
-        steps (Sequence[dict]): Configs of the transforms.
-
-    Returns:
-        Dict[str, Any]: Those of :data:`LOADING` that it has.
-    """
+    """Those of :data:`LOADING` that the loader among transforms has."""
     loader = next((step for step in steps if is_loader(step)), {})
     return {name: loader[name] for name in LOADING if name in loader}
 
@@ -213,14 +215,13 @@ class ImageReader(Dataset):
     """Reads, decodes and prepares an image, as the model was tested.
 
     Args:
-        steps (Sequence[dict]): Configs of the transforms. The first may be
-            that which loads images; its settings that decide about pixels
-            (:data:`LOADING`) are kept.
+        steps (Sequence[dict]): Configs of the transforms. Of one that loads
+            images, the settings that decide about pixels (:data:`LOADING`)
+            are kept.
     """
 
     def __init__(self, steps: Sequence[dict]) -> None:
-        settings = loading_settings(steps)
-        self.load = LoadCheckedImage(**settings)
+        self.load = LoadCheckedImage(**loading_settings(steps))
         rest = [step for step in steps if not is_loader(step)]
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.steps = [TRANSFORMS.build(step) for step in rest]
@@ -240,33 +241,22 @@ class ImageReader(Dataset):
             return found.path, ' '.join(str(reason).split()), None
 
     def tensor(self, loaded: Any) -> Tensor:
-        """Prepare an image that is loaded.
+        """Prepare an image that is loaded: blue first, uint8 (H, W, 3).
 
-        Args:
-            loaded (Any): What transforms take: ``img``, blue first, uint8 (H,
-                W, 3), with ``img_shape`` and ``ori_shape``.
-
-        Returns:
-            Tensor: RGB or grey, uint8 (channels, H, W).
+        It becomes RGB or grey, uint8 (channels, H, W).
         """
         for step in self.steps:
             _check_growth(step, *loaded['img'].shape[:2])
             loaded = step(loaded)
-        image = np.atleast_3d(loaded['img'])
         # Blue first becomes RGB.
-        image = image[..., ::-1].transpose(2, 0, 1)
+        image = np.atleast_3d(loaded['img'])[..., ::-1].transpose(2, 0, 1)
         return torch.from_numpy(np.ascontiguousarray(image))
 
 
 def generated_images(reader: ImageReader, number: int) -> Iterator[Tensor]:
-    """Make images to compare two forms of a model on: blurred noise.
+    """Images to compare two forms of a model on: blurred noise.
 
-    Args:
-        reader (ImageReader): Prepares them as a file's image.
-        number (int): How many.
-
-    Yields:
-        Tensor: A batch of up to 32, see :meth:`ImageReader.tensor`.
+    They come in batches of up to 32, as :meth:`ImageReader.tensor` gives them.
     """
     rng = np.random.default_rng(0)
     for start in range(0, number, 32):
@@ -296,36 +286,12 @@ def _one_thread(worker: int) -> None:
 
 
 def default_workers(device: str) -> int:
-    """How many processes read images, unless the user says so.
+    """How many processes read images, unless the user says so; 0: this one.
 
     On a CPU they would take cores from the network, which needs them more.
-
-    Args:
-        device (str): Where the network computes.
-
-    Returns:
-        int: 0 reads in this process.
     """
     cores = os.cpu_count() or 1
     return cores // 4 if device == 'cpu' else min(max(cores - 1, 1), 8)
-
-
-class _Batches:
-    """Lists of images, drawn as they are needed."""
-
-    def __init__(self, found: Iterable[Found], size: int) -> None:
-        self.found = found
-        self.size = size
-
-    def __iter__(self) -> Iterator[List[Found]]:
-        batch: List[Found] = []
-        for found in self.found:
-            batch.append(found)
-            if len(batch) == self.size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
 
 
 def read_images(
@@ -334,21 +300,22 @@ def read_images(
     batch_size: int,
     num_workers: int,
 ) -> Iterator[Batch]:
-    """Read images in workers, in their order, a bounded number at a time.
+    """Read images in their order, a bounded number at a time.
 
     Args:
         found (Iterable[Found]): The images.
         reader (ImageReader): Reads one.
-        batch_size (int): Images a batch.
+        batch_size (int): Images a batch, at most.
         num_workers (int): Processes that read; 0 reads in this one.
 
     Yields:
-        Batch: Of up to ``batch_size`` images.
+        Batch: What was read.
     """
-    batches: Any = _Batches(found, batch_size)
+    # Drawn as they are needed.
     yield from DataLoader(
         reader,
-        batch_sampler=batches,
+        batch_size,
+        sampler=found,
         num_workers=num_workers,
         collate_fn=_collate,
         worker_init_fn=_one_thread,

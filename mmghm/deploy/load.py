@@ -3,6 +3,7 @@
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import (
     Any,
@@ -78,7 +79,7 @@ class DeployedModel:
     name: str
     network: Optional[Classifier] = None
 
-    @property
+    @cached_property
     def groups(self) -> List[str]:
         """Group of each class by its train images."""
         counts = self.calibration.class_counts
@@ -172,14 +173,7 @@ def _predict_one(model: DeployedModel) -> None:
 
 
 def pipeline_steps(settings: Any) -> List[dict]:
-    """Transforms of an inference config, without packing.
-
-    Args:
-        settings (Any): The config.
-
-    Returns:
-        List[dict]: Their configs.
-    """
+    """Configs of an inference config's transforms, without packing."""
     pipeline = settings['test_dataloader']['dataset']['pipeline']
     return [dict(step) for step in pipeline if step['type'] != 'PackInputs']
 
@@ -218,15 +212,7 @@ def _read_folder(
 def read_calibration(path: str, num_classes: int) -> Calibration:
     """Read a ``calibration.json``.
 
-    Args:
-        path (str): The file.
-        num_classes (int): C, the number of classes.
-
-    Returns:
-        Calibration: What it holds.
-
-    Raises:
-        UserError: If it is damaged or of a model with other classes.
+    A UserError says that it is damaged or of a model with other than C classes.
     """
     try:
         return check_calibration(read_json(Path(path)), num_classes)
@@ -260,17 +246,8 @@ class Training:
 def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
     """Build the model of a training, and read what was saved with it.
 
-    Args:
-        cfg (Config): Its config.
-        checkpoint (str): Its checkpoint.
-        trust (bool): Read it even if it could run code.
-
-    Returns:
-        Training: The model and its classes.
-
-    Raises:
-        UserError: If the checkpoint does not say how many train images each
-            class had.
+    ``trust`` reads a checkpoint even if it could run code. A UserError says that
+    it does not tell how many train images each class had.
     """
     model, meta = build_model(cfg, checkpoint, trust)
     told = meta.get('dataset_meta') or {}

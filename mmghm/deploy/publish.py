@@ -32,28 +32,19 @@ _CARD = Path(__file__).parent / 'card.md.j2'
 
 
 def loads_files(cfg: Config) -> bool:
-    """Whether the test pipeline reads files, with blue first, or gets RGB.
+    """Whether the test pipeline reads files, with blue first.
 
-    Args:
-        cfg (Config): A training's config.
-
-    Returns:
-        bool: False for datasets of decoded images.
+    Datasets of decoded images give RGB.
     """
     pipeline = innermost(cfg.test_dataloader.dataset).get('pipeline') or []
     return bool(pipeline) and is_loader(pipeline[0])
 
 
 def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
-    """What remains of a config once training is over.
+    """What remains of a config once training is over, as plain settings.
 
-    Args:
-        cfg (Config): The training's config.
-        model (Any): Its classifier, adapters merged.
-
-    Returns:
-        Dict[str, Any]: Plain settings. ``custom_imports`` is among them only
-        if a part of the network is this package's.
+    ``model`` is its classifier, adapters merged. ``custom_imports`` is there
+    only if a part of the network is this package's.
     """
     network = _without_training(cfg.model.to_dict())
     backbone = network['backbone']
@@ -86,17 +77,13 @@ def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
             )
         steps.append(dict(type='PackInputs'))
         to_rgb = not to_rgb and channels == 3
-    network['data_preprocessor'] = dict(
-        type='ClsDataPreprocessor', to_rgb=to_rgb, **plain
-    )
+    plain.update(type='ClsDataPreprocessor', to_rgb=to_rgb)
+    network['data_preprocessor'] = plain
     settings: Dict[str, Any] = dict(
         default_scope='mmpretrain',
         model=network,
         test_dataloader=dict(
-            dataset=dict(
-                type='CustomDataset',
-                pipeline=[load, *steps],
-            )
+            dataset=dict(type='CustomDataset', pipeline=[load, *steps])
         ),
     )
     own = any(
@@ -134,15 +121,12 @@ def _decoded_shape(dataset: Any) -> Tuple[int, int, int]:
 
 
 def inference_weights(model: Any) -> Dict[str, torch.Tensor]:
-    """Weights of the network, without the loss.
+    """Weights of the network on the CPU, without the loss.
 
-    Args:
-        model (Any): The classifier, changed: its adapters are merged.
-
-    Returns:
-        Dict[str, torch.Tensor]: By name, on the CPU.
+    It changes the classifier: adapters are merged.
     """
-    if _has_adapters(model.backbone):
+    kinds = type(model.backbone).__mro__
+    if 'LoRAModel' in [kind.__name__ for kind in kinds]:
         # MMPretrain has them from 1.0.1 on.
         from mmghm.models.backbones.lora_backbone import merge_adapters
 
@@ -154,32 +138,17 @@ def inference_weights(model: Any) -> Dict[str, torch.Tensor]:
     }
 
 
-def _has_adapters(backbone: Any) -> bool:
-    return any(kind.__name__ == 'LoRAModel' for kind in type(backbone).__mro__)
-
-
 def sha256(path: Path) -> str:
-    """Hash a file.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        str: 64 hexadecimal digits.
-    """
+    """Hash a file: 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
+        while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
 
 def write_sums(folder: Path) -> None:
-    """Write the hashes of a folder's files, as ``sha256sum`` does.
-
-    Args:
-        folder (Path): The folder.
-    """
+    """Write the hashes of a folder's files, as ``sha256sum`` does."""
     files = sorted(path for path in folder.iterdir() if path.name != SUMS)
     lines = [f'{sha256(path)}  {path.name}\n' for path in files]
     (folder / SUMS).write_text(''.join(lines))
@@ -188,11 +157,7 @@ def write_sums(folder: Path) -> None:
 def check_sums(folder: Path) -> None:
     """Compare a folder's files with their hashes.
 
-    Args:
-        folder (Path): The folder.
-
-    Raises:
-        UserError: If the hashes are missing, or a file is another one.
+    A UserError says that the hashes are missing, or a file is another one.
     """
     try:
         lines = (folder / SUMS).read_text(encoding='utf-8').splitlines()
@@ -212,12 +177,7 @@ def group_accuracies(
 ) -> Dict[str, float]:
     """Top-1 accuracy in percent: overall, macro and by group.
 
-    Args:
-        scores (Scores): On the test images.
-        class_counts (np.ndarray): Train images per class, (C,).
-
-    Returns:
-        Dict[str, float]: By name.
+    ``class_counts`` are the train images per class, (C,).
     """
     hits = scores.logits.argmax(axis=1) == scores.labels
     tested = np.bincount(scores.labels, minlength=len(class_counts))

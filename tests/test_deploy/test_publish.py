@@ -26,8 +26,8 @@ from mmghm.deploy.held_out import (
     calibration_loader,
     check_apart,
     check_recorded,
+    labelled_images,
 )
-from mmghm.deploy.labelled import labelled_images
 from mmghm.deploy.load import load_deployed, read_training
 from mmghm.deploy.network import (
     Classifier,
