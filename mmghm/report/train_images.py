@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -14,6 +14,7 @@ from torch.utils.data import Subset
 
 from mmghm.datasets.image_lists import image_paths
 from mmghm.deploy.network import build_model, unaugmented_loader
+from mmghm.deploy.page import thumbnail
 from mmghm.engine.recipes import type_name
 from mmghm.evaluation import group_classes
 from mmghm.evaluation.groups import QUARTILE_NAMES
@@ -29,7 +30,7 @@ from mmghm.utils.errors import UserError, settings_errors
 from mmghm.utils.literals import read_settings
 from mmghm.utils.progress import tracked
 
-from .mistakes import SHOWN, picture, surest_mistakes
+from .mistakes import SHOWN, SIDE, surest_mistakes
 from .run import Run
 
 # cleanlab brings both.
@@ -156,6 +157,10 @@ def _unit(features: np.ndarray) -> np.ndarray:
     return features / np.maximum(length, np.finfo(np.float32).tiny)
 
 
+def _shown(path: str) -> Tuple[str, str]:
+    return thumbnail(path, SIDE), Path(path).name
+
+
 def describe_issues(
     issues: LabelIssues,
     labels: np.ndarray,
@@ -186,8 +191,7 @@ def describe_issues(
     def rows(chosen: np.ndarray) -> List[list]:
         return [
             [
-                picture(paths[issues.images[i]]) or '',
-                Path(paths[issues.images[i]]).name,
+                *_shown(paths[issues.images[i]]),
                 class_names[labels[issues.images[i]]],
                 class_names[issues.suggested[i]],
                 round(100 * float(issues.confidence[i]), 1),
@@ -257,12 +261,11 @@ def look_at_train_images(
     names = [str(n) for n in dataset.metainfo.get('classes') or ()]
     number = max(model.head.num_classes, int(labels.max()) + 1)
     names += [str(i) for i in range(len(names), number)]
+    train = (features, labels, paths)
     return dict(
         note='',
-        nearest=_near_mistakes(
-            run, model, cfg, (features, labels, paths), names
-        ),
-        labels=_labels(features, labels, paths, names),
+        nearest=_near_mistakes(run, model, cfg, train, names),
+        labels=_labels(*train, names),
     )
 
 
@@ -312,33 +315,20 @@ def _near_mistakes(
     loader = unaugmented_loader(cfg, 'val_dataloader')
     dataset = _built(loader.dataset)
     places = {path: i for i, path in enumerate(image_paths(dataset))}
-    known: List[Optional[int]] = [
-        places.get(os.path.abspath(str(path)))
-        for path in run.predictions['image'][mistakes]
-    ]
-    rows: List[List[list]] = [[] for _ in known]
-    indices = [place for place in known if place is not None]
-    if not indices:
+    shown = [os.path.abspath(p) for p in run.predictions['image'][mistakes]]
+    rows: List[List[list]] = [[] for _ in shown]
+    known = {i: places[path] for i, path in enumerate(shown) if path in places}
+    if not known:
         return rows
-    loader.dataset = None
+    images = Subset(dataset, list(known.values()))
     found, _, _ = dataset_features(
-        model,
-        {**loader, 'dataset': Subset(dataset, indices)},
-        'features of the mistakes',
+        model, {**loader, 'dataset': images}, 'features of the mistakes'
     )
-    order, similarity = nearest(found.numpy(), features)
-    near = iter(zip(order, similarity))
-    for row, place in zip(rows, known):
-        if place is not None:
-            row += [
-                [
-                    picture(paths[i]) or '',
-                    Path(paths[i]).name,
-                    names[labels[i]],
-                    round(float(value), 2),
-                ]
-                for i, value in zip(*next(near))
-            ]
+    for row, near, values in zip(known, *nearest(found.numpy(), features)):
+        rows[row] = [
+            [*_shown(paths[i]), names[labels[i]], round(float(value), 2)]
+            for i, value in zip(near, values)
+        ]
     return rows
 
 
