@@ -14,27 +14,15 @@ from mmghm.features.training import FACTORS
 from mmghm.utils.errors import UserError, settings_errors
 
 from .answer import CLASSIFIER, REFERENCE
-from .posthoc_trials import run_posthoc_trials
 from .settings import fingerprint, held_out, trial_config
-from .trial import run_trial, write_frozen_features
+from .trial import run_posthoc_trials, run_trial, write_frozen_features
 
 # Without ablations, which are no methods of their own.
 LOSSES = (
-    'softmax',
-    'class_balanced',
-    'focal',
-    'ghm_c',
-    'effective_number',
-    'equalization',
-    'seesaw',
-    'ghm_cwap',
-    'balanced_softmax',
-    'ldam',
-    'ldam_drw',
-    'effective_number_drw',
-    'class_balanced_focal',
-    'label_smoothing',
-    'ghm_cwap_balanced',
+    *('softmax', 'class_balanced', 'focal', 'ghm_c', 'effective_number'),
+    *('equalization', 'seesaw', 'ghm_cwap', 'balanced_softmax', 'ldam'),
+    *('ldam_drw', 'effective_number_drw', 'class_balanced_focal'),
+    *('label_smoothing', 'ghm_cwap_balanced'),
 )
 
 
@@ -68,27 +56,13 @@ class Plan:
         return self.cfg.model.head.num_classes
 
     def settings(self, method: str, seed: int) -> Config:
-        """Config of a trial with the whole network.
-
-        Args:
-            method (str): Name of the loss.
-            seed (int): Seed of the run.
-
-        Returns:
-            Config: Without a work dir.
-        """
+        """Config of a trial with the whole network, without a work dir."""
         return trial_config(self.cfg, method, seed, self.holdout)
 
     def features_job(self) -> Job:
-        """The features of a frozen backbone, the same for all trials.
-
-        Returns:
-            Job: It writes them.
-        """
+        """Writes the features of a frozen backbone, the same for all trials."""
         settings = self.settings(REFERENCE, 0)
-        work_dir = (
-            self.out / 'runs' / f'features_{fingerprint(settings, self.data)}'
-        )
+        work_dir, _ = self._places('features', settings)
         return Job(
             'features of the frozen backbone',
             write_frozen_features,
@@ -101,14 +75,9 @@ class Plan:
     def trial(self, method: str, seed: int) -> Job:
         """A method with a seed.
 
-        Args:
-            method (str): Name of the loss.
-            seed (int): Seed of the run.
-
-        Returns:
-            Job: The trial. Its result is kept under a name that differs
-            wherever its settings do. That of softmax writes the features of
-            its backbone beside its checkpoints.
+        Its result is kept under a name that differs wherever its settings do.
+        That of softmax writes the features of its backbone beside its
+        checkpoints.
         """
         settings = self.settings(method, seed)
         if self.frozen:
@@ -120,11 +89,8 @@ class Plan:
             f'{method} seed {seed}',
             run_trial,
             (
-                settings.to_dict(),
-                out,
-                work_dir,
-                work_dir / FEATURES if writes else None,
-                reference,
+                *(settings.to_dict(), out, work_dir),
+                *(work_dir / FEATURES if writes else None, reference),
                 FACTORS if self.frozen else (1.0,),
             ),
             work_dir,
@@ -133,11 +99,7 @@ class Plan:
         )
 
     def trials(self) -> List[Job]:
-        """All methods with the first seed, then with the next.
-
-        Returns:
-            List[Job]: The trials.
-        """
+        """All methods with the first seed, then with the next."""
         return [
             self.trial(method, seed)
             for seed in range(self.seeds)
@@ -147,11 +109,7 @@ class Plan:
     def features(self, seed: int) -> Path:
         """Where the features lie that classifiers are trained on.
 
-        Args:
-            seed (int): Seed of the softmax run.
-
-        Returns:
-            Path: The file.
+        They are those of the softmax run of that seed.
         """
         if self.frozen:
             return self.features_job().out
@@ -160,11 +118,7 @@ class Plan:
     def posthoc(self, seed: int) -> Job:
         """Classifiers from the softmax run's features, all in one job.
 
-        Args:
-            seed (int): Seed of that run.
-
-        Returns:
-            Job: It reads the softmax trial's result.
+        It reads the softmax trial's result.
         """
         softmax = self.trial(REFERENCE, seed)
         work_dir = softmax.work_dir / 'posthoc'
@@ -184,12 +138,7 @@ class Plan:
     def classifier(self, loss: str, seed: int) -> Job:
         """A classifier trained with a loss on the softmax run's features.
 
-        Args:
-            loss (str): Name of the loss.
-            seed (int): Seed of the softmax run, and of the training.
-
-        Returns:
-            Job: It reads the softmax trial's features.
+        ``seed`` is that of the softmax run, and of the training.
         """
         settings = feature_config(
             self.settings(loss, seed), self.features(seed)
@@ -205,11 +154,7 @@ class Plan:
         )
 
     def parts(self) -> Tuple[Any, Any]:
-        """Build the two parts of the train set, to look at.
-
-        Returns:
-            Tuple[Any, Any]: Datasets to train and to evaluate on.
-        """
+        """Build the datasets to train and to evaluate on, to look at."""
         tested = self.cfg.get('val_dataloader') or self.cfg.test_dataloader
         settings = held_out(
             self.cfg.train_dataloader.dataset, self.holdout, tested.dataset
@@ -267,14 +212,7 @@ class Plan:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as people say it.
-
-    Args:
-        seconds (float): Of any length.
-
-    Returns:
-        str: Such as ``45 s``, ``12 min`` or ``3.5 h``.
-    """
+    """Write seconds as people say it, such as ``45 s``, ``12 min`` or ``3.5 h``."""
     if seconds < 1:
         return f'{seconds:.1f} s'
     if seconds < 90:

@@ -53,7 +53,7 @@ class Results(NamedTuple):
 def gather(
     plan: Plan, losses: Sequence[str], class_counts: np.ndarray
 ) -> Results:
-    """Read the results of a plan.
+    """Read the results of a plan; a method that lacks one is left out.
 
     Args:
         plan (Plan): The plan; softmax has a result of each seed.
@@ -61,7 +61,7 @@ def gather(
         class_counts (np.ndarray): Train images per class, (C,).
 
     Returns:
-        Results: The results; a method that lacks one is left out.
+        Results: The results.
     """
     seeds = range(plan.seeds)
     jobs = {m: [plan.trial(m, s) for s in seeds] for m in plan.methods}
@@ -83,14 +83,10 @@ def gather(
                 f'{plan.out} holds results of {method} on other images; choose '
                 'another --out'
             )
-    seconds = {
-        method: float(np.mean([one['seconds'] for one in of_seeds]))
-        for method, of_seeds in found.items()
-    }
-    factors = {
-        method: float(np.median([one['factor'] for one in of_seeds]))
-        for method, of_seeds in found.items()
-    }
+    seconds, factors = (
+        {m: float(of([one[name] for one in f])) for m, f in found.items()}
+        for name, of in (('seconds', np.mean), ('factor', np.median))
+    )
     by_factor = {
         method: np.mean([one['of_factor'] == labels for one in of_seeds], 0)
         for method, of_seeds in found.items()
@@ -132,15 +128,7 @@ def gather(
 
 
 def doubts(results: Results, found: Answer) -> List[str]:
-    """Signs that an answer hangs on a poor recipe.
-
-    Args:
-        results (Results): Of the trials.
-        found (Answer): What they say.
-
-    Returns:
-        List[str]: Warnings in words.
-    """
+    """Signs, in words, that an answer hangs on a poor recipe."""
     warnings = []
     comparison = results.comparison
     error = comparison.calibration_error(REFERENCE).value
