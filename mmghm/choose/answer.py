@@ -4,8 +4,6 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Sequence
 
-import numpy as np
-
 from mmghm.evaluation.comparison import Comparison, Difference, Interval
 from mmghm.evaluation.groups import QUARTILE_NAMES
 from mmghm.models.posthoc import POSTHOC_METHODS
@@ -103,17 +101,10 @@ def answer(
     class_names: Sequence[str],
     num_seeds: int,
 ) -> Answer:
-    """Recommend a method.
+    """Recommend a method by the figure that decides.
 
-    Args:
-        comparison (Comparison): The methods, ``'softmax'`` among them.
-        metric (str): The figure that decides.
-        class_names (Sequence[str]): Names of the C classes.
-        num_seeds (int): Runs of each method.
-
-    Returns:
-        Answer: The simplest of those that are tied with the best and within a
-        point of it, and why; softmax if it is tied with the best.
+    The simplest of those that are tied with the best and within a point of it;
+    softmax, which must be among them, if it is tied with the best.
     """
     best, ties = comparison.best(metric), comparison.ties(metric)
     rows = [
@@ -258,12 +249,12 @@ def _listed(names: Sequence[str], most: int = _NAMED) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if hasattr(value, '_asdict'):
+        value = value._asdict()
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
-    if hasattr(value, '_asdict'):
-        return _plain(value._asdict())
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [_plain(v) for v in value]
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 4) if np.isfinite(value) else None
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
     return value

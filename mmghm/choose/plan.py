@@ -50,11 +50,6 @@ class Plan:
     out: Path
     data: str = ''
 
-    @property
-    def num_classes(self) -> int:
-        """C."""
-        return self.cfg.model.head.num_classes
-
     def settings(self, method: str, seed: int) -> Config:
         """Config of a trial with the whole network, without a work dir."""
         return trial_config(self.cfg, method, seed, self.holdout)
@@ -107,10 +102,7 @@ class Plan:
         ]
 
     def features(self, seed: int) -> Path:
-        """Where the features lie that classifiers are trained on.
-
-        They are those of the softmax run of that seed.
-        """
+        """Where the features of that seed's softmax run lie."""
         if self.frozen:
             return self.features_job().out
         return self.trial(REFERENCE, seed).work_dir / FEATURES
@@ -127,8 +119,8 @@ class Plan:
             f'post-hoc classifiers, seed {seed}',
             run_posthoc_trials,
             (
-                *(self.features(seed), softmax.out, self.num_classes),
-                *(seed, out, work_dir),
+                *(self.features(seed), softmax.out),
+                *(self.cfg.model.head.num_classes, seed, out, work_dir),
             ),
             work_dir,
             out,
@@ -159,10 +151,8 @@ class Plan:
         settings = held_out(
             self.cfg.train_dataloader.dataset, self.holdout, tested.dataset
         )
-        with (
-            DefaultScope.overwrite_default_scope('mmpretrain'),
-            settings_errors(),
-        ):
+        scope = DefaultScope.overwrite_default_scope('mmpretrain')
+        with scope, settings_errors():
             inner = DATASETS.build(settings.pop('dataset'))
             train, holdout = (
                 DATASETS.build(dict(settings, part=part, dataset=inner))
@@ -175,15 +165,9 @@ class Plan:
     ) -> Tuple['Plan', str]:
         """Cut the plan to a budget: seeds first, then methods from the end.
 
-        Args:
-            seconds (Optional[float]): The budget; None cuts nothing.
-            cost (Callable[['Plan'], float]): Seconds that a plan takes.
-
-        Returns:
-            Tuple['Plan', str]: What is left, and what was cut, in words.
-
-        Raises:
-            UserError: If not even two methods with one seed fit.
+        ``cost`` gives the seconds that a plan takes; None of them cuts nothing.
+        Gives what is left, and what was cut, in words. A UserError says that not
+        even two methods with one seed fit.
         """
         plan = self
         while seconds is not None and cost(plan) > seconds:

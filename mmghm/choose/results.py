@@ -55,13 +55,8 @@ def gather(
 ) -> Results:
     """Read the results of a plan; a method that lacks one is left out.
 
-    Args:
-        plan (Plan): The plan; softmax has a result of each seed.
-        losses (Sequence[str]): Those that classifiers were trained with.
-        class_counts (np.ndarray): Train images per class, (C,).
-
-    Returns:
-        Results: The results.
+    Softmax has a result of each seed. Classifiers were trained with ``losses``;
+    ``class_counts`` are the train images per class, (C,).
     """
     seeds = range(plan.seeds)
     jobs = {m: [plan.trial(m, s) for s in seeds] for m in plan.methods}

@@ -125,9 +125,7 @@ def budgeted(
         left = [job for job in of.trials() if not job.out.exists()]
         return len(left) * seconds / args.jobs
 
-    notes = []
-    if plan.frozen:
-        notes.append(_ON_FEATURES)
+    notes = [_ON_FEATURES] if plan.frozen else []
     console.print(
         f'{size} = {len(trials)} runs, {done} of them done. A run takes about '
         f'{duration(seconds)} (some of its steps were timed), all that are '

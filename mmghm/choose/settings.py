@@ -76,17 +76,9 @@ def trial_config(cfg: Config, method: str, seed: int, holdout: float) -> Config:
     """Make a trial of a training's config, without a work dir.
 
     The recipe stays; the loss, its hooks and its head become those of the
-    method. The train set is divided, the same way for every method and seed,
-    and the config's own validation and test images are no part of it.
-
-    Args:
-        cfg (Config): Any config of a training, not changed.
-        method (str): One of :func:`method_names`.
-        seed (int): Of initialisation, order and augmentation.
-        holdout (float): Share of every class to evaluate on.
-
-    Returns:
-        Config: The trial.
+    method. The train set is divided, the same way for every method and seed:
+    ``holdout`` is the share of every class to evaluate on. The config's own
+    validation and test images are no part of it.
     """
     cfg = copy.deepcopy(cfg)
     tested = cfg.get('val_dataloader') or cfg.test_dataloader

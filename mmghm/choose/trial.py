@@ -248,14 +248,9 @@ def cross_fitted(
 ) -> Tuple[Tensor, float]:
     """Choose a setting on images without evaluating it on the same images.
 
-    Args:
-        of_setting (Dict[float, Tensor]): Scores (n, C) with each setting.
-        labels (Tensor): Labels of held-out images, (n,).
-
-    Returns:
-        Tuple[Tensor, float]: Scores (n, C), each half with the setting that
-        has the best macro accuracy on the other half; and the setting that is
-        best on all images.
+    Of scores (n, C) of held-out images with each setting, and their labels (n,):
+    the scores of each half with the setting that has the best macro accuracy on
+    the other half; and the setting that is best on all images.
     """
     settings = list(of_setting)
     chosen = of_setting[settings[0]].clone()

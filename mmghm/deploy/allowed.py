@@ -127,12 +127,8 @@ def check_calibration(kept: Any, num_classes: int) -> Calibration:
 def check_settings(settings: Any, num_classes: int) -> None:
     """Refuse a config that is more than a classifier and its transforms.
 
-    Args:
-        settings (Any): What ``config.json`` holds.
-        num_classes (int): C, which the classifier must have.
-
-    Raises:
-        UserError: Naming what is not allowed.
+    The classifier must be one of C classes. A UserError names what is not
+    allowed.
     """
     try:
         model, data = settings['model'], settings['test_dataloader']['dataset']
@@ -246,33 +242,28 @@ def _arguments(kind: Any) -> Set[str]:
 
 def _check_value(key: str, value: Any) -> None:
     """Refuse anything but numbers, short words, and lists or dicts of them."""
-    if value is None or isinstance(value, bool):
-        return
     if isinstance(value, (int, float)):
         if not abs(value) <= _LARGEST:
             raise UserError(f'{key} is {str(value)[:40]}')
-        return
-    if isinstance(value, str):
+    elif isinstance(value, str):
         # timm's names have dots, as endings of files have.
         allowed = r'[\w.]+' if key == 'model_name' else r'[\w-]*'
         if len(value) > 80 or not re.fullmatch(allowed, value):
             raise UserError(f'{key}={value[:60]!r} is no short word')
-        return
-    if isinstance(value, (list, tuple)):
+    elif isinstance(value, (list, tuple)):
         for item in value:
             _check_value(key, item)
-        return
-    if not isinstance(value, dict):
-        raise UserError(f'{key} is a {type(value).__name__}')
-    if 'type' in value:
+    elif isinstance(value, dict) and 'type' in value:
         _check_part(value, _PARTS)
-        return
-    for name, item in value.items():
-        if not isinstance(name, str) or name.startswith('_'):
-            raise UserError(f'{key} has {name!r}')
-        if name in _LOADING:
-            raise UserError(f'{name} would load something else')
-        _check_value(name, item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str) or name.startswith('_'):
+                raise UserError(f'{key} has {name!r}')
+            if name in _LOADING:
+                raise UserError(f'{name} would load something else')
+            _check_value(name, item)
+    elif value is not None:
+        raise UserError(f'{key} is a {type(value).__name__}')
 
 
 def _is_number(value: Any) -> bool:

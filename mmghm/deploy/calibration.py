@@ -61,16 +61,10 @@ class Calibration:
 def stated_prior(
     loss: Any, class_counts: np.ndarray
 ) -> Tuple[Optional[np.ndarray], str]:
-    """Class prior that a loss says it trains toward.
+    """Class prior that a loss module says it trains toward, and how it is known.
 
-    Args:
-        loss (Any): The loss module; None if the classifier was fitted again after
-            training.
-        class_counts (np.ndarray): Train images per class, (C,).
-
-    Returns:
-        Tuple[Optional[np.ndarray], str]: The prior, float64 (C,), or None; and
-        how it is known.
+    The loss is None if the classifier was fitted again after training. With C
+    train images per class, the prior is float64 (C,); None if nothing says it.
     """
     if loss is None:
         return None, 'its classifier was fitted again after training'
@@ -121,16 +115,10 @@ def calibrate(
     with what the loss lets expect, see :func:`expected_power`: with few images the
     expectation decides, with many the measurement.
 
-    Args:
-        loss (Any): The loss module that the model was trained with, see
-            :func:`stated_prior`.
-        class_counts (np.ndarray): Train images per class, (C,).
-        scores (Optional[Scores]): On images that the model was neither trained
-            on nor will be tested on. None fits nothing: the prior is then the one
-            that the loss states.
-
-    Returns:
-        Calibration: The result.
+    ``loss`` is as :func:`stated_prior` takes it, ``class_counts`` the train images
+    per class, (C,). ``scores`` are of images that the model was neither trained
+    on nor will be tested on. None fits nothing: the prior is then the one that
+    the loss states.
     """
     prior, known = stated_prior(loss, class_counts)
     counts = class_counts.tolist()
@@ -178,16 +166,10 @@ def calibrate(
 def group_curves(
     log_shares: np.ndarray, labels: np.ndarray, class_counts: np.ndarray
 ) -> Dict[str, Tuple[int, RiskCoverage]]:
-    """Trace the risk-coverage curve of each group of the predicted class.
+    """Images and risk-coverage curve by group of the predicted class.
 
-    Args:
-        log_shares (np.ndarray): log p(y|x), (n, C).
-        labels (np.ndarray): Shape (n,).
-        class_counts (np.ndarray): Train images per class, (C,).
-
-    Returns:
-        Dict[str, Tuple[int, RiskCoverage]]: Images and curve, of ``'all'`` and
-        then by group.
+    ``'all'`` comes first. ``log_shares`` are log p(y|x), (n, C), ``labels`` (n,),
+    ``class_counts`` the train images per class, (C,).
     """
     predicted = log_shares.argmax(axis=1)
     confidence, right = np.exp(log_shares.max(axis=1)), predicted == labels

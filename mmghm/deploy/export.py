@@ -18,7 +18,7 @@ from torch import Tensor
 from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
-from .images import ImageReader, generated_images, is_loader, loading_settings
+from .images import generated_images, is_loader, loading_settings
 from .load import DeployedModel, load_deployed
 from .read_back import TOLERANCE
 
@@ -55,7 +55,7 @@ def preparation(model: DeployedModel) -> Dict[str, Any]:
     load.update(loading_settings(model.steps))
     steps = [_in_full(step) for step in model.steps if not is_loader(step)]
     network: Any = model.network
-    example = next(generated_images(ImageReader(model.steps), 1))
+    example = next(generated_images(model.steps, 1))
     return dict(
         preparation=[load, *steps],
         input=dict(
@@ -99,20 +99,10 @@ def export(
     is done to an image before is described in the metadata, see
     :func:`preparation`, as are class names, temperature and prior.
 
-    Args:
-        model (DeployedModel): A model with a network.
-        out (Path): The file.
-        format (str): One of :data:`FORMATS`.
-        batches (Iterator[Tensor]): Real images as the network takes them,
-            uint8 (B, channels, H, W), at least one batch.
-
-    Returns:
-        Parity: The agreement; the file is there.
-
-    Raises:
-        UserError: If the file exists, the model cannot be exported, or its
-            logits differ by more than :data:`TOLERANCE`; then no file is
-            left.
+    ``format`` is one of :data:`FORMATS`. ``batches`` are real images as the
+    network takes them, uint8 (B, channels, H, W). A UserError says that the file
+    exists, the model cannot be exported, or its logits differ by more than
+    :data:`TOLERANCE`; then no file is left.
     """
     network = model.network
     if network is None:

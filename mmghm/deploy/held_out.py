@@ -51,17 +51,10 @@ def check_recorded(
     recorded: Optional[Dict[str, List[str]]],
     checkpoint: str,
 ) -> None:
-    """Refuse a config whose images are not those of the training.
+    """Refuse a config whose images of a part are not those of the training.
 
-    Args:
-        part (str): ``'train'`` or ``'val'``.
-        dataset (Any): What the config has for it now.
-        recorded (Optional[Dict[str, List[str]]]): Digests of the image lists
-            of each part, of ``RunRecordHook``.
-        checkpoint (str): Where they were found.
-
-    Raises:
-        UserError: If the training had others.
+    ``dataset`` is what the config has for ``'train'`` or ``'val'`` now,
+    ``recorded`` the digests that ``RunRecordHook`` left in the checkpoint.
     """
     known = (recorded or {}).get(part)
     if not known:
@@ -92,20 +85,12 @@ def check_apart(train: Any, paths: Iterable[str]) -> None:
 def labelled_images(
     path: str, classes: Sequence[str]
 ) -> Tuple[List[str], np.ndarray]:
-    """Read labelled images in any layout that the datasets know.
+    """Read paths and labels, (n,), in any layout that the datasets know.
 
-    Args:
-        path (str): A folder with one folder per class, a ``.csv`` or
-            ``.parquet`` table with columns ``path`` and ``label``, or a
-            ``.txt`` list of ``path label``; paths are relative to the file.
-        classes (Sequence[str]): Names of the model's classes, which folders
-            and tables use.
-
-    Returns:
-        Tuple[List[str], np.ndarray]: Paths and labels, (n,).
-
-    Raises:
-        UserError: If there is nothing there.
+    A folder with one folder per class, a ``.csv`` or ``.parquet`` table with
+    columns ``path`` and ``label``, or a ``.txt`` list of ``path label``; paths
+    are relative to the file. Folders and tables use the names of the model's
+    classes. A UserError says that there is nothing there.
     """
     place = Path(path)
     if not place.exists():
@@ -133,19 +118,9 @@ def file_logits(
     paths: Sequence[str],
     num_classes: int,
 ) -> np.ndarray:
-    """Run a network over images in files.
+    """Logits, float32 (n, C), of images in n files.
 
-    Args:
-        network (Classifier): The network.
-        steps (Sequence[dict]): Configs of the transforms.
-        paths (Sequence[str]): The n files.
-        num_classes (int): C.
-
-    Returns:
-        np.ndarray: Logits, float32 (n, C).
-
-    Raises:
-        UserError: Naming the first image that cannot be read.
+    A UserError names the first image that cannot be read.
     """
     batches = read_images(
         map(Found, paths), ImageReader(steps), _BATCH_SIZE, num_workers=2

@@ -4,16 +4,7 @@ import csv
 import os
 import re
 import sys
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    NamedTuple,
-    Sequence,
-)
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple
 
 import cv2
 import numpy as np
@@ -46,23 +37,15 @@ class Found(NamedTuple):
     error: str = ''
 
 
-def find_images(inputs: Sequence[str], column: str = 'path') -> Iterator[Found]:
+def find_images(inputs: Iterable[str], column: str = 'path') -> Iterator[Found]:
     """Walk through what was given, in an order that does not change.
 
-    Args:
-        inputs (Sequence[str]): Image files; folders, of which all image files
-            below are taken, links to folders not followed; ``.txt`` lists,
-            a path a line, a label after it being left out; ``.csv`` or
-            ``.parquet`` tables; ``-`` for lines of standard input. Paths in
-            lists are relative to the list, those of standard input to the
-            current folder.
-        column (str): Of the paths in tables.
-
-    Yields:
-        Found: Each image.
-
-    Raises:
-        UserError: If an input does not exist, or a table lacks the column.
+    Image files; folders, of which all image files below are taken, links to
+    folders not followed; ``.txt`` lists, a path a line, a label after it being
+    left out; ``.csv`` or ``.parquet`` tables, with paths in a ``column``; ``-``
+    for lines of standard input. Paths in lists are relative to the list, those
+    of standard input to the current folder. A UserError says that an input does
+    not exist, or a table lacks the column.
     """
     for given in inputs:
         if given == '-':
@@ -78,7 +61,7 @@ def find_images(inputs: Sequence[str], column: str = 'path') -> Iterator[Found]:
                     yield from _line(line, os.path.dirname(given))
         elif given.lower().endswith(_LISTS):
             folder = os.path.dirname(given)
-            for path in _table(given, column):
+            for path in _column(given, column):
                 yield Found(os.path.join(folder, path))
         else:
             yield Found(given)
@@ -94,14 +77,28 @@ def _line(line: bytes, folder: str) -> Iterator[Found]:
         yield Found(os.path.join(folder, text))
 
 
-def _table(path: str, column: str) -> Iterator[str]:
+def _column(path: str, column: str) -> Iterator[str]:
+    """Paths in a table's column, but for empty ones."""
     try:
-        for found in _column(path, column):
-            if not isinstance(found, str):
-                raise UserError(
-                    f'{path}: column {column!r} holds {found!r:.60}, no path'
-                )
-            yield found
+        if path.lower().endswith('.csv'):
+            with open(
+                path, newline='', encoding='utf-8-sig', errors='surrogateescape'
+            ) as file:
+                reader = csv.DictReader(file)
+                _check_column(path, column, reader.fieldnames or ())
+                yield from filter(None, (row[column] for row in reader))
+            return
+        parquet = import_optional('pyarrow.parquet')
+        with parquet.ParquetFile(path) as file:
+            _check_column(path, column, file.schema_arrow.names)
+            for batch in file.iter_batches(columns=[column]):
+                for found in filter(None, batch.column(0).to_pylist()):
+                    if not isinstance(found, str):
+                        raise UserError(
+                            f'{path}: column {column!r} holds {found!r:.60}, '
+                            'no path'
+                        )
+                    yield found
     except UserError:
         raise
     # What readers raise for damaged tables; pyarrow's are ValueErrors.
@@ -109,30 +106,12 @@ def _table(path: str, column: str) -> Iterator[str]:
         raise UserError(f'{path} is no table: {error}') from error
 
 
-def _column(path: str, column: str) -> Iterator[Any]:
-    """Values of a table's column, but for empty ones."""
-    names: Any
-    if path.lower().endswith('.csv'):
-        with open(
-            path, newline='', encoding='utf-8-sig', errors='surrogateescape'
-        ) as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or ()
-            if column in names:
-                yield from (row[column] for row in reader if row[column])
-                return
-    else:
-        parquet = import_optional('pyarrow.parquet')
-        with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if column in names:
-                for batch in file.iter_batches(columns=[column]):
-                    yield from (p for p in batch.column(0).to_pylist() if p)
-                return
-    raise UserError(
-        f'{path} has no column {column!r}, only {", ".join(names)}; name it by '
-        '--path-column'
-    )
+def _check_column(path: str, column: str, names: Iterable[str]) -> None:
+    if column not in names:
+        raise UserError(
+            f'{path} has no column {column!r}, only {", ".join(names)}; name '
+            'it by --path-column'
+        )
 
 
 def _walk(folder: str) -> Iterator[Found]:
@@ -190,7 +169,7 @@ def is_loader(step: dict) -> bool:
     return type_name(step) in ('LoadImageFromFile', 'LoadCheckedImage')
 
 
-def loading_settings(steps: Sequence[dict]) -> Dict[str, Any]:
+def loading_settings(steps: Iterable[dict]) -> Dict[str, Any]:
     """Those of :data:`LOADING` that the loader among transforms has."""
     loader = next((step for step in steps if is_loader(step)), {})
     return {name: loader[name] for name in LOADING if name in loader}
@@ -215,12 +194,12 @@ class ImageReader(Dataset):
     """Reads, decodes and prepares an image, as the model was tested.
 
     Args:
-        steps (Sequence[dict]): Configs of the transforms. Of one that loads
+        steps (Iterable[dict]): Configs of the transforms. Of one that loads
             images, the settings that decide about pixels (:data:`LOADING`)
             are kept.
     """
 
-    def __init__(self, steps: Sequence[dict]) -> None:
+    def __init__(self, steps: Iterable[dict]) -> None:
         self.load = LoadCheckedImage(**loading_settings(steps))
         rest = [step for step in steps if not is_loader(step)]
         with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -253,11 +232,12 @@ class ImageReader(Dataset):
         return torch.from_numpy(np.ascontiguousarray(image))
 
 
-def generated_images(reader: ImageReader, number: int) -> Iterator[Tensor]:
+def generated_images(steps: List[dict], number: int) -> Iterator[Tensor]:
     """Images to compare two forms of a model on: blurred noise.
 
     They come in batches of up to 32, as :meth:`ImageReader.tensor` gives them.
     """
+    reader = ImageReader(steps)
     rng = np.random.default_rng(0)
     for start in range(0, number, 32):
         batch = []
@@ -302,14 +282,8 @@ def read_images(
 ) -> Iterator[Batch]:
     """Read images in their order, a bounded number at a time.
 
-    Args:
-        found (Iterable[Found]): The images.
-        reader (ImageReader): Reads one.
-        batch_size (int): Images a batch, at most.
-        num_workers (int): Processes that read; 0 reads in this one.
-
-    Yields:
-        Batch: What was read.
+    In batches of up to ``batch_size``, by so many worker processes; 0 reads in
+    this one.
     """
     # Drawn as they are needed.
     yield from DataLoader(

@@ -5,17 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -39,7 +29,7 @@ from .allowed import (
     read_json,
 )
 from .calibration import GROUP_RULE, Calibration, calibrate
-from .images import ImageReader, generated_images
+from .images import generated_images
 from .network import Classifier, build_model, load_weights
 from .publish import (
     CALIBRATION,
@@ -150,7 +140,7 @@ def _logits_of(
 
 
 @contextmanager
-def _strangers(path: Union[str, Path], fault: str) -> Iterator[None]:
+def _strangers(path: Any, fault: str) -> Iterator[None]:
     """Say in a line what is wrong with a model that may be anybody's."""
     try:
         yield
@@ -164,7 +154,7 @@ def _strangers(path: Union[str, Path], fault: str) -> Iterator[None]:
 
 def _predict_one(model: DeployedModel) -> None:
     """Make sure that a model gives a score per class, for an image."""
-    (images,) = generated_images(ImageReader(model.steps), 1)
+    (images,) = generated_images(model.steps, 1)
     scores = model.logits(images)
     if scores.shape != (1, len(model.classes)) or not np.isfinite(scores).all():
         raise UserError(
@@ -257,7 +247,7 @@ def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
             f'{checkpoint} does not say how many train images each class had: '
             "train with dict(type='ClassCountsHook') in custom_hooks"
         )
-    names: Sequence[Any] = told.get('classes') or range(len(counts))
+    names: Any = told.get('classes') or range(len(counts))
     loss = None if POSTHOC in meta else model.head.loss_module
     return Training(
         model,

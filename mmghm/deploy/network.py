@@ -49,7 +49,7 @@ class Classifier(nn.Module):
                 'a model in use needs ClsDataPreprocessor without padding, got '
                 f'{type(preprocessor).__name__}'
             )
-        if not hasattr(model, 'head') or not hasattr(model.head, 'pre_logits'):
+        if not hasattr(getattr(model, 'head', None), 'pre_logits'):
             raise UserError(
                 f'a model in use needs a classification head, got '
                 f'{type(model).__name__}'
@@ -115,19 +115,10 @@ def build_model(
     """Build a config's model with the weights of a checkpoint.
 
     With ``EMAHook`` these are the averaged ones: it swaps them before a
-    checkpoint is written.
-
-    Args:
-        cfg (Config): The config.
-        checkpoint (str): File or address.
-        trust (bool): Read it even if it could run code.
-
-    Returns:
-        Tuple[Any, Dict[str, Any]]: The classifier on the CPU, in evaluation
-        mode; and the checkpoint's ``meta``.
-
-    Raises:
-        UserError: If the weights do not fit the config.
+    checkpoint is written. ``checkpoint`` is a file or an address, which
+    ``trust`` reads even if it could run code. Gives the classifier on the CPU,
+    in evaluation mode, and the checkpoint's ``meta``. A UserError says that the
+    weights do not fit the config.
     """
     with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
         cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))

@@ -84,15 +84,10 @@ class Gallery:
 
 
 def thumbnail(path: str, side: int) -> str:
-    """Make a small picture of an image file.
+    """Small JPEG of an image file, as a data address.
 
-    Args:
-        path (str): The file.
-        side (int): Its longer side, in pixels, at most.
-
-    Returns:
-        str: JPEG as a data address; empty if there is no such file, or it
-        cannot be read.
+    Its longer side has at most so many pixels. Empty if there is no such file,
+    or it cannot be read.
     """
     # A record may come from anybody: no devices, no pipes.
     if not os.path.isfile(path):

@@ -4,16 +4,7 @@ import hashlib
 import json
 from itertools import islice
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-)
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 import numpy as np
 from mmengine.fileio import list_from_file
@@ -36,19 +27,19 @@ PRIORS = ('uniform', 'train', 'estimate')
 
 
 def known_prior(
-    calibration: Calibration, given: str, classes: Sequence[str] = ()
+    calibration: Calibration, given: str, classes: Optional[List[str]] = None
 ) -> np.ndarray:
-    """Class prior that predictions are to be moved to.
+    """Class prior that predictions are to be moved to, float64 (C,), sum 1.
 
     Args:
         calibration (Calibration): Of the model.
         given (str): ``'uniform'``, ``'train'``, or a file with one
             non-negative number per class and line, shares or counts, in the
             order of the classes or as ``name,share``.
-        classes (Sequence[str]): Names of the C classes, for such files.
+        classes (Optional[List[str]]): Names of the C classes, for such files.
 
     Returns:
-        np.ndarray: float64 (C,), sum 1.
+        np.ndarray: The prior.
 
     Raises:
         UserError: If the model's own prior is not known, or the file does not
@@ -68,7 +59,7 @@ def known_prior(
     try:
         lines = [line for line in list_from_file(given) if line.strip()]
         if all(',' in line for line in lines):
-            lines = _by_name(given, lines, classes)
+            lines = _by_name(given, lines, classes or [])
         prior = np.array([float(line) for line in lines])
     except UserError:
         raise
@@ -86,9 +77,7 @@ def known_prior(
     return prior / prior.sum()
 
 
-def _by_name(
-    path: str, lines: Sequence[str], classes: Sequence[str]
-) -> List[str]:
+def _by_name(path: str, lines: List[str], classes: List[str]) -> List[str]:
     """Order lines of ``name,share`` as the classes are."""
     shares = dict(line.rsplit(',', 1) for line in lines)
     wrong = sorted(set(shares) ^ set(classes))
@@ -117,7 +106,7 @@ def prediction_rows(
     errors: List[str],
     logits: np.ndarray,
 ) -> List[Dict[str, Any]]:
-    """Make rows of logits.
+    """Make rows, see :func:`row_columns`, of logits.
 
     Args:
         model (DeployedModel): The model.
@@ -131,7 +120,7 @@ def prediction_rows(
         logits (np.ndarray): Shape (n, C); any where there is an error.
 
     Returns:
-        List[Dict[str, Any]]: See :func:`row_columns`.
+        List[Dict[str, Any]]: The rows.
     """
     shares = log_softmax(
         logits.astype(np.float64) / model.calibration.temperature
@@ -164,17 +153,9 @@ def abstention(
 ) -> Dict[str, float]:
     """Thresholds by group; empty if nothing is asked for.
 
-    Args:
-        model (DeployedModel): The model.
-        below (Optional[float]): One for all of them.
-        precision (Optional[float]): Share of right answers that each group's
-            threshold is to give on the calibration images.
-
-    Returns:
-        Dict[str, float]: The thresholds.
-
-    Raises:
-        UserError: If the model has no calibration images to find them on.
+    Either one for all of them, or those that give a share of right answers, the
+    ``precision``, on the calibration images. A UserError says that the model has
+    no such images.
     """
     if below is not None:
         return dict.fromkeys(model.groups, below)

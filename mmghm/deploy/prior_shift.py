@@ -17,17 +17,12 @@ def in_use(
 ) -> Dict[str, Any]:
     """Measure a model under other class priors, and where it abstains.
 
-    Args:
-        log_shares (np.ndarray): log p(y|x) of the test images, temperature
-            applied, (n, C).
-        labels (np.ndarray): Their labels, (n,).
-        calibration (Calibration): With a trained prior.
-
-    Returns:
-        Dict[str, Any]: ``shifts`` (rows of :func:`shift_table`), ``prior_from``,
-        ``temperature``, ``calibration`` (errors on the calibration images, by
-        stage and group) and ``coverage`` (by group of the predicted class, the
-        risk-coverage curve on the test images); ready for JSON.
+    ``log_shares`` are log p(y|x) of the test images, temperature applied, (n, C),
+    ``labels`` (n,). The model's prior must be known. Gives, ready for JSON,
+    ``shifts`` (rows of :func:`shift_table`), ``prior_from``, ``temperature``,
+    ``calibration`` (errors on the calibration images, by stage and group) and
+    ``coverage`` (by group of the predicted class, the risk-coverage curve on the
+    test images).
     """
     counts = np.array(calibration.class_counts)
     coverage = {

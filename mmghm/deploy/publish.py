@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmghm.datasets.class_counts import imbalance_factor
-from mmghm.evaluation import group_classes
+from mmghm.evaluation import GroupAccuracy
 from mmghm.evaluation.groups import group_names
 from mmghm.utils.dependencies import import_optional, version_of
 from mmghm.utils.errors import UserError, writing_errors
@@ -179,17 +179,21 @@ def group_accuracies(
 
     ``class_counts`` are the train images per class, (C,).
     """
-    hits = scores.logits.argmax(axis=1) == scores.labels
-    tested = np.bincount(scores.labels, minlength=len(class_counts))
-    right = np.bincount(scores.labels, hits, minlength=len(class_counts))
-    with np.errstate(invalid='ignore'):
-        accuracy = 100 * right / tested
-    found = {'overall': 100 * hits.mean(), 'macro': np.nanmean(accuracy)}
-    for name, members in group_classes(class_counts, GROUP_RULE)[1].items():
-        members = members[tested[members] > 0]
-        if len(members):
-            found[name] = accuracy[members].mean()
-    return {name: round(float(value), 2) for name, value in found.items()}
+    metric = GroupAccuracy(1, GROUP_RULE, class_counts.tolist())
+    found = scores.logits.argmax(axis=1)[:, None]
+    metric.process(
+        None,
+        [
+            dict(pred_label=label, gt_label=true)
+            for label, true in zip(found, scores.labels)
+        ],
+    )
+    metric.evaluate(len(found))
+    return {
+        group: round(values[0], 2)
+        for _, group, _, values in metric.table
+        if group != 'worst_class'
+    }
 
 
 def write_folder(
@@ -201,24 +205,13 @@ def write_folder(
     card: Dict[str, Any],
     check: Callable[[Path], None] = lambda folder: None,
 ) -> List[Path]:
-    """Write a published folder, all of it or nothing.
+    """Write a published folder, all of it or nothing; gives its files.
 
-    Args:
-        out (Path): The folder, which must not be there.
-        settings (Dict[str, Any]): Of :func:`inference_config`; what cannot
-            be published is refused.
-        weights (Dict[str, torch.Tensor]): Of :func:`inference_weights`.
-        classes (Sequence[str]): Names of the C classes.
-        calibration (Calibration): Of :func:`calibrate`.
-        card (Dict[str, Any]): What else the model card says.
-        check (Callable[[Path], None]): Called with the folder before it gets
-            its name; what it raises leaves none.
-
-    Returns:
-        List[Path]: The files.
-
-    Raises:
-        UserError: If the folder exists, or safetensors is missing.
+    ``settings`` are those of :func:`inference_config`, ``weights`` those of
+    :func:`inference_weights`, and ``card`` is what else the model card says.
+    ``check`` is called with the folder before it gets its name; what it raises
+    leaves none. A UserError says that the folder exists, the model cannot be
+    published, or safetensors is missing.
     """
     safetensors = import_optional('safetensors')
     save_file = import_optional('safetensors.torch').save_file
@@ -241,17 +234,18 @@ def write_folder(
             torch.save(dict(state_dict=weights, meta=meta), folder / PTH)
         # safetensors lets nobody else read its file.
         shutil.copymode(folder / PTH, folder / WEIGHTS)
-        (folder / CONFIG).write_text(json.dumps(settings, indent=1))
         rows = [
             dict(name=name, train_images=count, group=group)
             for name, count, group in zip(
                 classes, calibration.class_counts, groups
             )
         ]
-        (folder / CLASSES).write_text(json.dumps(rows, indent=1))
-        (folder / CALIBRATION).write_text(
-            json.dumps(calibration.__dict__, indent=1)
-        )
+        for name, content in (
+            (CONFIG, settings),
+            (CLASSES, rows),
+            (CALIBRATION, calibration.__dict__),
+        ):
+            (folder / name).write_text(json.dumps(content, indent=1))
         (folder / CARD).write_text(
             Template(_CARD.read_text(), trim_blocks=True).render(
                 calibration=calibration,

@@ -11,7 +11,7 @@ import torch
 from mmghm.utils.errors import UserError
 from mmghm.utils.processes import end_with_parent
 
-from .images import ImageReader, generated_images
+from .images import generated_images
 from .load import load_deployed, pipeline_steps
 from .network import Classifier
 
@@ -27,8 +27,7 @@ def check_folder(
     A UserError says that the folder cannot be read, or gives other logits on 32
     images than the network that it was made from.
     """
-    reader = ImageReader(pipeline_steps(settings))
-    (images,) = generated_images(reader, 32)
+    (images,) = generated_images(pipeline_steps(settings), 32)
     with torch.inference_mode():
         expected = network(images).numpy()
     # A fresh interpreter, which has none of this one's registries.
@@ -46,5 +45,5 @@ def check_folder(
 
 def _logits(folder: str) -> np.ndarray:
     model = load_deployed(folder)
-    (images,) = generated_images(ImageReader(model.steps), 32)
+    (images,) = generated_images(model.steps, 32)
     return model.logits(images)

@@ -128,14 +128,10 @@ def evaluation(
 ) -> Dict[str, Any]:
     """Accuracy, confusion and calibration of a validation or a test.
 
-    Args:
-        counts (np.ndarray): Train images per class, (C,).
-        predictions (Dict[str, np.ndarray]): Of ``GroupAccuracy``.
-
-    Returns:
-        Dict[str, Any]: ``tested`` and ``correct`` images per class, and by
-        rule ``confusion`` (proportion of a group's images that is predicted as
-        each group) and ``calibration`` (of all images and of each group's).
+    ``counts`` are train images per class, (C,), ``predictions`` those of
+    ``GroupAccuracy``. Gives ``tested`` and ``correct`` images per class, and by
+    rule ``confusion`` (proportion of a group's images that is predicted as each
+    group) and ``calibration`` (of all images and of each group's).
     """
     label, prediction = predictions['label'], predictions['prediction']
     confidence = predictions['confidence']
@@ -185,19 +181,12 @@ def _calibration(confidence: np.ndarray, right: np.ndarray) -> Dict[str, Any]:
 
 
 def histograms(files: Dict[int, Path], budget: int) -> Optional[Dict[str, Any]]:
-    """Code the histograms of as many steps as the budget allows.
+    """Code the recorded histograms of as many steps as the budget allows.
 
     A byte for the examples and for the weight of each region, on logarithmic
     scales, and two for each inner edge, on the arcsine scale that they are
-    drawn on; gzip over all, base64 around it.
-
-    Args:
-        files (Dict[int, Path]): Recorded histograms by step.
-        budget (int): Length of the text in bytes; one step is kept even if
-            it is longer.
-
-    Returns:
-        Optional[Dict[str, Any]]: None without histograms.
+    drawn on; gzip over all, base64 around it. The budget is the length of the
+    text in bytes; one step is kept even if it is longer. None without any.
     """
     parts: Dict[int, str] = {}
     shape = (0, 0)

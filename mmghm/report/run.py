@@ -20,6 +20,8 @@ from mmghm.engine.work_dir import (
 from mmghm.utils.literals import read_settings
 
 Curve = Tuple[List[float], List[float]]
+# Means and deviations under a shift of the class prior.
+_SHIFT = ('trained', 'known', 'estimated', 'error')
 
 
 @dataclass
@@ -116,25 +118,18 @@ def _read_in_use(path: Path) -> Optional[Dict[str, Any]]:
             temperature=float(found['temperature']),
             shifts=[
                 [
-                    f'{row["name"]}',
-                    int(row['images']),
-                    *(
-                        [float(figure) for figure in row[key]]
-                        for key in ('trained', 'known', 'estimated', 'error')
-                    ),
+                    *(f'{row["name"]}', int(row['images'])),
+                    *(list(map(float, row[key])) for key in _SHIFT),
                 ]
                 for row in found['shifts']
             ],
             calibration={
-                f'{stage}': {f'{k}': float(v) for k, v in errors.items()}
+                stage: {name: float(v) for name, v in errors.items()}
                 for stage, errors in found['calibration'].items()
             },
             coverage={
-                f'{group}': [
-                    [float(x) for x in curve[key]]
-                    for key in ('coverage', 'risk')
-                ]
-                for group, curve in found['coverage'].items()
+                group: [list(map(float, of[k])) for k in ('coverage', 'risk')]
+                for group, of in found['coverage'].items()
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -17,7 +17,6 @@ def same_settings(runs: Sequence[Run]) -> Dict[str, List[Run]]:
 
     They go by the name of the first one.
     """
-    keys: Dict[str, str] = {}
     rows: Dict[str, List[Run]] = {}
     for run in runs:
         settings = run.config.to_dict()
@@ -28,8 +27,8 @@ def same_settings(runs: Sequence[Run]) -> Dict[str, List[Run]]:
         for name in _IGNORED:
             settings.pop(name, None)
         text = json.dumps(settings, sort_keys=True, default=str)
-        rows.setdefault(keys.setdefault(text, run.name), []).append(run)
-    return rows
+        rows.setdefault(text, []).append(run)
+    return {members[0].name: members for members in rows.values()}
 
 
 def last_accuracy(run: Run, rule: str) -> Dict[str, float]:

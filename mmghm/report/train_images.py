@@ -28,7 +28,7 @@ from mmghm.utils.dependencies import (
 )
 from mmghm.utils.errors import UserError, settings_errors
 from mmghm.utils.literals import read_settings
-from mmghm.utils.progress import tracked
+from mmghm.utils.text import TextConsole
 
 from .mistakes import SHOWN, SIDE, surest_mistakes
 from .run import Run
@@ -67,15 +67,9 @@ def nearest(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Find the nearest train images by cosine similarity.
 
-    Args:
-        features (np.ndarray): Of m images, (m, D).
-        train (np.ndarray): Of n train images, (n, D).
-        number (int): k, how many to find; at most n are.
-
-    Returns:
-        Tuple[np.ndarray, np.ndarray]: Numbers of the train images, int64
-        (m, k), the nearest first, the first of equal ones; and their
-        similarities, in [-1, 1], (m, k).
+    Of features (m, D) of images and (n, D) of train images: numbers, int64
+    (m, k), of the ``number`` nearest, or all n, the first of equal ones first;
+    and their similarities, in [-1, 1], (m, k).
     """
     similarity = _unit(features) @ _unit(train).T
     order = np.argsort(-similarity, axis=1, kind='stable')[:, :number]
@@ -88,18 +82,10 @@ def label_issues(features: np.ndarray, labels: np.ndarray) -> LabelIssues:
     Northcutt et al. 2021, on the probabilities of logistic regression on
     features of length 1. Each image is predicted by a classifier that was
     fitted to other images. Images of a class that has no other image are left
-    out.
+    out; of fewer than two classes with two images there are none.
 
-    Args:
-        features (np.ndarray): Finite, (n, D).
-        labels (np.ndarray): Classes, at least 0, int64 (n,).
-
-    Returns:
-        LabelIssues: None of fewer than two classes with two images.
-
-    Raises:
-        UserError: If cleanlab is missing, or the probabilities would take more
-            than 1.6 GB.
+    Features are finite, (n, D), labels at least 0, int64 (n,). A UserError says
+    that cleanlab is missing, or the probabilities would take more than 1.6 GB.
     """
     known = np.flatnonzero(np.bincount(labels)[labels] > 1)
     classes, compact = np.unique(labels[known], return_inverse=True)
@@ -137,19 +123,18 @@ def _out_of_sample(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     selection = import_optional('sklearn.model_selection')
     folds = min(_FOLDS, int(np.bincount(labels).max()))
     splitter = selection.StratifiedKFold(folds, shuffle=True, random_state=0)
-    inputs = _unit(features)
-    found = np.zeros((len(labels), int(labels.max()) + 1))
-    with warnings.catch_warnings():
+    status = TextConsole().status('Looking for wrong labels')
+    with warnings.catch_warnings(), status:
         # Classes with fewer images than there are folds, and a fit that is
         # good enough before it has converged.
         warnings.simplefilter('ignore', UserWarning)
-        parts = list(splitter.split(inputs, labels))
-        with tracked(parts, 'Looking for wrong labels') as shown:
-            for fitted, held in shown:
-                classifier = linear_model.LogisticRegression(C=10, tol=1e-3)
-                classifier.fit(inputs[fitted], labels[fitted])
-                found[held] = classifier.predict_proba(inputs[held])
-    return found
+        return selection.cross_val_predict(
+            linear_model.LogisticRegression(C=10, tol=1e-3),
+            _unit(features),
+            labels,
+            cv=splitter,
+            method='predict_proba',
+        )
 
 
 def _unit(features: np.ndarray) -> np.ndarray:
@@ -167,21 +152,13 @@ def describe_issues(
     class_names: Sequence[str],
     paths: Sequence[str],
 ) -> Dict[str, Any]:
-    """Make of them what the page shows.
+    """Make of issues among n train images what the page shows, in plain values.
 
-    Args:
-        issues (LabelIssues): Among n train images.
-        labels (np.ndarray): Of the train images, int64 (n,).
-        class_names (Sequence[str]): Of the C classes.
-        paths (Sequence[str]): Of the train images, n.
-
-    Returns:
-        Dict[str, Any]: Plain values. ``single``, classes with one image.
-        ``groups``: for each quarter of the classes by train images its name,
-        classes, images, and images on the list. ``tail`` and ``head``, the
-        first of the rarest quarter and of the others: picture as a data
-        address (empty if it cannot be read), file name, given label,
-        suggested label, probability of the given label in percent.
+    ``single``, classes with one image. ``groups``: for each quarter of the
+    classes by train images its name, classes, images, and images on the list.
+    ``tail`` and ``head``, the first of the rarest quarter and of the others:
+    picture as a data address (empty if it cannot be read), file name, given
+    label, suggested label, probability of the given label in percent.
     """
     counts = np.bincount(labels, minlength=len(class_names))
     _, groups = group_classes(counts, 'quartile')
@@ -221,22 +198,15 @@ def look_at_train_images(
 ) -> Dict[str, Any]:
     """Compare a run's train images with its mistakes and with each other.
 
-    By what the classifier's last layer gets of them, as they are tested.
+    By what the classifier's last layer gets of them, as they are tested. The
+    config in ``work_dir`` is built, not run; ``checkpoint`` is the file or
+    address of one of its checkpoints.
 
-    Args:
-        run (Run): The run.
-        work_dir (Path): Its folder. The config in it is built, not run.
-        checkpoint (str): File or address of one of its checkpoints.
-
-    Returns:
-        Dict[str, Any]: Plain values. ``note``: why there is nothing else.
-        ``nearest``: for each of :func:`surest_mistakes` its nearest train
-        images: picture, file name, class, cosine similarity.
-        ``labels``: of :func:`describe_issues`, or a ``note``.
-
-    Raises:
-        UserError: If the work dir holds no whole config, the checkpoint does
-            not fit it, or a network gives features that are not finite.
+    Gives plain values. ``note``: why there is nothing else. ``nearest``: for
+    each of :func:`surest_mistakes` its nearest train images: picture, file
+    name, class, cosine similarity. ``labels``: of :func:`describe_issues`, or a
+    ``note``. A UserError says that the work dir holds no whole config, the
+    checkpoint does not fit it, or a network gives features that are not finite.
     """
     cfg = _whole_config(work_dir)
     model, _ = build_model(cfg, checkpoint)
