@@ -29,12 +29,11 @@ class Results(NamedTuple):
         curves (Dict[str, np.ndarray]): Accuracy in percent of head and tail
             for each tau of a method, mean over seeds, (taus, 2).
         taus (Dict[str, float]): The tau of a method, median over seeds.
-        seconds (Dict[str, float]): Of a run, mean over seeds, by method.
-        factors (Dict[str, float]): Of the learning rate, median over seeds, by
-            method.
+        seconds (Dict[str, float]): Of a run, mean over seeds.
+        factors (Dict[str, float]): Of the learning rate, median over seeds.
         by_factor (Dict[str, np.ndarray]): Whether an image was right with each
-            factor, mean over seeds, (factors, images), by method; only those
-            that several were tried for.
+            factor, mean over seeds, (factors, images); of those that several
+            were tried for.
         temperature (float): That softmax's scores ask for, mean over seeds.
         not_deferred (List[Tuple[str, str]]): Methods with deferred
             re-weighting that predict as the method which they begin as.
@@ -59,13 +58,13 @@ def gather(
     ``class_counts`` are the train images per class, (C,).
     """
     seeds = range(plan.seeds)
-    jobs = {m: [plan.trial(m, s) for s in seeds] for m in plan.methods}
-    jobs.update(
-        {
+    jobs = {
+        **{m: [plan.trial(m, s) for s in seeds] for m in plan.methods},
+        **{
             f'{CLASSIFIER}{loss}': [plan.classifier(loss, s) for s in seeds]
             for loss in losses
-        }
-    )
+        },
+    }
     found: Dict[str, List[Dict[str, np.ndarray]]] = {
         method: [_read(job.out) for job in of_seeds]
         for method, of_seeds in jobs.items()
@@ -162,7 +161,7 @@ def doubts(results: Results, found: Answer) -> List[str]:
 
 def _read(path: Path) -> Dict[str, np.ndarray]:
     with np.load(path) as found:
-        return {name: found[name] for name in found.files}
+        return dict(found)
 
 
 def _stacked(of_seeds: List[Dict[str, np.ndarray]], name: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 import torch
@@ -117,12 +117,7 @@ def load_deployed(
             f'{path} is neither a published folder nor an .onnx file; a config '
             'needs --checkpoint FILE'
         )
-    network, steps, classes, calibration = _read_folder(Path(path))
-    logits = _logits_of(network, device, bfloat16)
-    model = DeployedModel(logits, steps, classes, calibration, path, network)
-    with _strangers(path, 'is damaged or not safe'):
-        _predict_one(model)
-    return model
+    return _load_folder(path, device, bfloat16)
 
 
 def _logits_of(
@@ -168,9 +163,8 @@ def pipeline_steps(settings: Any) -> List[dict]:
     return [dict(step) for step in pipeline if step['type'] != 'PackInputs']
 
 
-def _read_folder(
-    folder: Path,
-) -> Tuple[Classifier, List[dict], List[str], Calibration]:
+def _load_folder(path: str, device: str, bfloat16: bool) -> DeployedModel:
+    folder = Path(path)
     if (folder / 'config.py').exists() and not (folder / CONFIG).exists():
         raise UserError(
             f'{folder} was published by mmghm 0.2, whose config is Python; '
@@ -196,7 +190,17 @@ def _read_folder(
         model = build()
         load_weights(model, read_safetensors(folder / WEIGHTS))
         network = Classifier(model, takes_bgr=True)
-    return network, pipeline_steps(settings), classes, calibration
+    deployed = DeployedModel(
+        _logits_of(network, device, bfloat16),
+        pipeline_steps(settings),
+        classes,
+        calibration,
+        path,
+        network,
+    )
+    with _strangers(folder, 'is damaged or not safe'):
+        _predict_one(deployed)
+    return deployed
 
 
 def read_calibration(path: str, num_classes: int) -> Calibration:

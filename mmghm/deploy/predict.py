@@ -31,19 +31,10 @@ def known_prior(
 ) -> np.ndarray:
     """Class prior that predictions are to be moved to, float64 (C,), sum 1.
 
-    Args:
-        calibration (Calibration): Of the model.
-        given (str): ``'uniform'``, ``'train'``, or a file with one
-            non-negative number per class and line, shares or counts, in the
-            order of the classes or as ``name,share``.
-        classes (Optional[List[str]]): Names of the C classes, for such files.
-
-    Returns:
-        np.ndarray: The prior.
-
-    Raises:
-        UserError: If the model's own prior is not known, or the file does not
-            fit.
+    ``given`` is ``'uniform'``, ``'train'``, or a file with one non-negative
+    number per class and line, shares or counts, in the order of the classes or
+    as ``name,share``, which takes the names of the C classes. A UserError says
+    that the model's own prior is not known, or the file does not fit.
     """
     counts = np.array(calibration.class_counts)
     if calibration.trained_prior is None:
@@ -106,21 +97,11 @@ def prediction_rows(
     errors: List[str],
     logits: np.ndarray,
 ) -> List[Dict[str, Any]]:
-    """Make rows, see :func:`row_columns`, of logits.
+    """Make rows, see :func:`row_columns`, of logits (n, C), of ``top`` classes each.
 
-    Args:
-        model (DeployedModel): The model.
-        prior (Optional[np.ndarray]): To move the predictions to, (C,); None
-            leaves them.
-        top (int): Classes per image.
-        thresholds (Dict[str, float]): By group of the predicted class; below
-            its threshold a prediction is abstained from.
-        paths (List[str]): Paths of n images.
-        errors (List[str]): Why each could not be read, or nothing.
-        logits (np.ndarray): Shape (n, C); any where there is an error.
-
-    Returns:
-        List[Dict[str, Any]]: The rows.
+    Predictions are moved to a prior, (C,); None leaves them. Those below the
+    threshold of the predicted class's group are abstained from. ``errors`` say
+    why an image could not be read, or nothing; its logits may then be any.
     """
     shares = log_softmax(
         logits.astype(np.float64) / model.calibration.temperature
@@ -189,20 +170,10 @@ def predict(
 ) -> Optional[np.ndarray]:
     """Predict images, and leave the rows in the journal.
 
-    Args:
-        model (DeployedModel): The model.
-        images (Callable[[], Iterable[Found]]): Gives the images, the same at
-            each call unless they come from standard input.
-        journal (PredictionWriter): Where rows go.
-        prior (Optional[str]): Of :func:`known_prior`, ``'estimate'`` or None.
-        top (int): Classes per image.
-        thresholds (Dict[str, float]): Of :func:`abstention`.
-        batch_size (int): Images a batch.
-        num_workers (int): Processes that read.
-        advance (Callable[[int], None]): Is told how many more are done.
-
-    Returns:
-        Optional[np.ndarray]: The prior that predictions were moved to.
+    ``images`` gives the images, the same at each call unless they come from
+    standard input. ``prior`` is one of :func:`known_prior`, ``'estimate'`` or
+    None, ``thresholds`` are those of :func:`abstention`. ``advance`` is told how
+    many more images are done. Gives the prior that predictions were moved to.
     """
     target = None
     if prior is not None and prior != 'estimate':

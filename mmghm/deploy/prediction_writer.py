@@ -112,7 +112,7 @@ class PredictionWriter:
     def append(
         self, rows: List[Dict[str, Any]], logits: Optional[np.ndarray] = None
     ) -> None:
-        """Write out a row per image, and float32 (rows, C) logits if they are kept."""
+        """Write out a row per image, and logits (rows, C) if they are kept."""
         if logits is not None:
             with open(self.logits_file, 'ab') as file:
                 file.write(logits.astype(np.float32).tobytes())

@@ -18,7 +18,14 @@ def find_mistakes(
     class_names: Sequence[str],
     class_counts: np.ndarray,
 ) -> Dict[str, Any]:
-    """Look for what people look for first.
+    """Look for what people look for first, and give it as plain values.
+
+    ``classes``, the worst first: name, train images, evaluated images, accuracy
+    in percent, the class that it is taken for most often (empty if none).
+    ``pairs``, the most frequent first: class, what it is taken for, images,
+    percent of the class. ``images``, the surest mistakes first: picture as a
+    data address (empty if it cannot be read), file name, class, prediction,
+    confidence in percent.
 
     Args:
         predictions (Dict[str, np.ndarray]): ``label``, ``prediction`` and
@@ -29,13 +36,7 @@ def find_mistakes(
         class_counts (np.ndarray): Train images per class, (C,).
 
     Returns:
-        Dict[str, Any]: Plain values. ``classes``, the worst first: name, train
-        images, evaluated images, accuracy in percent, the class that it is
-        taken for most often (empty if none). ``pairs``, the most frequent
-        first: class, what it is taken for, images, percent of the class.
-        ``images``, the surest mistakes first: picture as a data address (empty
-        if it cannot be read), file name, class, prediction, confidence in
-        percent.
+        Dict[str, Any]: As above.
     """
     label, prediction = predictions['label'], predictions['prediction']
     number = len(class_names)

@@ -20,12 +20,7 @@ from mmghm.evaluation import group_classes
 from mmghm.evaluation.groups import QUARTILE_NAMES
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import is_frozen
-from mmghm.utils.dependencies import (
-    OPTIONAL,
-    LazyModule,
-    import_optional,
-    missing_modules,
-)
+from mmghm.utils.dependencies import LazyModule, import_optional
 from mmghm.utils.errors import UserError, settings_errors
 from mmghm.utils.literals import read_settings
 from mmghm.utils.text import TextConsole
@@ -98,6 +93,7 @@ def label_issues(features: np.ndarray, labels: np.ndarray) -> LabelIssues:
     if len(classes) < 2:
         nothing = np.zeros(0, np.int64)
         return LabelIssues(nothing, nothing, np.zeros(0))
+    # Missing, it is told before anything is fitted.
     find = cleanlab.find_label_issues
     probabilities = _out_of_sample(features[known], compact)
     found = find(
@@ -308,12 +304,6 @@ def _labels(
     paths: Sequence[str],
     names: Sequence[str],
 ) -> Dict[str, Any]:
-    if missing_modules({'cleanlab': None}):
-        missing = OPTIONAL['cleanlab']
-        return dict(
-            note=f'Not looked for: cleanlab is missing, for {missing.lost}: '
-            f'{missing.remedy}'
-        )
     try:
         issues = label_issues(features, labels)
     except UserError as error:
