@@ -33,10 +33,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mmghm
 from mmghm.choose.answer import answer
-from mmghm.choose.posthoc_trials import cross_fitted
 from mmghm.choose.settings import (
     with_method,
 )
+from mmghm.choose.trial import cross_fitted
 from mmghm.datasets.image_folder import read_class_folders
 from mmghm.datasets.profiles import profile_counts
 from mmghm.datasets.subsets import choose_long_tail, split_held_out

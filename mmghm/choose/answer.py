@@ -4,8 +4,6 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Sequence
 
-import numpy as np
-
 from mmghm.evaluation.comparison import Comparison, Difference, Interval
 from mmghm.evaluation.groups import QUARTILE_NAMES
 from mmghm.models.posthoc import POSTHOC_METHODS
@@ -76,43 +74,25 @@ class Answer:
     too_small: List[str] = field(default_factory=list)
 
     def to_json(self) -> Dict[str, Any]:
-        """Plain values.
-
-        Returns:
-            Dict[str, Any]: For JSON: NaN and infinity are null.
-        """
+        """Plain values for JSON: NaN and infinity are null."""
         return _plain(asdict(self))
 
 
 def kind_of(method: str) -> str:
-    """How a method came about, see :class:`Row`.
-
-    Args:
-        method (str): Its name.
-
-    Returns:
-        str: The kind.
-    """
+    """How a method came about, see :class:`Row`."""
     if method.startswith(CLASSIFIER):
         return 'classifier'
     return 'post-hoc' if method in POSTHOC_METHODS else 'trained'
 
 
 def describe(metric: str) -> str:
-    """Name a figure in words.
-
-    Args:
-        metric (str): One of :data:`~mmghm.evaluation.comparison.METRICS`.
-
-    Returns:
-        str: Such as "macro accuracy".
-    """
+    """Name a figure in words, such as "macro accuracy"."""
     group = metric.partition(':')[2]
     if group:
         return f'accuracy of the group {group!r}'
-    return {'worst': 'accuracy of the worst class'}.get(
-        metric, f'{metric} accuracy'
-    )
+    if metric == 'worst':
+        return 'accuracy of the worst class'
+    return f'{metric} accuracy'
 
 
 def answer(
@@ -121,23 +101,16 @@ def answer(
     class_names: Sequence[str],
     num_seeds: int,
 ) -> Answer:
-    """Recommend a method.
+    """Recommend a method by the figure that decides.
 
-    Args:
-        comparison (Comparison): The methods, ``'softmax'`` among them.
-        metric (str): The figure that decides.
-        class_names (Sequence[str]): Names of the C classes.
-        num_seeds (int): Runs of each method.
-
-    Returns:
-        Answer: The simplest of those that are tied with the best and within a
-        point of it, and why; softmax if it is tied with
-        the best.
+    The simplest of those that are tied with the best and within a point of it;
+    softmax, which must be among them, if it is tied with the best.
     """
     best, ties = comparison.best(metric), comparison.ties(metric)
-    rows = [_row(comparison, name, metric, best, ties) for name in ties]
-    others = [name for name in comparison.methods if name not in ties]
-    rows += [_row(comparison, name, metric, best, ties) for name in others]
+    rows = [
+        _row(comparison, name, metric, best, name in ties)
+        for name in sorted(comparison.methods, key=lambda m: m not in ties)
+    ]
     rows.sort(key=lambda row: -row.to_best.interval.value)
     by_name = {row.method: row for row in rows}
 
@@ -150,7 +123,6 @@ def answer(
             and not by_name[name].to_softmax.is_tie
         ] or [best]
     equals.sort(key=_complexity)
-    method = equals[0]
     warnings = _warnings(comparison, rows, num_seeds)
     too_small = [class_names[c] for c in comparison.too_small()]
     if too_small:
@@ -161,7 +133,7 @@ def answer(
         )
     return Answer(
         metric,
-        method,
+        equals[0],
         _sentence(by_name, equals, best, ties, metric, comparison),
         warnings,
         rows,
@@ -170,32 +142,19 @@ def answer(
 
 
 def signed(difference: Difference) -> str:
-    """Write a difference with its interval.
-
-    Args:
-        difference (Difference): In points.
-
-    Returns:
-        str: Such as ``+4.1 [2.9, 5.2]``.
-    """
+    """Write a difference in points with its interval: ``+4.1 [2.9, 5.2]``."""
     value, low, high = difference.interval
     return f'{value:+.1f} [{low:.1f}, {high:.1f}]'
 
 
 def _row(
-    comparison: Comparison,
-    method: str,
-    metric: str,
-    best: str,
-    ties: List[str],
+    comparison: Comparison, method: str, metric: str, best: str, ties: bool
 ) -> Row:
-    names = {
-        'macro': 'macro',
-        'overall': 'overall',
-        **{group: f'group:{group}' for group in QUARTILE_NAMES},
-        'worst': 'worst',
+    groups = [f'group:{group}' for group in QUARTILE_NAMES]
+    figures = {
+        name.rpartition(':')[2]: comparison.interval(method, name)
+        for name in ('macro', 'overall', *groups, 'worst')
     }
-    figures = {k: comparison.interval(method, v) for k, v in names.items()}
     figures['ece'] = comparison.calibration_error(method)
     return Row(
         method,
@@ -203,7 +162,7 @@ def _row(
         figures,
         comparison.difference(method, REFERENCE, metric),
         comparison.difference(method, best, metric),
-        method in ties,
+        ties,
     )
 
 
@@ -290,12 +249,12 @@ def _listed(names: Sequence[str], most: int = _NAMED) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if hasattr(value, '_asdict'):
+        value = value._asdict()
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
-    if hasattr(value, '_asdict'):
-        return _plain(value._asdict())
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [_plain(v) for v in value]
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 4) if np.isfinite(value) else None
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
     return value

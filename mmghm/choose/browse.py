@@ -1,7 +1,7 @@
 """The work of ``mmghm browse``: a train set in figures and pictures."""
 
 import argparse
-from typing import List
+from typing import Any, List
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -35,30 +35,26 @@ def _statistics_table(counts: np.ndarray, rule: str) -> Table:
     return table
 
 
-def _raw_image(dataset: object, index: int) -> np.ndarray:
+def _raw_image(dataset: Any, index: int) -> np.ndarray:
     """One image as RGB, without its pipeline."""
-    info = dataset.get_data_info(index)  # type: ignore[attr-defined]
+    info = dataset.get_data_info(index)
     image = info.get('img')
     if image is None:
-        loaded = LoadCheckedImage().transform(info)
-        assert loaded is not None, 'a broken image raises'
+        loaded: Any = LoadCheckedImage().transform(info)
         image = loaded['img'][..., ::-1]
     return np.asarray(image).squeeze()
 
 
 def _draw_samples(
-    dataset: object,
-    counts: np.ndarray,
-    names: List[str],
-    args: argparse.Namespace,
+    dataset: Any, counts: np.ndarray, names: List[str], args: argparse.Namespace
 ) -> Figure:
     labels = dataset_labels(dataset)
     rng = np.random.default_rng(args.seed)
     groups = {
-        name: members[counts[members] > 0]
+        name: kept
         for name, members in group_classes(counts, args.groups)[1].items()
+        if len(kept := members[counts[members] > 0])
     }
-    groups = {name: members for name, members in groups.items() if len(members)}
     figure = Figure(
         figsize=(1.3 * args.images + 0.8, 1.75 * len(groups) + 0.3),
         layout='constrained',

@@ -15,18 +15,11 @@ from mmengine.runner import save_checkpoint
 from torch import Tensor
 
 from mmghm.choose.settings import check_methods, trial_config, with_method
-from mmghm.choose.trial import (
-    linear_classifier,
-    run_trial,
-)
+from mmghm.choose.trial import linear_classifier, run_trial
 from mmghm.datasets import dataset_class_counts
 from mmghm.deploy.held_out import check_recorded
 from mmghm.deploy.load import POSTHOC
-from mmghm.deploy.network import (
-    build_model,
-    head_logits,
-    unaugmented_loader,
-)
+from mmghm.deploy.network import build_model, head_logits, unaugmented_loader
 from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.engine.hooks.run_record_hook import IMAGES_KEY
 from mmghm.evaluation.group_accuracy import evaluate_scores

@@ -2,14 +2,12 @@
 
 import base64
 import io
+from math import isnan
 from pathlib import Path
 from typing import Any, Dict, List
 
-from jinja2 import Environment
-from markupsafe import Markup
+from jinja2 import Template
 from matplotlib.figure import Figure
-
-from mmghm.evaluation.comparison import Interval
 
 from .answer import Answer, describe
 
@@ -17,22 +15,17 @@ _TEMPLATE = Path(__file__).parent / 'choice.html.j2'
 
 
 def render(answer: Answer, pictures: Dict[str, Figure], **facts: Any) -> str:
-    """Make the page.
+    """Make the HTML page, which needs no network, with pictures by their titles.
 
-    Args:
-        answer (Answer): What it says.
-        pictures (Dict[str, Figure]): By title.
-        **facts (Any): What else the template shows: ``notes``, ``commands``,
-            ``held_out``, ``seeds``, ``how``, ``versions``.
-
-    Returns:
-        str: HTML that needs no network.
+    ``facts`` are what else the template shows: ``notes``, ``commands``,
+    ``held_out``, ``seeds``, ``how``, ``versions``.
     """
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True
+    template = Template(
+        _TEMPLATE.read_text(encoding='utf-8'),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters['figure'] = _figure
-    template = environment.from_string(_TEMPLATE.read_text(encoding='utf-8'))
     return template.render(
         answer=answer,
         what=describe(answer.metric),
@@ -43,30 +36,12 @@ def render(answer: Answer, pictures: Dict[str, Figure], **facts: Any) -> str:
 
 
 def columns(answer: Answer) -> List[str]:
-    """The figures that can be told of at least one method.
-
-    Args:
-        answer (Answer): The answer.
-
-    Returns:
-        List[str]: Their names.
-    """
-    first = answer.rows[0].figures
+    """Names of the figures that can be told of at least one method."""
     return [
         name
-        for name in first
-        if any(
-            row.figures[name].value == row.figures[name].value
-            for row in answer.rows
-        )
+        for name in answer.rows[0].figures
+        if not all(isnan(row.figures[name].value) for row in answer.rows)
     ]
-
-
-def _figure(interval: Interval) -> str:
-    value, low, high = interval
-    if value != value:
-        return '–'
-    return Markup(f'{value:.1f}<small>{low:.1f} to {high:.1f}</small>')
 
 
 def _svg(figure: Figure) -> str:

@@ -14,27 +14,15 @@ from mmghm.features.training import FACTORS
 from mmghm.utils.errors import UserError, settings_errors
 
 from .answer import CLASSIFIER, REFERENCE
-from .posthoc_trials import run_posthoc_trials
 from .settings import fingerprint, held_out, trial_config
-from .trial import run_trial, write_frozen_features
+from .trial import run_posthoc_trials, run_trial, write_frozen_features
 
 # Without ablations, which are no methods of their own.
 LOSSES = (
-    'softmax',
-    'class_balanced',
-    'focal',
-    'ghm_c',
-    'effective_number',
-    'equalization',
-    'seesaw',
-    'ghm_cwap',
-    'balanced_softmax',
-    'ldam',
-    'ldam_drw',
-    'effective_number_drw',
-    'class_balanced_focal',
-    'label_smoothing',
-    'ghm_cwap_balanced',
+    *('softmax', 'class_balanced', 'focal', 'ghm_c', 'effective_number'),
+    *('equalization', 'seesaw', 'ghm_cwap', 'balanced_softmax', 'ldam'),
+    *('ldam_drw', 'effective_number_drw', 'class_balanced_focal'),
+    *('label_smoothing', 'ghm_cwap_balanced'),
 )
 
 
@@ -62,33 +50,14 @@ class Plan:
     out: Path
     data: str = ''
 
-    @property
-    def num_classes(self) -> int:
-        """C."""
-        return self.cfg.model.head.num_classes
-
     def settings(self, method: str, seed: int) -> Config:
-        """Config of a trial with the whole network.
-
-        Args:
-            method (str): Name of the loss.
-            seed (int): Seed of the run.
-
-        Returns:
-            Config: Without a work dir.
-        """
+        """Config of a trial with the whole network, without a work dir."""
         return trial_config(self.cfg, method, seed, self.holdout)
 
     def features_job(self) -> Job:
-        """The features of a frozen backbone, the same for all trials.
-
-        Returns:
-            Job: It writes them.
-        """
+        """Writes the features of a frozen backbone, the same for all trials."""
         settings = self.settings(REFERENCE, 0)
-        work_dir = (
-            self.out / 'runs' / f'features_{fingerprint(settings, self.data)}'
-        )
+        work_dir, _ = self._places('features', settings)
         return Job(
             'features of the frozen backbone',
             write_frozen_features,
@@ -101,14 +70,9 @@ class Plan:
     def trial(self, method: str, seed: int) -> Job:
         """A method with a seed.
 
-        Args:
-            method (str): Name of the loss.
-            seed (int): Seed of the run.
-
-        Returns:
-            Job: The trial. Its result is kept under a name that differs
-            wherever its settings do. That of softmax writes the features of
-            its backbone beside its checkpoints.
+        Its result is kept under a name that differs wherever its settings do.
+        That of softmax writes the features of its backbone beside its
+        checkpoints.
         """
         settings = self.settings(method, seed)
         if self.frozen:
@@ -120,11 +84,8 @@ class Plan:
             f'{method} seed {seed}',
             run_trial,
             (
-                settings.to_dict(),
-                out,
-                work_dir,
-                work_dir / FEATURES if writes else None,
-                reference,
+                *(settings.to_dict(), out, work_dir),
+                *(work_dir / FEATURES if writes else None, reference),
                 FACTORS if self.frozen else (1.0,),
             ),
             work_dir,
@@ -133,11 +94,7 @@ class Plan:
         )
 
     def trials(self) -> List[Job]:
-        """All methods with the first seed, then with the next.
-
-        Returns:
-            List[Job]: The trials.
-        """
+        """All methods with the first seed, then with the next."""
         return [
             self.trial(method, seed)
             for seed in range(self.seeds)
@@ -145,14 +102,7 @@ class Plan:
         ]
 
     def features(self, seed: int) -> Path:
-        """Where the features lie that classifiers are trained on.
-
-        Args:
-            seed (int): Seed of the softmax run.
-
-        Returns:
-            Path: The file.
-        """
+        """Where the features of that seed's softmax run lie."""
         if self.frozen:
             return self.features_job().out
         return self.trial(REFERENCE, seed).work_dir / FEATURES
@@ -160,11 +110,7 @@ class Plan:
     def posthoc(self, seed: int) -> Job:
         """Classifiers from the softmax run's features, all in one job.
 
-        Args:
-            seed (int): Seed of that run.
-
-        Returns:
-            Job: It reads the softmax trial's result.
+        It reads the softmax trial's result.
         """
         softmax = self.trial(REFERENCE, seed)
         work_dir = softmax.work_dir / 'posthoc'
@@ -173,8 +119,8 @@ class Plan:
             f'post-hoc classifiers, seed {seed}',
             run_posthoc_trials,
             (
-                *(self.features(seed), softmax.out, self.num_classes),
-                *(seed, out, work_dir),
+                *(self.features(seed), softmax.out),
+                *(self.cfg.model.head.num_classes, seed, out, work_dir),
             ),
             work_dir,
             out,
@@ -184,12 +130,7 @@ class Plan:
     def classifier(self, loss: str, seed: int) -> Job:
         """A classifier trained with a loss on the softmax run's features.
 
-        Args:
-            loss (str): Name of the loss.
-            seed (int): Seed of the softmax run, and of the training.
-
-        Returns:
-            Job: It reads the softmax trial's features.
+        ``seed`` is that of the softmax run, and of the training.
         """
         settings = feature_config(
             self.settings(loss, seed), self.features(seed)
@@ -205,19 +146,13 @@ class Plan:
         )
 
     def parts(self) -> Tuple[Any, Any]:
-        """Build the two parts of the train set, to look at.
-
-        Returns:
-            Tuple[Any, Any]: Datasets to train and to evaluate on.
-        """
+        """Build the datasets to train and to evaluate on, to look at."""
         tested = self.cfg.get('val_dataloader') or self.cfg.test_dataloader
         settings = held_out(
             self.cfg.train_dataloader.dataset, self.holdout, tested.dataset
         )
-        with (
-            DefaultScope.overwrite_default_scope('mmpretrain'),
-            settings_errors(),
-        ):
+        scope = DefaultScope.overwrite_default_scope('mmpretrain')
+        with scope, settings_errors():
             inner = DATASETS.build(settings.pop('dataset'))
             train, holdout = (
                 DATASETS.build(dict(settings, part=part, dataset=inner))
@@ -230,15 +165,9 @@ class Plan:
     ) -> Tuple['Plan', str]:
         """Cut the plan to a budget: seeds first, then methods from the end.
 
-        Args:
-            seconds (Optional[float]): The budget; None cuts nothing.
-            cost (Callable[['Plan'], float]): Seconds that a plan takes.
-
-        Returns:
-            Tuple['Plan', str]: What is left, and what was cut, in words.
-
-        Raises:
-            UserError: If not even two methods with one seed fit.
+        ``cost`` gives the seconds that a plan takes; None of them cuts nothing.
+        Gives what is left, and what was cut, in words. A UserError says that not
+        even two methods with one seed fit.
         """
         plan = self
         while seconds is not None and cost(plan) > seconds:
@@ -267,14 +196,7 @@ class Plan:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as people say it.
-
-    Args:
-        seconds (float): Of any length.
-
-    Returns:
-        str: Such as ``45 s``, ``12 min`` or ``3.5 h``.
-    """
+    """Write seconds as people say it, such as ``45 s``, ``12 min`` or ``3.5 h``."""
     if seconds < 1:
         return f'{seconds:.1f} s'
     if seconds < 90:

@@ -29,12 +29,11 @@ class Results(NamedTuple):
         curves (Dict[str, np.ndarray]): Accuracy in percent of head and tail
             for each tau of a method, mean over seeds, (taus, 2).
         taus (Dict[str, float]): The tau of a method, median over seeds.
-        seconds (Dict[str, float]): Of a run, mean over seeds, by method.
-        factors (Dict[str, float]): Of the learning rate, median over seeds, by
-            method.
+        seconds (Dict[str, float]): Of a run, mean over seeds.
+        factors (Dict[str, float]): Of the learning rate, median over seeds.
         by_factor (Dict[str, np.ndarray]): Whether an image was right with each
-            factor, mean over seeds, (factors, images), by method; only those
-            that several were tried for.
+            factor, mean over seeds, (factors, images); of those that several
+            were tried for.
         temperature (float): That softmax's scores ask for, mean over seeds.
         not_deferred (List[Tuple[str, str]]): Methods with deferred
             re-weighting that predict as the method which they begin as.
@@ -53,24 +52,19 @@ class Results(NamedTuple):
 def gather(
     plan: Plan, losses: Sequence[str], class_counts: np.ndarray
 ) -> Results:
-    """Read the results of a plan.
+    """Read the results of a plan; a method that lacks one is left out.
 
-    Args:
-        plan (Plan): The plan; softmax has a result of each seed.
-        losses (Sequence[str]): Those that classifiers were trained with.
-        class_counts (np.ndarray): Train images per class, (C,).
-
-    Returns:
-        Results: The results; a method that lacks one is left out.
+    Softmax has a result of each seed. Classifiers were trained with ``losses``;
+    ``class_counts`` are the train images per class, (C,).
     """
     seeds = range(plan.seeds)
-    jobs = {m: [plan.trial(m, s) for s in seeds] for m in plan.methods}
-    jobs.update(
-        {
+    jobs = {
+        **{m: [plan.trial(m, s) for s in seeds] for m in plan.methods},
+        **{
             f'{CLASSIFIER}{loss}': [plan.classifier(loss, s) for s in seeds]
             for loss in losses
-        }
-    )
+        },
+    }
     found: Dict[str, List[Dict[str, np.ndarray]]] = {
         method: [_read(job.out) for job in of_seeds]
         for method, of_seeds in jobs.items()
@@ -83,14 +77,10 @@ def gather(
                 f'{plan.out} holds results of {method} on other images; choose '
                 'another --out'
             )
-    seconds = {
-        method: float(np.mean([one['seconds'] for one in of_seeds]))
-        for method, of_seeds in found.items()
-    }
-    factors = {
-        method: float(np.median([one['factor'] for one in of_seeds]))
-        for method, of_seeds in found.items()
-    }
+    seconds, factors = (
+        {m: float(of([one[name] for one in f])) for m, f in found.items()}
+        for name, of in (('seconds', np.mean), ('factor', np.median))
+    )
     by_factor = {
         method: np.mean([one['of_factor'] == labels for one in of_seeds], 0)
         for method, of_seeds in found.items()
@@ -132,15 +122,7 @@ def gather(
 
 
 def doubts(results: Results, found: Answer) -> List[str]:
-    """Signs that an answer hangs on a poor recipe.
-
-    Args:
-        results (Results): Of the trials.
-        found (Answer): What they say.
-
-    Returns:
-        List[str]: Warnings in words.
-    """
+    """Signs, in words, that an answer hangs on a poor recipe."""
     warnings = []
     comparison = results.comparison
     error = comparison.calibration_error(REFERENCE).value
@@ -179,7 +161,7 @@ def doubts(results: Results, found: Answer) -> List[str]:
 
 def _read(path: Path) -> Dict[str, np.ndarray]:
     with np.load(path) as found:
-        return {name: found[name] for name in found.files}
+        return dict(found)
 
 
 def _stacked(of_seeds: List[Dict[str, np.ndarray]], name: str) -> np.ndarray:

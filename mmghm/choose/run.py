@@ -25,13 +25,8 @@ from mmghm.choose.answer import (
 )
 from mmghm.choose.page import columns, render
 from mmghm.choose.plan import LOSSES, Plan, duration
-from mmghm.choose.posthoc_trials import run_posthoc_trials
 from mmghm.choose.results import Results, doubts, gather
-from mmghm.choose.settings import (
-    check_methods,
-    data_digest,
-    with_method,
-)
+from mmghm.choose.settings import check_methods, data_digest, with_method
 from mmghm.choose.trial import time_trial
 from mmghm.engine.grid import Job, run_here, run_on_cluster
 from mmghm.engine.recipes import run_length
@@ -83,22 +78,13 @@ def timed(settings: Config) -> float:
     """Seconds of a trial, by some of its steps in a process of its own."""
     context = multiprocessing.get_context('forkserver')
     # The server is started here, for all runs: with all that they import.
-    context.set_forkserver_preload([run_posthoc_trials.__module__])
+    context.set_forkserver_preload([time_trial.__module__])
     with ProcessPoolExecutor(1, context, end_with_parent) as pool:
         return pool.submit(time_trial, settings.to_dict()).result()
 
 
 def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str], Plan]:
-    """Count both parts.
-
-    Args:
-        plan (Plan): The plan.
-        console (Console): Where to say so.
-
-    Returns:
-        Tuple[np.ndarray, List[str], Plan]: Train images per class, names of
-        the classes, and the plan for these images.
-    """
+    """Count both parts: images and name of each class, and the plan for them."""
     train, holdout = plan.parts()
     counts = train.class_counts + holdout.class_counts
     names = train.metainfo.get('classes') or range(len(counts))
@@ -139,9 +125,7 @@ def budgeted(
         left = [job for job in of.trials() if not job.out.exists()]
         return len(left) * seconds / args.jobs
 
-    notes = []
-    if plan.frozen:
-        notes.append(_ON_FEATURES)
+    notes = [_ON_FEATURES] if plan.frozen else []
     console.print(
         f'{size} = {len(trials)} runs, {done} of them done. A run takes about '
         f'{duration(seconds)} (some of its steps were timed), all that are '
@@ -229,14 +213,10 @@ def write(
             comparison, rows, results.curves, found.method
         ),
         'Gains over softmax': draw_gains(
-            [
-                (row.method, row.kind, row.to_softmax.interval)
-                for row in found.rows
-            ],
+            [(r.method, r.kind, r.to_softmax.interval) for r in found.rows],
             describe(found.metric),
         ),
     }
-    held_out = int(comparison.held_out.sum())
     versions = package_versions()
     how = (
         f'{args.command_line}. '
@@ -250,7 +230,7 @@ def write(
         pictures,
         notes=notes,
         commands=commands,
-        held_out=held_out,
+        held_out=int(comparison.held_out.sum()),
         seeds=plan.seeds,
         how=how,
         versions=versions,

@@ -10,11 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmghm.engine.configs import method_names, set_method
 from mmghm.engine.launch import set_dataloader_defaults
-from mmghm.engine.recipes import (
-    LINEAR_HEADS,
-    evaluated_at_end,
-    type_name,
-)
+from mmghm.engine.recipes import LINEAR_HEADS, evaluated_at_end, type_name
 from mmghm.utils.environment import package_versions
 from mmghm.utils.errors import UserError
 from mmghm.utils.options import closest
@@ -22,22 +18,13 @@ from mmghm.utils.options import closest
 # Wrappers that hand out an image several times: they stay around the train
 # part, so that no image is in both parts.
 _REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
-_LOSS_HOOKS = (
-    'AURARebinHook',
-    'DeferredReweightingHook',
-    'HistogramPictureHook',
-)
+_LOSS_HOOKS = 'AURARebinHook', 'DeferredReweightingHook', 'HistogramPictureHook'
 
 
 def check_methods(cfg: Config, methods: List[str]) -> None:
     """Refuse methods that there are not, or that a config cannot have.
 
-    Args:
-        cfg (Config): Any config of a training.
-        methods (List[str]): Names.
-
-    Raises:
-        UserError: Naming the method or the setting.
+    A UserError names the method or the setting.
     """
     for method in methods:
         if method not in method_names():
@@ -70,15 +57,7 @@ def check_methods(cfg: Config, methods: List[str]) -> None:
 
 
 def with_method(cfg: Config, method: str) -> Config:
-    """Give a config another loss, with its hooks and its head.
-
-    Args:
-        cfg (Config): Any config of a training, not changed.
-        method (str): One of :func:`method_names`.
-
-    Returns:
-        Config: The same recipe with the method.
-    """
+    """Copy of a training's config with another loss, its hooks and its head."""
     cfg = copy.deepcopy(cfg)
     head = cfg.model.head
     if type_name(head) == 'NormedLinearClsHead':
@@ -94,20 +73,12 @@ def with_method(cfg: Config, method: str) -> Config:
 
 
 def trial_config(cfg: Config, method: str, seed: int, holdout: float) -> Config:
-    """Make a trial of a config.
+    """Make a trial of a training's config, without a work dir.
 
     The recipe stays; the loss, its hooks and its head become those of the
-    method. The train set is divided, the same way for every method and seed,
-    and the config's own validation and test images are no part of it.
-
-    Args:
-        cfg (Config): Any config of a training, not changed.
-        method (str): One of :func:`method_names`.
-        seed (int): Of initialisation, order and augmentation.
-        holdout (float): Share of every class to evaluate on.
-
-    Returns:
-        Config: Without a work dir.
+    method. The train set is divided, the same way for every method and seed:
+    ``holdout`` is the share of every class to evaluate on. The config's own
+    validation and test images are no part of it.
     """
     cfg = copy.deepcopy(cfg)
     tested = cfg.get('val_dataloader') or cfg.test_dataloader
@@ -126,20 +97,11 @@ def trial_config(cfg: Config, method: str, seed: int, holdout: float) -> Config:
     return cfg
 
 
-def held_out(
-    train: Any, holdout: float, tested: Any, part: str = 'holdout'
-) -> ConfigDict:
-    """Config of the held-out part of a train set, to be tested.
+def held_out(train: Any, holdout: float, tested: Any) -> ConfigDict:
+    """Config of the held-out part of a train set, without repetitions.
 
-    Args:
-        train (Any): Config of the train set.
-        holdout (float): Share of every class.
-        tested (Any): Config of a dataset with the test pipeline.
-        part (str): ``'train'`` for the part that is trained on, without
-            repetitions, with the test pipeline.
-
-    Returns:
-        ConfigDict: The config.
+    ``holdout`` is its share of every class, ``tested`` the config of a dataset
+    with the test pipeline.
     """
     pipeline = next(_leaves(tested)).get('pipeline')
     train = copy.deepcopy(train)
@@ -148,7 +110,7 @@ def held_out(
     for leaf in _leaves(train):
         if pipeline is not None:
             leaf.pipeline = copy.deepcopy(pipeline)
-    return ConfigDict(_divided(train, holdout), part=part)
+    return ConfigDict(_divided(train, holdout), part='holdout')
 
 
 def _divided(train: Any, holdout: float) -> ConfigDict:
@@ -163,23 +125,20 @@ def _divided(train: Any, holdout: float) -> ConfigDict:
 
 def _leaves(dataset: Any) -> Iterator[Any]:
     """Configs of the datasets inside all wrappers."""
-    parts = [dataset.dataset] if 'dataset' in dataset else []
-    parts = dataset.get('datasets') or parts
-    for part in parts:
-        yield from _leaves(part)
-    if not parts:
+    if 'dataset' in dataset:
+        yield from _leaves(dataset.dataset)
+    elif dataset.get('datasets'):
+        for part in dataset.datasets:
+            yield from _leaves(part)
+    else:
         yield dataset
 
 
 def fingerprint(cfg: Config, data: str = '') -> str:
     """Tell a trial from others, so that its result is not taken for theirs.
 
-    Args:
-        cfg (Config): The trial.
-        data (str): What :func:`data_digest` says of its images.
-
-    Returns:
-        str: 12 hexadecimal digits.
+    ``data`` is what :func:`data_digest` says of its images. Gives 12 hexadecimal
+    digits.
     """
     text = json.dumps(cfg.to_dict(), sort_keys=True, default=repr)
     return hashlib.sha256(f'{text}{data}'.encode()).hexdigest()[:12]
@@ -188,12 +147,8 @@ def fingerprint(cfg: Config, data: str = '') -> str:
 def data_digest(parts: Sequence[Any], cfg: Config) -> str:
     """Tell images, initial weights and versions from others.
 
-    Args:
-        parts (Sequence[Any]): Parts of a train set, each with ``manifest()``.
-        cfg (Config): Names ``load_from``, if it begins with weights.
-
-    Returns:
-        str: Hexadecimal digits.
+    ``parts`` are those of a train set, each with ``manifest()``; ``cfg`` names
+    ``load_from``, if it begins with weights. Gives hexadecimal digits.
     """
     digest = hashlib.sha256(json.dumps(package_versions()).encode())
     for part in parts:

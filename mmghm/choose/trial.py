@@ -4,14 +4,16 @@ import copy
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.utils import import_modules_from_strings
+from torch import Tensor
 
+from mmghm.datasets.subsets import split_held_out
 from mmghm.deploy.network import build_model
 from mmghm.engine.checkpoints import complete_checkpoints
 from mmghm.engine.grid import exclusive_lock
@@ -22,14 +24,19 @@ from mmghm.features.cached import (
     FEATURES,
     Features,
     linear_layer,
+    read_features,
 )
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import initial_model
 from mmghm.features.training import train_and_score
-from mmghm.models.posthoc import LinearClassifier
+from mmghm.models.posthoc import (
+    POSTHOC_METHODS,
+    TAUS,
+    LinearClassifier,
+    choose_tau,
+    remake_classifier,
+)
 from mmghm.utils.arrays import write_arrays
-
-from .posthoc_trials import cross_fitted
 
 
 def _config(settings: Dict[str, Any]) -> Config:
@@ -41,14 +48,9 @@ def _config(settings: Dict[str, Any]) -> Config:
 
 
 def time_trial(settings: Dict[str, Any], seconds: float = 10) -> float:
-    """Estimate how long a trial will take, by some of its steps.
+    """Estimate the seconds of a whole trial, by some of its steps.
 
-    Args:
-        settings (Dict[str, Any]): The trial; its loss must need no counts.
-        seconds (float): How long to measure.
-
-    Returns:
-        float: Seconds of the whole trial.
+    Its loss must need no counts. It measures for so many ``seconds``.
     """
     with tempfile.TemporaryDirectory() as folder:
         cfg = _config(settings)
@@ -102,7 +104,8 @@ def run_trial(
             which the held-out images ask for; ``factor`` of the learning rate;
             and ``of_factor``, predictions with each, (factors, images).
         work_dir (Path): Folder of logs and checkpoints.
-        features (Optional[Path]): Where to write the backbone's features.
+        features (Optional[Path]): Where to write the backbone's features, too,
+            if the classifier is kept.
         keep_classifier (bool): Whether the result holds ``weight`` and
             ``bias`` of the classifier, too.
         factors (Sequence[float]): Of the learning rate. Each half of the
@@ -137,29 +140,20 @@ def run_trial(
                 [found.argmax(1).numpy() for found in scores.values()]
             ),
         )
-        cfg = cfgs[factor]
-        # Of the checkpoint: it holds EMAHook's averages.
-        last = next(complete_checkpoints(Path(cfg.work_dir)))
-        if features is not None:
-            model, _ = build_model(cfg, last, trust=True)
-            write_arrays(features, **_features(model, cfg))
         if keep_classifier:
-            classifier = linear_classifier(
-                build_model(cfg, last, trust=True)[0].head
-            )
-            result.update(
-                weight=classifier.weight.numpy(), bias=classifier.bias.numpy()
-            )
+            cfg = cfgs[factor]
+            # Of the checkpoint: it holds EMAHook's averages.
+            last = next(complete_checkpoints(Path(cfg.work_dir)))
+            model, _ = build_model(cfg, last, trust=True)
+            weight, bias = linear_classifier(model.head)
+            result.update(weight=weight.numpy(), bias=bias.numpy())
+            if features is not None:
+                write_arrays(features, **_features(model, cfg))
         write_arrays(out, **result)
 
 
 def write_frozen_features(settings: Dict[str, Any], folder: Path) -> None:
-    """Write the features of a backbone that training does not change.
-
-    Args:
-        settings (Dict[str, Any]): A trial.
-        folder (Path): Where to write them.
-    """
+    """Write into a folder the features of a backbone that training does not change."""
     with exclusive_lock(folder):
         if (folder / FEATURES).exists():
             return
@@ -185,15 +179,88 @@ def _features(
 
 
 def linear_classifier(head: Any) -> LinearClassifier:
-    """Copy the last layer of a head.
-
-    Args:
-        head (Any): A head of mmpretrain.
-
-    Returns:
-        LinearClassifier: On the CPU.
-    """
+    """Copy the last layer of a head of mmpretrain to the CPU."""
     layer = linear_layer(head)
     return LinearClassifier(
         layer.weight.detach().cpu().clone(), layer.bias.detach().cpu().clone()
     )
+
+
+def run_posthoc_trials(
+    features: Path,
+    softmax: Path,
+    num_classes: int,
+    seed: int,
+    out: Path,
+    work_dir: Path,
+) -> None:
+    """Fit every classifier of :data:`POSTHOC_METHODS` and evaluate it.
+
+    tau is chosen on one half of the held-out images for the other half, so
+    that no image evaluates a tau that was chosen on it.
+
+    Args:
+        features (Path): Of the backbone.
+        softmax (Path): Result of the softmax run, with its classifier.
+        num_classes (int): C.
+        seed (int): Of cRT and LWS.
+        out (Path): The result: an .npz with ``METHOD.predicted`` and
+            ``METHOD.confidence``, (images,); ``METHOD.tau``, chosen on all
+            held-out images; ``METHOD.curve``, predictions for each of
+            :data:`TAUS`, (taus, images).
+        work_dir (Path): Folder of its log.
+    """
+    with exclusive_lock(work_dir):
+        if out.exists():
+            return
+        train, train_labels, holdout, labels = read_features(features)
+        with np.load(softmax) as found:
+            trained = LinearClassifier(
+                *(torch.from_numpy(found[name]) for name in ('weight', 'bias'))
+            )
+        counts = torch.bincount(train_labels, minlength=num_classes)
+
+        def scores(method: str, tau: float = 0.0) -> Tensor:
+            fitted = remake_classifier(
+                method, trained, train, train_labels, counts, tau, seed=seed
+            )
+            return fitted(holdout)
+
+        result: Dict[str, np.ndarray] = {}
+        for method in POSTHOC_METHODS:
+            if method in TAUS:
+                of_tau = {tau: scores(method, tau) for tau in TAUS[method]}
+                chosen, tau = cross_fitted(of_tau, labels)
+                result[f'{method}.tau'] = np.array(tau)
+                result[f'{method}.curve'] = np.stack(
+                    [found.argmax(1).numpy() for found in of_tau.values()]
+                )
+            else:
+                chosen = scores(method)
+            result[f'{method}.predicted'] = chosen.argmax(1).numpy()
+            confidence = chosen.softmax(1).amax(1)
+            result[f'{method}.confidence'] = confidence.numpy()
+        write_arrays(out, **result)
+
+
+def cross_fitted(
+    of_setting: Dict[float, Tensor], labels: Tensor
+) -> Tuple[Tensor, float]:
+    """Choose a setting on images without evaluating it on the same images.
+
+    Of scores (n, C) of held-out images with each setting, and their labels (n,):
+    the scores of each half with the setting that has the best macro accuracy on
+    the other half; and the setting that is best on all images.
+    """
+    settings = list(of_setting)
+    chosen = of_setting[settings[0]].clone()
+    if len(settings) > 1:
+        halves = [
+            torch.from_numpy(half)
+            for half in split_held_out(labels.numpy(), 0.5, 0)
+        ]
+        for here, there in (halves, halves[::-1]):
+            elsewhere = {k: scores[there] for k, scores in of_setting.items()}
+            best = choose_tau(elsewhere.__getitem__, labels[there], settings)
+            chosen[here] = of_setting[best][here]
+    return chosen, choose_tau(of_setting.__getitem__, labels, settings)

@@ -60,7 +60,7 @@ def run(args: Namespace) -> None:
 
     def batches() -> Iterator[Tensor]:
         if args.images is None:
-            yield from generated_images(reader, 64)
+            yield from generated_images(model.steps, 64)
             return
         found = islice(find_images(args.images), 256)
         for batch in read_images(found, reader, 32, num_workers=0):

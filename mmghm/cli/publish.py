@@ -70,11 +70,10 @@ def calibration_scores(
         calibration_loader,
         check_apart,
         check_recorded,
+        file_logits,
+        labelled_images,
     )
-    from mmghm.deploy.images import Found, ImageReader, read_images
-    from mmghm.deploy.labelled import labelled_images
     from mmghm.deploy.load import pipeline_steps
-    from mmghm.deploy.network import network_logits
     from mmghm.features.extract import logits_of
 
     def build(loader: Any) -> Any:
@@ -102,13 +101,15 @@ def calibration_scores(
         )
     else:
         check_apart(train, paths)
-    reader = ImageReader(pipeline_steps(settings))
-    batches = read_images(map(Found, paths), reader, 128, num_workers=2)
-    logits, broken = network_logits(training.network, batches, len(paths))
-    if broken:
-        raise UserError(f'cannot read {broken[0]}')
-    what = f'the images of {Path(args.calibrate_on).name}'
-    return Scores(logits, labels, what)
+    logits = file_logits(
+        training.network,
+        pipeline_steps(settings),
+        paths,
+        len(training.classes),
+    )
+    return Scores(
+        logits, labels, f'the images of {Path(args.calibrate_on).name}'
+    )
 
 
 def run(args: Namespace) -> None:

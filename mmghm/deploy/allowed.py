@@ -50,14 +50,7 @@ _SIDES = ('scale', 'crop_size', 'size', 'size_divisor', 'crop_padding')
 def read_json(path: Path) -> Any:
     """Read a JSON file of a folder.
 
-    Args:
-        path (Path): The file.
-
-    Returns:
-        Any: Its content.
-
-    Raises:
-        UserError: If it is missing or no JSON.
+    A UserError says that it is missing or no JSON.
     """
     try:
         return json.loads(path.read_text(encoding='utf-8'))
@@ -70,24 +63,16 @@ def read_json(path: Path) -> Any:
 
 
 def check_classes(rows: Any) -> List[str]:
-    """Read the names of the classes.
+    """Names of the C classes, of what ``classes.json`` holds.
 
-    Args:
-        rows (Any): What ``classes.json`` holds.
-
-    Returns:
-        List[str]: C names.
-
-    Raises:
-        UserError: If there is none, one is no text, or one comes twice.
+    A UserError says that there is none, one is no text, or one comes twice.
     """
     rows = rows if isinstance(rows, list) else []
-    names: List[str] = []
-    for row in rows:
-        name = row.get('name') if isinstance(row, dict) else None
-        if not isinstance(name, str):
-            raise UserError('classes.json has a class without a name')
-        names.append(name)
+    names: List[Any] = [
+        row.get('name') if isinstance(row, dict) else None for row in rows
+    ]
+    if not all(isinstance(name, str) for name in names):
+        raise UserError('classes.json has a class without a name')
     if not names:
         raise UserError('classes.json has no list of classes')
     if len(set(names)) < len(names):
@@ -96,17 +81,9 @@ def check_classes(rows: Any) -> List[str]:
 
 
 def check_calibration(kept: Any, num_classes: int) -> Calibration:
-    """Read a calibration.
+    """Read what ``calibration.json`` holds, of a model of C classes.
 
-    Args:
-        kept (Any): What ``calibration.json`` holds.
-        num_classes (int): C.
-
-    Returns:
-        Calibration: The same.
-
-    Raises:
-        UserError: If a field is missing, unknown, or holds what it cannot.
+    A UserError says that a field is missing, unknown, or holds what it cannot.
     """
     try:
         found = Calibration(**kept)
@@ -150,12 +127,8 @@ def check_calibration(kept: Any, num_classes: int) -> Calibration:
 def check_settings(settings: Any, num_classes: int) -> None:
     """Refuse a config that is more than a classifier and its transforms.
 
-    Args:
-        settings (Any): What ``config.json`` holds.
-        num_classes (int): C, which the classifier must have.
-
-    Raises:
-        UserError: Naming what is not allowed.
+    The classifier must be one of C classes. A UserError names what is not
+    allowed.
     """
     try:
         model, data = settings['model'], settings['test_dataloader']['dataset']
@@ -190,13 +163,9 @@ def check_settings(settings: Any, num_classes: int) -> None:
 
 
 def check_steps(steps: Any) -> None:
-    """Refuse anything but transforms that testing uses.
+    """Refuse configs of anything but transforms that testing uses.
 
-    Args:
-        steps (Any): Their configs.
-
-    Raises:
-        UserError: Naming what is not allowed.
+    A UserError names what is not allowed.
     """
     if not isinstance(steps, list):
         raise UserError('its transforms must be a list')
@@ -273,33 +242,28 @@ def _arguments(kind: Any) -> Set[str]:
 
 def _check_value(key: str, value: Any) -> None:
     """Refuse anything but numbers, short words, and lists or dicts of them."""
-    if value is None or isinstance(value, bool):
-        return
     if isinstance(value, (int, float)):
         if not abs(value) <= _LARGEST:
             raise UserError(f'{key} is {str(value)[:40]}')
-        return
-    if isinstance(value, str):
+    elif isinstance(value, str):
         # timm's names have dots, as endings of files have.
         allowed = r'[\w.]+' if key == 'model_name' else r'[\w-]*'
         if len(value) > 80 or not re.fullmatch(allowed, value):
             raise UserError(f'{key}={value[:60]!r} is no short word')
-        return
-    if isinstance(value, (list, tuple)):
+    elif isinstance(value, (list, tuple)):
         for item in value:
             _check_value(key, item)
-        return
-    if not isinstance(value, dict):
-        raise UserError(f'{key} is a {type(value).__name__}')
-    if 'type' in value:
+    elif isinstance(value, dict) and 'type' in value:
         _check_part(value, _PARTS)
-        return
-    for name, item in value.items():
-        if not isinstance(name, str) or name.startswith('_'):
-            raise UserError(f'{key} has {name!r}')
-        if name in _LOADING:
-            raise UserError(f'{name} would load something else')
-        _check_value(name, item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str) or name.startswith('_'):
+                raise UserError(f'{key} has {name!r}')
+            if name in _LOADING:
+                raise UserError(f'{name} would load something else')
+            _check_value(name, item)
+    elif value is not None:
+        raise UserError(f'{key} is a {type(value).__name__}')
 
 
 def _is_number(value: Any) -> bool:

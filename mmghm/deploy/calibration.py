@@ -1,13 +1,14 @@
 """What turns a model's logits into probabilities that mean what they say."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
 
 from mmghm.evaluation import reliability
 from mmghm.evaluation.calibration import (
+    RiskCoverage,
     fit_prior,
     fit_temperature,
     log_counts,
@@ -24,15 +25,8 @@ KEPT, KEPT_DEVIATION = 0.5, 0.15
 UNSTATED, UNSTATED_DEVIATION = 0.65, 0.25
 
 
-@dataclass
-class Scores:
-    """Logits of a model on labelled images.
-
-    Attributes:
-        logits (np.ndarray): Shape (n, C).
-        labels (np.ndarray): Shape (n,).
-        what (str): Which images these are.
-    """
+class Scores(NamedTuple):
+    """Logits (n, C) of a model on labelled images, labels (n,), and what images."""
 
     logits: np.ndarray
     labels: np.ndarray
@@ -67,16 +61,10 @@ class Calibration:
 def stated_prior(
     loss: Any, class_counts: np.ndarray
 ) -> Tuple[Optional[np.ndarray], str]:
-    """Class prior that a loss says it trains toward.
+    """Class prior that a loss module says it trains toward, and how it is known.
 
-    Args:
-        loss (Any): The loss module; None if the classifier was fitted again after
-            training.
-        class_counts (np.ndarray): Train images per class, (C,).
-
-    Returns:
-        Tuple[Optional[np.ndarray], str]: The prior, float64 (C,), or None; and
-        how it is known.
+    The loss is None if the classifier was fitted again after training. With C
+    train images per class, the prior is float64 (C,); None if nothing says it.
     """
     if loss is None:
         return None, 'its classifier was fitted again after training'
@@ -93,14 +81,9 @@ def stated_prior(
 
 
 def stated_power(prior: np.ndarray, class_counts: np.ndarray) -> float:
-    """Power of the train counts that is nearest to a prior.
+    """Power of the train counts that is nearest to a positive prior, (C,).
 
-    Args:
-        prior (np.ndarray): Positive, (C,).
-        class_counts (np.ndarray): Train images per class, (C,).
-
-    Returns:
-        float: By least squares of the logarithms; 1 if all counts are equal.
+    By least squares of the logarithms; 1 if all counts are equal.
     """
     log_sizes = np.log(np.maximum(class_counts, 1))
     centred = log_sizes - log_sizes.mean()
@@ -114,15 +97,8 @@ def expected_power(
     """Power of the train counts that a model's prior is expected to follow.
 
     A network that fits its train set stops on the way to the prior that its loss
-    states.
-
-    Args:
-        prior (Optional[np.ndarray]): What the loss states, see :func:`stated_prior`.
-        class_counts (np.ndarray): Train images per class, (C,).
-
-    Returns:
-        Tuple[float, float]: Mean and standard deviation, from the models of the
-        study.
+    states, see :func:`stated_prior`. Gives mean and standard deviation, from the
+    models of the study.
     """
     if prior is None:
         return UNSTATED, UNSTATED_DEVIATION
@@ -139,16 +115,10 @@ def calibrate(
     with what the loss lets expect, see :func:`expected_power`: with few images the
     expectation decides, with many the measurement.
 
-    Args:
-        loss (Any): The loss module that the model was trained with, see
-            :func:`stated_prior`.
-        class_counts (np.ndarray): Train images per class, (C,).
-        scores (Optional[Scores]): On images that the model was neither trained
-            on nor will be tested on. None fits nothing: the prior is then the one
-            that the loss states.
-
-    Returns:
-        Calibration: The result.
+    ``loss`` is as :func:`stated_prior` takes it, ``class_counts`` the train images
+    per class, (C,). ``scores`` are of images that the model was neither trained
+    on nor will be tested on. None fits nothing: the prior is then the one that
+    the loss states.
     """
     prior, known = stated_prior(loss, class_counts)
     counts = class_counts.tolist()
@@ -171,48 +141,71 @@ def calibrate(
         'with temperature': after,
         'with temperature, re-weighed': correct_prior(after, prior, here),
     }
-    groups = np.array(group_names(class_counts, GROUP_RULE))
-    result = Calibration(
+    curves = group_curves(after, labels, class_counts)
+    del curves['all']
+    return Calibration(
         temperature,
         counts,
         prior.tolist(),
         known,
         f'{scores.what}, {len(labels):,} images',
         {
-            name: _errors(shares, labels, groups)
+            name: _errors(shares, labels, class_counts)
             for name, shares in stages.items()
         },
+        {
+            group: dict(
+                images=images,
+                **{k: v.round(5).tolist() for k, v in curve._asdict().items()},
+            )
+            for group, (images, curve) in curves.items()
+        },
     )
-    confidence = np.exp(after.max(axis=1))
-    predicted = after.argmax(axis=1)
-    for group in dict.fromkeys(groups.tolist()):
-        chosen = groups[predicted] == group
-        curve = risk_coverage(confidence[chosen], (predicted == labels)[chosen])
-        result.answers[group] = dict(
-            images=int(chosen.sum()),
-            **{k: v.round(5).tolist() for k, v in curve._asdict().items()},
+
+
+def group_curves(
+    log_shares: np.ndarray, labels: np.ndarray, class_counts: np.ndarray
+) -> Dict[str, Tuple[int, RiskCoverage]]:
+    """Images and risk-coverage curve by group of the predicted class.
+
+    ``'all'`` comes first. ``log_shares`` are log p(y|x), (n, C), ``labels`` (n,),
+    ``class_counts`` the train images per class, (C,).
+    """
+    predicted = log_shares.argmax(axis=1)
+    confidence, right = np.exp(log_shares.max(axis=1)), predicted == labels
+    return {
+        name: (
+            int(chosen.sum()),
+            risk_coverage(confidence[chosen], right[chosen]),
         )
-    return result
+        for name, chosen in _by_group(predicted, class_counts).items()
+    }
+
+
+def _by_group(
+    classes: np.ndarray, class_counts: np.ndarray
+) -> Dict[str, np.ndarray]:
+    """Which images, by their classes, are of all groups, and of each."""
+    groups = np.array(group_names(class_counts, GROUP_RULE))
+    return {
+        'all': np.ones(len(classes), dtype=bool),
+        **{g: groups[classes] == g for g in dict.fromkeys(groups.tolist())},
+    }
 
 
 def _errors(
-    log_shares: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    log_shares: np.ndarray, labels: np.ndarray, class_counts: np.ndarray
 ) -> Dict[str, float]:
     """Expected calibration error of all images and of each group's."""
     confidence = np.exp(log_shares.max(axis=1))
-    correct = log_shares.argmax(axis=1) == labels
-    found = {'all': np.ones(len(labels), dtype=bool)}
-    found.update(
-        (group, groups[labels] == group)
-        for group in dict.fromkeys(groups.tolist())
-    )
+    right = log_shares.argmax(axis=1) == labels
     return {
         name: round(
             reliability(
-                confidence[which], correct[which]
+                confidence[chosen], right[chosen]
             ).expected_calibration_error,
             5,
         )
-        for name, which in found.items()
-        if which.any()
+        for name, chosen in _by_group(labels, class_counts).items()
+        if chosen.any()
     }

@@ -5,8 +5,9 @@ import io
 import json
 import tempfile
 import warnings
+from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, Iterator, NamedTuple, Optional
+from typing import Any, Dict, Iterator, NamedTuple
 
 import numpy as np
 import torch
@@ -17,21 +18,18 @@ from torch import Tensor
 from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
-from .images import ImageReader, generated_images, is_loader, loading_settings
+from .images import generated_images, is_loader, loading_settings
 from .load import DeployedModel, load_deployed
+from .read_back import TOLERANCE
 
 FORMATS = {'onnx': '.onnx', 'torch': '.pt2'}
-# Largest difference of float32 probabilities and logits that is no error.
-TOLERANCE = 1e-3
 
 
 class Parity(NamedTuple):
     """How an exported model agrees with PyTorch.
 
-    Args:
-        images (int): On how many.
-        difference (float): Largest absolute difference of the logits.
-        equal_top1 (float): Share of images with the same first class.
+    On how many images, the largest absolute difference of the logits, and the
+    share of images with the same first class.
     """
 
     images: int
@@ -42,15 +40,10 @@ class Parity(NamedTuple):
 def preparation(model: DeployedModel) -> Dict[str, Any]:
     """Describe what is done to an image file, with nothing left to defaults.
 
-    Args:
-        model (DeployedModel): A model with a network.
-
-    Returns:
-        Dict[str, Any]: ``preparation``, a list of transforms of MMPretrain
-        with all their arguments, the first one that which loads, and for each
-        that resizes whether it antialiases; and ``input``, what the graph
-        takes: channels, range, and the mean and standard deviation that it
-        normalises by itself.
+    ``preparation`` is a list of transforms of MMPretrain with all their
+    arguments, the first one that which loads, and for each that resizes whether
+    it antialiases. ``input`` is what the graph takes: channels, range, and the
+    mean and standard deviation that it normalises by itself.
     """
     load = dict(
         type='LoadImageFromFile',
@@ -62,7 +55,7 @@ def preparation(model: DeployedModel) -> Dict[str, Any]:
     load.update(loading_settings(model.steps))
     steps = [_in_full(step) for step in model.steps if not is_loader(step)]
     network: Any = model.network
-    example = next(generated_images(ImageReader(model.steps), 1))
+    example = next(generated_images(model.steps, 1))
     return dict(
         preparation=[load, *steps],
         input=dict(
@@ -97,10 +90,7 @@ def _in_full(step: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def export(
-    model: DeployedModel,
-    out: Path,
-    format: str,
-    batches: Iterator[Tensor],
+    model: DeployedModel, out: Path, format: str, batches: Iterator[Tensor]
 ) -> Parity:
     """Export a model, and compare it with what it was made from.
 
@@ -109,20 +99,10 @@ def export(
     is done to an image before is described in the metadata, see
     :func:`preparation`, as are class names, temperature and prior.
 
-    Args:
-        model (DeployedModel): A model with a network.
-        out (Path): The file.
-        format (str): One of :data:`FORMATS`.
-        batches (Iterator[Tensor]): Real images as the network takes them,
-            uint8 (B, channels, H, W), at least one batch.
-
-    Returns:
-        Parity: The agreement; the file is there.
-
-    Raises:
-        UserError: If the file exists, the model cannot be exported, or its
-            logits differ by more than :data:`TOLERANCE`; then no file is
-            left.
+    ``format`` is one of :data:`FORMATS`. ``batches`` are real images as the
+    network takes them, uint8 (B, channels, H, W). A UserError says that the file
+    exists, the model cannot be exported, or its logits differ by more than
+    :data:`TOLERANCE`; then no file is left.
     """
     network = model.network
     if network is None:
@@ -151,15 +131,14 @@ def export(
             warnings.simplefilter('ignore')
             write(network, example, made, metadata)
         runs = _runner(made, format)
-        differences, same, total = [0.0], 0, 0
-        batch: Optional[Tensor] = first
-        while batch is not None:
+        difference, same, total = 0.0, 0, 0
+        for batch in chain([first], batches):
             expected, found = model.logits(batch), runs(batch)
-            differences.append(float(np.abs(expected - found).max()))
+            largest = float(np.abs(expected - found).max())
+            difference = max(difference, largest)
             same += int((expected.argmax(1) == found.argmax(1)).sum())
             total += len(batch)
-            batch = next(batches, None)
-        parity = Parity(total, max(differences), same / total)
+        parity = Parity(total, difference, same / total)
         if not parity.difference <= TOLERANCE:
             raise UserError(
                 f'the exported model differs from PyTorch by '
@@ -195,9 +174,7 @@ def _write_torch(
     network: Any, example: Tensor, path: Path, metadata: str
 ) -> None:
     program = torch.export.export(
-        network,
-        (example,),
-        dynamic_shapes=({0: torch.export.Dim('batch')},),
+        network, (example,), dynamic_shapes=({0: torch.export.Dim('batch')},)
     )
     # A full disk would abort the process inside torch's writer.
     content = io.BytesIO()

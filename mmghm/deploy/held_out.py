@@ -1,28 +1,35 @@
-"""Images that a model was not trained on: what its training has recorded."""
+"""Images to calibrate on, which a model was not trained on."""
 
 import copy
 import logging
+import math
 import os
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
+import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mmghm.datasets.image_folder import read_class_folders
+from mmghm.datasets.image_list import ImageList
 from mmghm.datasets.image_lists import image_list_digest, image_paths
+from mmghm.datasets.image_table import ImageTable
 from mmghm.utils.errors import UserError
+from mmghm.utils.progress import tracked
 
-from .network import innermost
+from .images import Found, ImageReader, read_images
+from .network import Classifier, innermost
+
+_BATCH_SIZE = 128
 
 
 def calibration_loader(cfg: Config) -> Tuple[Optional[Any], str]:
     """Find images that a model was neither trained nor will be tested on.
 
-    Args:
-        cfg (Config): The config.
-
-    Returns:
-        Tuple[Optional[Any], str]: Config of a dataloader over them and what
-        they are; None if the config has none.
+    Gives the config of a dataloader over them, and what they are; None if the
+    config has none.
     """
     train = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     test, val = cfg.get('test_dataloader'), cfg.get('val_dataloader')
@@ -44,17 +51,10 @@ def check_recorded(
     recorded: Optional[Dict[str, List[str]]],
     checkpoint: str,
 ) -> None:
-    """Refuse a config whose images are not those of the training.
+    """Refuse a config whose images of a part are not those of the training.
 
-    Args:
-        part (str): ``'train'`` or ``'val'``.
-        dataset (Any): What the config has for it now.
-        recorded (Optional[Dict[str, List[str]]]): Digests of the image lists
-            of each part, of ``RunRecordHook``.
-        checkpoint (str): Where they were found.
-
-    Raises:
-        UserError: If the training had others.
+    ``dataset`` is what the config has for ``'train'`` or ``'val'`` now,
+    ``recorded`` the digests that ``RunRecordHook`` left in the checkpoint.
     """
     known = (recorded or {}).get(part)
     if not known:
@@ -73,18 +73,68 @@ def check_recorded(
 
 
 def check_apart(train: Any, paths: Iterable[str]) -> None:
-    """Refuse images to calibrate on that are train images.
-
-    Args:
-        train (Any): The train dataset.
-        paths (Iterable[str]): The images.
-
-    Raises:
-        UserError: Naming one.
-    """
+    """Refuse images to calibrate on that are train images."""
     common = {*image_paths(train)} & {os.path.abspath(p) for p in paths if p}
     if common:
         raise UserError(
             f'{len(common):,} of the images to calibrate on are train images, '
             f'such as {min(common)}'
         )
+
+
+def labelled_images(
+    path: str, classes: Sequence[str]
+) -> Tuple[List[str], np.ndarray]:
+    """Read paths and labels, (n,), in any layout that the datasets know.
+
+    A folder with one folder per class, a ``.csv`` or ``.parquet`` table with
+    columns ``path`` and ``label``, or a ``.txt`` list of ``path label``; paths
+    are relative to the file. Folders and tables use the names of the model's
+    classes. A UserError says that there is nothing there.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise UserError(f'no folder, table or list {path}')
+    if place.is_dir():
+        found = read_class_folders(path, classes)
+        return found.paths, np.array(found.labels)
+    settings: Dict[str, Any] = dict(data_root=str(place.parent), pipeline=[])
+    if place.suffix == '.txt':
+        settings['num_classes'] = len(classes)
+        dataset: Any = ImageList(place.name, **settings)
+    else:
+        settings['metainfo'] = dict(classes=list(classes))
+        dataset = ImageTable(place.name, **settings)
+    return (
+        [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))],
+        dataset.get_gt_labels(),
+    )
+
+
+@torch.inference_mode()
+def file_logits(
+    network: Classifier,
+    steps: Sequence[dict],
+    paths: Sequence[str],
+    num_classes: int,
+) -> np.ndarray:
+    """Logits, float32 (n, C), of images in n files.
+
+    A UserError names the first image that cannot be read.
+    """
+    batches = read_images(
+        map(Found, paths), ImageReader(steps), _BATCH_SIZE, num_workers=2
+    )
+    number = math.ceil(len(paths) / _BATCH_SIZE)
+    logits = []
+    with tracked(batches, 'calibration images', total=number) as shown:
+        for batch in shown:
+            for path, error in zip(batch.paths, batch.errors):
+                if error:
+                    raise UserError(f'cannot read {path}: {error}')
+            logits.append(
+                batch.logits(
+                    lambda images: network(images).numpy(), num_classes
+                )
+            )
+    return np.concatenate(logits)

@@ -4,7 +4,7 @@ import csv
 import os
 import re
 import sys
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmghm.datasets.image_folder import IMAGE_EXTENSIONS
 from mmghm.datasets.transforms import LoadCheckedImage
+from mmghm.engine.recipes import type_name
 from mmghm.utils.dependencies import import_optional
 from mmghm.utils.errors import UserError
 
@@ -28,32 +29,23 @@ _LISTS = ('.txt', '.csv', '.parquet', '.pq')
 class Found(NamedTuple):
     """An image that is asked for.
 
-    Args:
-        path (str): Its path; bytes that are not UTF-8 are surrogates.
-        error (str): Why it is not to be read; empty if it is.
+    Its path, in which bytes that are not UTF-8 are surrogates, and why it is
+    not to be read; empty if it is.
     """
 
     path: str
     error: str = ''
 
 
-def find_images(inputs: Sequence[str], column: str = 'path') -> Iterator[Found]:
+def find_images(inputs: Iterable[str], column: str = 'path') -> Iterator[Found]:
     """Walk through what was given, in an order that does not change.
 
-    Args:
-        inputs (Sequence[str]): Image files; folders, of which all image files
-            below are taken, links to folders not followed; ``.txt`` lists,
-            a path a line, a label after it being left out; ``.csv`` or
-            ``.parquet`` tables; ``-`` for lines of standard input. Paths in
-            lists are relative to the list, those of standard input to the
-            current folder.
-        column (str): Of the paths in tables.
-
-    Yields:
-        Found: Each image.
-
-    Raises:
-        UserError: If an input does not exist, or a table lacks the column.
+    Image files; folders, of which all image files below are taken, links to
+    folders not followed; ``.txt`` lists, a path a line, a label after it being
+    left out; ``.csv`` or ``.parquet`` tables, with paths in a ``column``; ``-``
+    for lines of standard input. Paths in lists are relative to the list, those
+    of standard input to the current folder. A UserError says that an input does
+    not exist, or a table lacks the column.
     """
     for given in inputs:
         if given == '-':
@@ -69,7 +61,7 @@ def find_images(inputs: Sequence[str], column: str = 'path') -> Iterator[Found]:
                     yield from _line(line, os.path.dirname(given))
         elif given.lower().endswith(_LISTS):
             folder = os.path.dirname(given)
-            for path in _table(given, column):
+            for path in _column(given, column):
                 yield Found(os.path.join(folder, path))
         else:
             yield Found(given)
@@ -85,14 +77,28 @@ def _line(line: bytes, folder: str) -> Iterator[Found]:
         yield Found(os.path.join(folder, text))
 
 
-def _table(path: str, column: str) -> Iterator[str]:
+def _column(path: str, column: str) -> Iterator[str]:
+    """Paths in a table's column, but for empty ones."""
     try:
-        for found in _column(path, column):
-            if not isinstance(found, str):
-                raise UserError(
-                    f'{path}: column {column!r} holds {found!r:.60}, no path'
-                )
-            yield found
+        if path.lower().endswith('.csv'):
+            with open(
+                path, newline='', encoding='utf-8-sig', errors='surrogateescape'
+            ) as file:
+                reader = csv.DictReader(file)
+                _check_column(path, column, reader.fieldnames or ())
+                yield from filter(None, (row[column] for row in reader))
+            return
+        parquet = import_optional('pyarrow.parquet')
+        with parquet.ParquetFile(path) as file:
+            _check_column(path, column, file.schema_arrow.names)
+            for batch in file.iter_batches(columns=[column]):
+                for found in filter(None, batch.column(0).to_pylist()):
+                    if not isinstance(found, str):
+                        raise UserError(
+                            f'{path}: column {column!r} holds {found!r:.60}, '
+                            'no path'
+                        )
+                    yield found
     except UserError:
         raise
     # What readers raise for damaged tables; pyarrow's are ValueErrors.
@@ -100,30 +106,12 @@ def _table(path: str, column: str) -> Iterator[str]:
         raise UserError(f'{path} is no table: {error}') from error
 
 
-def _column(path: str, column: str) -> Iterator[Any]:
-    """Values of a table's column, but for empty ones."""
-    names: Any
-    if path.lower().endswith('.csv'):
-        with open(
-            path, newline='', encoding='utf-8-sig', errors='surrogateescape'
-        ) as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or ()
-            if column in names:
-                yield from (row[column] for row in reader if row[column])
-                return
-    else:
-        parquet = import_optional('pyarrow.parquet')
-        with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if column in names:
-                for batch in file.iter_batches(columns=[column]):
-                    yield from (p for p in batch.column(0).to_pylist() if p)
-                return
-    raise UserError(
-        f'{path} has no column {column!r}, only {", ".join(names)}; name it by '
-        '--path-column'
-    )
+def _check_column(path: str, column: str, names: Iterable[str]) -> None:
+    if column not in names:
+        raise UserError(
+            f'{path} has no column {column!r}, only {", ".join(names)}; name '
+            'it by --path-column'
+        )
 
 
 def _walk(folder: str) -> Iterator[Found]:
@@ -154,10 +142,10 @@ class Batch(NamedTuple):
     """Images that were read.
 
     Args:
-        paths (List[str]): All of them.
+        paths (List[str]): All n of them.
         errors (List[str]): For each why it could not be read, or nothing.
         images (Dict[tuple, Tensor]): Those that could, by their shape, uint8
-            (n, channels, H, W).
+            (m, channels, H, W).
         places (Dict[tuple, List[int]]): Where these are in ``paths``.
     """
 
@@ -166,30 +154,23 @@ class Batch(NamedTuple):
     images: Dict[tuple, Tensor]
     places: Dict[tuple, List[int]]
 
+    def logits(
+        self, model: Callable[[Tensor], np.ndarray], num_classes: int
+    ) -> np.ndarray:
+        """Float32 (n, C) of all paths; 0 where an image could not be read."""
+        found = np.zeros((len(self.paths), num_classes), np.float32)
+        for shape, places in self.places.items():
+            found[places] = model(self.images[shape])
+        return found
+
 
 def is_loader(step: dict) -> bool:
-    """Whether a transform loads an image from a file.
-
-    Args:
-        step (dict): Its config.
-
-    Returns:
-        bool: True for ``LoadImageFromFile`` and :class:`LoadCheckedImage`.
-    """
-    kind = step['type']
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.rpartition('.')[2] in ('LoadImageFromFile', 'LoadCheckedImage')
+    """Whether a transform's config is of one that reads a file."""
+    return type_name(step) in ('LoadImageFromFile', 'LoadCheckedImage')
 
 
-def loading_settings(steps: Sequence[dict]) -> Dict[str, Any]:
-    """Settings of the loader among transforms that decide about pixels.
-
-    Args:
-        steps (Sequence[dict]): Configs of the transforms.
-
-    Returns:
-        Dict[str, Any]: Those of :data:`LOADING` that it has.
-    """
+def loading_settings(steps: Iterable[dict]) -> Dict[str, Any]:
+    """Those of :data:`LOADING` that the loader among transforms has."""
     loader = next((step for step in steps if is_loader(step)), {})
     return {name: loader[name] for name in LOADING if name in loader}
 
@@ -213,14 +194,13 @@ class ImageReader(Dataset):
     """Reads, decodes and prepares an image, as the model was tested.
 
     Args:
-        steps (Sequence[dict]): Configs of the transforms. The first may be
-            that which loads images; its settings that decide about pixels
-            (:data:`LOADING`) are kept.
+        steps (Iterable[dict]): Configs of the transforms. Of one that loads
+            images, the settings that decide about pixels (:data:`LOADING`)
+            are kept.
     """
 
-    def __init__(self, steps: Sequence[dict]) -> None:
-        settings = loading_settings(steps)
-        self.load = LoadCheckedImage(**settings)
+    def __init__(self, steps: Iterable[dict]) -> None:
+        self.load = LoadCheckedImage(**loading_settings(steps))
         rest = [step for step in steps if not is_loader(step)]
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.steps = [TRANSFORMS.build(step) for step in rest]
@@ -240,34 +220,24 @@ class ImageReader(Dataset):
             return found.path, ' '.join(str(reason).split()), None
 
     def tensor(self, loaded: Any) -> Tensor:
-        """Prepare an image that is loaded.
+        """Prepare an image that is loaded: blue first, uint8 (H, W, 3).
 
-        Args:
-            loaded (Any): What transforms take: ``img``, blue first, uint8 (H,
-                W, 3), with ``img_shape`` and ``ori_shape``.
-
-        Returns:
-            Tensor: RGB or grey, uint8 (channels, H, W).
+        It becomes RGB or grey, uint8 (channels, H, W).
         """
         for step in self.steps:
             _check_growth(step, *loaded['img'].shape[:2])
             loaded = step(loaded)
-        image = np.atleast_3d(loaded['img'])
         # Blue first becomes RGB.
-        image = image[..., ::-1].transpose(2, 0, 1)
+        image = np.atleast_3d(loaded['img'])[..., ::-1].transpose(2, 0, 1)
         return torch.from_numpy(np.ascontiguousarray(image))
 
 
-def generated_images(reader: ImageReader, number: int) -> Iterator[Tensor]:
-    """Make images to compare two forms of a model on: blurred noise.
+def generated_images(steps: List[dict], number: int) -> Iterator[Tensor]:
+    """Images to compare two forms of a model on: blurred noise.
 
-    Args:
-        reader (ImageReader): Prepares them as a file's image.
-        number (int): How many.
-
-    Yields:
-        Tensor: A batch of up to 32, see :meth:`ImageReader.tensor`.
+    They come in batches of up to 32, as :meth:`ImageReader.tensor` gives them.
     """
+    reader = ImageReader(steps)
     rng = np.random.default_rng(0)
     for start in range(0, number, 32):
         batch = []
@@ -296,36 +266,12 @@ def _one_thread(worker: int) -> None:
 
 
 def default_workers(device: str) -> int:
-    """How many processes read images, unless the user says so.
+    """How many processes read images, unless the user says so; 0: this one.
 
     On a CPU they would take cores from the network, which needs them more.
-
-    Args:
-        device (str): Where the network computes.
-
-    Returns:
-        int: 0 reads in this process.
     """
     cores = os.cpu_count() or 1
     return cores // 4 if device == 'cpu' else min(max(cores - 1, 1), 8)
-
-
-class _Batches:
-    """Lists of images, drawn as they are needed."""
-
-    def __init__(self, found: Iterable[Found], size: int) -> None:
-        self.found = found
-        self.size = size
-
-    def __iter__(self) -> Iterator[List[Found]]:
-        batch: List[Found] = []
-        for found in self.found:
-            batch.append(found)
-            if len(batch) == self.size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
 
 
 def read_images(
@@ -334,21 +280,16 @@ def read_images(
     batch_size: int,
     num_workers: int,
 ) -> Iterator[Batch]:
-    """Read images in workers, in their order, a bounded number at a time.
+    """Read images in their order, a bounded number at a time.
 
-    Args:
-        found (Iterable[Found]): The images.
-        reader (ImageReader): Reads one.
-        batch_size (int): Images a batch.
-        num_workers (int): Processes that read; 0 reads in this one.
-
-    Yields:
-        Batch: Of up to ``batch_size`` images.
+    In batches of up to ``batch_size``, by so many worker processes; 0 reads in
+    this one.
     """
-    batches: Any = _Batches(found, batch_size)
+    # Drawn as they are needed.
     yield from DataLoader(
         reader,
-        batch_sampler=batches,
+        batch_size,
+        sampler=found,
         num_workers=num_workers,
         collate_fn=_collate,
         worker_init_fn=_one_thread,

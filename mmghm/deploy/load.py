@@ -3,18 +3,9 @@
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 import torch
@@ -38,7 +29,7 @@ from .allowed import (
     read_json,
 )
 from .calibration import GROUP_RULE, Calibration, calibrate
-from .images import ImageReader, generated_images
+from .images import generated_images
 from .network import Classifier, build_model, load_weights
 from .publish import (
     CALIBRATION,
@@ -78,7 +69,7 @@ class DeployedModel:
     name: str
     network: Optional[Classifier] = None
 
-    @property
+    @cached_property
     def groups(self) -> List[str]:
         """Group of each class by its train images."""
         counts = self.calibration.class_counts
@@ -126,12 +117,7 @@ def load_deployed(
             f'{path} is neither a published folder nor an .onnx file; a config '
             'needs --checkpoint FILE'
         )
-    network, steps, classes, calibration = _read_folder(Path(path))
-    logits = _logits_of(network, device, bfloat16)
-    model = DeployedModel(logits, steps, classes, calibration, path, network)
-    with _strangers(path, 'is damaged or not safe'):
-        _predict_one(model)
-    return model
+    return _load_folder(path, device, bfloat16)
 
 
 def _logits_of(
@@ -149,7 +135,7 @@ def _logits_of(
 
 
 @contextmanager
-def _strangers(path: Union[str, Path], fault: str) -> Iterator[None]:
+def _strangers(path: Any, fault: str) -> Iterator[None]:
     """Say in a line what is wrong with a model that may be anybody's."""
     try:
         yield
@@ -163,7 +149,7 @@ def _strangers(path: Union[str, Path], fault: str) -> Iterator[None]:
 
 def _predict_one(model: DeployedModel) -> None:
     """Make sure that a model gives a score per class, for an image."""
-    (images,) = generated_images(ImageReader(model.steps), 1)
+    (images,) = generated_images(model.steps, 1)
     scores = model.logits(images)
     if scores.shape != (1, len(model.classes)) or not np.isfinite(scores).all():
         raise UserError(
@@ -172,21 +158,13 @@ def _predict_one(model: DeployedModel) -> None:
 
 
 def pipeline_steps(settings: Any) -> List[dict]:
-    """Transforms of an inference config, without packing.
-
-    Args:
-        settings (Any): The config.
-
-    Returns:
-        List[dict]: Their configs.
-    """
+    """Configs of an inference config's transforms, without packing."""
     pipeline = settings['test_dataloader']['dataset']['pipeline']
     return [dict(step) for step in pipeline if step['type'] != 'PackInputs']
 
 
-def _read_folder(
-    folder: Path,
-) -> Tuple[Classifier, List[dict], List[str], Calibration]:
+def _load_folder(path: str, device: str, bfloat16: bool) -> DeployedModel:
+    folder = Path(path)
     if (folder / 'config.py').exists() and not (folder / CONFIG).exists():
         raise UserError(
             f'{folder} was published by mmghm 0.2, whose config is Python; '
@@ -212,21 +190,23 @@ def _read_folder(
         model = build()
         load_weights(model, read_safetensors(folder / WEIGHTS))
         network = Classifier(model, takes_bgr=True)
-    return network, pipeline_steps(settings), classes, calibration
+    deployed = DeployedModel(
+        _logits_of(network, device, bfloat16),
+        pipeline_steps(settings),
+        classes,
+        calibration,
+        path,
+        network,
+    )
+    with _strangers(folder, 'is damaged or not safe'):
+        _predict_one(deployed)
+    return deployed
 
 
 def read_calibration(path: str, num_classes: int) -> Calibration:
     """Read a ``calibration.json``.
 
-    Args:
-        path (str): The file.
-        num_classes (int): C, the number of classes.
-
-    Returns:
-        Calibration: What it holds.
-
-    Raises:
-        UserError: If it is damaged or of a model with other classes.
+    A UserError says that it is damaged or of a model with other than C classes.
     """
     try:
         return check_calibration(read_json(Path(path)), num_classes)
@@ -260,17 +240,8 @@ class Training:
 def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
     """Build the model of a training, and read what was saved with it.
 
-    Args:
-        cfg (Config): Its config.
-        checkpoint (str): Its checkpoint.
-        trust (bool): Read it even if it could run code.
-
-    Returns:
-        Training: The model and its classes.
-
-    Raises:
-        UserError: If the checkpoint does not say how many train images each
-            class had.
+    ``trust`` reads a checkpoint even if it could run code. A UserError says that
+    it does not tell how many train images each class had.
     """
     model, meta = build_model(cfg, checkpoint, trust)
     told = meta.get('dataset_meta') or {}
@@ -280,7 +251,7 @@ def read_training(cfg: Config, checkpoint: str, trust: bool) -> Training:
             f'{checkpoint} does not say how many train images each class had: '
             "train with dict(type='ClassCountsHook') in custom_hooks"
         )
-    names: Sequence[Any] = told.get('classes') or range(len(counts))
+    names: Any = told.get('classes') or range(len(counts))
     loss = None if POSTHOC in meta else model.head.loss_module
     return Training(
         model,

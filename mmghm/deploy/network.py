@@ -1,7 +1,7 @@
 """A classifier as a plain module: from images to logits."""
 
 import copy
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import torch
@@ -10,7 +10,6 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from mmghm.engine.safe_loading import read_checkpoint
@@ -50,7 +49,7 @@ class Classifier(nn.Module):
                 'a model in use needs ClsDataPreprocessor without padding, got '
                 f'{type(preprocessor).__name__}'
             )
-        if not hasattr(model, 'head') or not hasattr(model.head, 'pre_logits'):
+        if not hasattr(getattr(model, 'head', None), 'pre_logits'):
             raise UserError(
                 f'a model in use needs a classification head, got '
                 f'{type(model).__name__}'
@@ -65,14 +64,10 @@ class Classifier(nn.Module):
         self.flips = takes_bgr != bool(preprocessor.to_rgb)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute logits.
+        """Compute logits, float32 (B, C).
 
-        Args:
-            images (Tensor): RGB, or grey for networks that take one channel,
-                uint8 or floating in [0, 255], (B, channels, H, W).
-
-        Returns:
-            Tensor: float32 (B, C).
+        ``images`` are RGB, or grey for networks that take one channel, uint8 or
+        floating in [0, 255], (B, channels, H, W).
         """
         images = images.float()
         if self.flips:
@@ -83,17 +78,9 @@ class Classifier(nn.Module):
 
 
 def head_logits(head: Any, features: Any) -> Tensor:
-    """Logits of a head, as its predictions take them.
+    """Logits of a head, float32 (B, C), as its predictions take them.
 
-    Args:
-        head (Any): A head of mmpretrain or of this package.
-        features (Any): What the neck or the backbone gives.
-
-    Returns:
-        Tensor: float32 (B, C).
-
-    Raises:
-        UserError: If the head gives something else.
+    A UserError says that the head gives something else.
     """
     scores = head(features)
     if not torch.is_tensor(scores) or scores.dim() != 2:
@@ -108,12 +95,7 @@ def head_logits(head: Any, features: Any) -> Tensor:
 def load_weights(model: Any, weights: Dict[str, Tensor]) -> None:
     """Load a network's weights, all of them but those of the loss.
 
-    Args:
-        model (Any): The classifier.
-        weights (Dict[str, Tensor]): By name.
-
-    Raises:
-        UserError: Naming what does not fit.
+    A UserError names what does not fit.
     """
     kept = {name: weights[name] for name in filter(is_used, weights)}
     try:
@@ -133,19 +115,10 @@ def build_model(
     """Build a config's model with the weights of a checkpoint.
 
     With ``EMAHook`` these are the averaged ones: it swaps them before a
-    checkpoint is written.
-
-    Args:
-        cfg (Config): The config.
-        checkpoint (str): File or address.
-        trust (bool): Read it even if it could run code.
-
-    Returns:
-        Tuple[Any, Dict[str, Any]]: The classifier on the CPU, in evaluation
-        mode; and the checkpoint's ``meta``.
-
-    Raises:
-        UserError: If the weights do not fit the config.
+    checkpoint is written. ``checkpoint`` is a file or an address, which
+    ``trust`` reads even if it could run code. Gives the classifier on the CPU,
+    in evaluation mode, and the checkpoint's ``meta``. A UserError says that the
+    weights do not fit the config.
     """
     with DefaultScope.overwrite_default_scope('mmpretrain'), settings_errors():
         cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
@@ -200,28 +173,16 @@ def run_dataset(
 
 
 def innermost(dataset: Any) -> Any:
-    """Config of the dataset inside all wrappers.
-
-    Args:
-        dataset (Any): A dataset's config.
-
-    Returns:
-        Any: The config, not a copy.
-    """
+    """Config, not a copy, of the dataset inside all wrappers."""
     while 'dataset' in dataset:
         dataset = dataset['dataset']
     return dataset
 
 
 def unaugmented_loader(cfg: Config, field: str) -> Any:
-    """Dataloader whose images come as they are tested, without augmentation.
+    """Copy of a dataloader whose images come as they are tested.
 
-    Args:
-        cfg (Config): A training's config.
-        field (str): Which of its dataloaders.
-
-    Returns:
-        Any: A copy of its config.
+    ``field`` says which of the config's it is.
     """
     loader = copy.deepcopy(cfg[field])
     loader.batch_size = cfg.test_dataloader.batch_size
@@ -233,16 +194,9 @@ def unaugmented_loader(cfg: Config, field: str) -> Any:
 def dataset_logits(
     model: Any, loader_cfg: dict, what: str
 ) -> Tuple[np.ndarray, np.ndarray, Any]:
-    """Logits of a dataset, see :func:`run_dataset`.
+    """Logits (n, C) and labels (n,) of a dataset, and the dataset.
 
-    Args:
-        model (Any): The classifier.
-        loader_cfg (dict): Config of a dataloader with the test pipeline.
-        what (str): Which images these are, for the progress bar.
-
-    Returns:
-        Tuple[np.ndarray, np.ndarray, Any]: Logits (n, C), labels (n,) and the
-        dataset.
+    See :func:`run_dataset`.
     """
 
     def output(inputs: Tensor) -> Tensor:
@@ -250,41 +204,3 @@ def dataset_logits(
 
     logits, labels, dataset = run_dataset(model, loader_cfg, what, output)
     return logits.numpy(), labels.numpy(), dataset
-
-
-@torch.inference_mode()
-def network_logits(
-    network: Classifier, batches: Iterable[Any], total: int
-) -> Tuple[np.ndarray, List[str]]:
-    """Run a network over images that were read from files.
-
-    Args:
-        network (Classifier): The network.
-        batches (Iterable[Any]): Of :func:`read_images`.
-        total (int): How many images there are, for the progress bar.
-
-    Returns:
-        Tuple[np.ndarray, List[str]]: Logits (n, C), and for each image that
-        could not be read its path and why; its logits are 0.
-    """
-    found: List[np.ndarray] = []
-    broken: List[str] = []
-    with Progress() as progress:
-        task = progress.add_task('calibration images', total=total)
-        for batch in batches:
-            parts = {
-                shape: network(images).numpy()
-                for shape, images in batch.images.items()
-            }
-            width = next((p.shape[1] for p in parts.values()), 0)
-            logits = np.zeros((len(batch.paths), width), np.float32)
-            for shape, places in batch.places.items():
-                logits[places] = parts[shape]
-            found.append(logits)
-            broken += [
-                f'{path}: {error}'
-                for path, error in zip(batch.paths, batch.errors)
-                if error
-            ]
-            progress.advance(task, len(batch.paths))
-    return np.concatenate(found) if not broken else np.zeros(0), broken

@@ -3,17 +3,20 @@
 import base64
 import heapq
 import io
+import os
 import random
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Tuple
 
-from jinja2 import Environment
-from PIL import Image, ImageOps
+from jinja2 import Template
+from PIL import Image
+
+from mmghm.datasets.transforms import LoadCheckedImage
+from mmghm.utils.errors import UserError
 
 _TEMPLATE = Path(__file__).parent / 'predictions.html.j2'
 # Images in each part of the page.
 SHOWN = 24
-_SIDE = 112
 
 
 class Gallery:
@@ -36,14 +39,7 @@ class Gallery:
         self._random = random.Random(0)
 
     def see(self, rows: Iterable[Dict[str, Any]]) -> Iterable[Dict[str, Any]]:
-        """Look at rows that pass by.
-
-        Args:
-            rows (Iterable[Dict[str, Any]]): The rows.
-
-        Yields:
-            Dict[str, Any]: The same.
-        """
+        """Look at rows as they pass by."""
         for row in rows:
             self._note(row)
             yield row
@@ -59,11 +55,9 @@ class Gallery:
         chance, group = row['probability'], row['group']
         self.counts[group] += 1
         for heap, key in ((self._surest, chance), (self._least, -chance)):
-            item = (key, -self.total, row)
-            if len(heap) < SHOWN:
-                heapq.heappush(heap, item)
-            else:
-                heapq.heappushpop(heap, item)
+            heapq.heappush(heap, (key, -self.total, row))
+            if len(heap) > SHOWN:
+                heapq.heappop(heap)
         sample = self._samples[group]
         if len(sample) < SHOWN:
             sample.append(row)
@@ -73,11 +67,7 @@ class Gallery:
                 sample[place] = row
 
     def parts(self) -> List[Tuple[str, List[Dict[str, Any]]]]:
-        """What the page shows.
-
-        Returns:
-            List[Tuple[str, List[Dict[str, Any]]]]: Titles and rows.
-        """
+        """Titles of the page's parts, and their rows."""
 
         def ordered(heap: List[Any]) -> List[Dict[str, Any]]:
             return [row for _, _, row in sorted(heap, reverse=True)]
@@ -93,42 +83,35 @@ class Gallery:
         ]
 
 
-def thumbnail(path: str) -> str:
-    """Draw a small picture of an image.
+def thumbnail(path: str, side: int) -> str:
+    """Small JPEG of an image file, as a data address.
 
-    Args:
-        path (str): Its path.
-
-    Returns:
-        str: A data address; empty if Pillow cannot read it.
+    Its longer side has at most so many pixels. Empty if there is no such file,
+    or it cannot be read.
     """
-    try:
-        with Image.open(path) as image:
-            image.draft('RGB', (2 * _SIDE, 2 * _SIDE))
-            small = ImageOps.exif_transpose(image).convert('RGB')
-    # The model may read what Pillow does not; the page shows a gap then.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    # A record may come from anybody: no devices, no pipes.
+    if not os.path.isfile(path):
         return ''
-    small.thumbnail((_SIDE, _SIDE))
+    try:
+        loaded: Any = LoadCheckedImage().transform(dict(img_path=path))
+    except UserError:
+        return ''
+    small = Image.fromarray(loaded['img'][..., ::-1])
+    small.thumbnail((side, side))
     written = io.BytesIO()
     small.save(written, 'JPEG', quality=80)
-    return f'data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}'
+    text = base64.b64encode(written.getvalue()).decode()
+    return f'data:image/jpeg;base64,{text}'
 
 
 def render(gallery: Gallery, model: str, note: str) -> str:
-    """Make the page.
-
-    Args:
-        gallery (Gallery): What it shows.
-        model (str): The model's name.
-        note (str): On prior and abstention.
-
-    Returns:
-        str: HTML that needs no network, below 3 MB.
-    """
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True
+    """Make the HTML page, which needs no network and stays below 3 MB."""
+    template = Template(
+        _TEMPLATE.read_text(encoding='utf-8'),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters['thumbnail'] = thumbnail
-    template = environment.from_string(_TEMPLATE.read_text(encoding='utf-8'))
-    return template.render(gallery=gallery, model=model, note=note)
+    return template.render(
+        gallery=gallery, model=model, note=note, thumbnail=thumbnail
+    )

@@ -4,16 +4,7 @@ import hashlib
 import json
 from itertools import islice
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-)
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 import numpy as np
 from mmengine.fileio import list_from_file
@@ -28,7 +19,7 @@ from mmghm.evaluation.priors import (
 from mmghm.utils.errors import UserError
 
 from .calibration import Calibration
-from .images import Batch, Found, ImageReader, read_images
+from .images import Found, ImageReader, read_images
 from .load import DeployedModel
 from .prediction_writer import PredictionWriter, shown
 
@@ -36,23 +27,14 @@ PRIORS = ('uniform', 'train', 'estimate')
 
 
 def known_prior(
-    calibration: Calibration, given: str, classes: Sequence[str] = ()
+    calibration: Calibration, given: str, classes: Optional[List[str]] = None
 ) -> np.ndarray:
-    """Class prior that predictions are to be moved to.
+    """Class prior that predictions are to be moved to, float64 (C,), sum 1.
 
-    Args:
-        calibration (Calibration): Of the model.
-        given (str): ``'uniform'``, ``'train'``, or a file with one
-            non-negative number per class and line, shares or counts, in the
-            order of the classes or as ``name,share``.
-        classes (Sequence[str]): Names of the C classes, for such files.
-
-    Returns:
-        np.ndarray: float64 (C,), sum 1.
-
-    Raises:
-        UserError: If the model's own prior is not known, or the file does not
-            fit.
+    ``given`` is ``'uniform'``, ``'train'``, or a file with one non-negative
+    number per class and line, shares or counts, in the order of the classes or
+    as ``name,share``, which takes the names of the C classes. A UserError says
+    that the model's own prior is not known, or the file does not fit.
     """
     counts = np.array(calibration.class_counts)
     if calibration.trained_prior is None:
@@ -68,7 +50,7 @@ def known_prior(
     try:
         lines = [line for line in list_from_file(given) if line.strip()]
         if all(',' in line for line in lines):
-            lines = _by_name(given, lines, classes)
+            lines = _by_name(given, lines, classes or [])
         prior = np.array([float(line) for line in lines])
     except UserError:
         raise
@@ -86,9 +68,7 @@ def known_prior(
     return prior / prior.sum()
 
 
-def _by_name(
-    path: str, lines: Sequence[str], classes: Sequence[str]
-) -> List[str]:
+def _by_name(path: str, lines: List[str], classes: List[str]) -> List[str]:
     """Order lines of ``name,share`` as the classes are."""
     shares = dict(line.rsplit(',', 1) for line in lines)
     wrong = sorted(set(shares) ^ set(classes))
@@ -101,117 +81,62 @@ def _by_name(
 
 
 def row_columns(top: int) -> Dict[str, type]:
-    """Columns of the predictions.
-
-    Args:
-        top (int): Classes per image.
-
-    Returns:
-        Dict[str, type]: Type by name.
-    """
+    """Types of the predictions' columns by name, for ``top`` classes an image."""
     columns: Dict[str, type] = dict(path=str, label=str, probability=float)
     for place in range(2, top + 1):
         columns.update({f'label_{place}': str, f'probability_{place}': float})
     return {**columns, 'group': str, 'abstained': bool, 'error': str}
 
 
-class RowMaker:
-    """Rows of the output from logits.
+def prediction_rows(
+    model: DeployedModel,
+    prior: Optional[np.ndarray],
+    top: int,
+    thresholds: Dict[str, float],
+    paths: List[str],
+    errors: List[str],
+    logits: np.ndarray,
+) -> List[Dict[str, Any]]:
+    """Make rows, see :func:`row_columns`, of logits (n, C), of ``top`` classes each.
 
-    Args:
-        model (DeployedModel): The model.
-        prior (Optional[np.ndarray]): To move the predictions to, (C,); None
-            leaves them.
-        top (int): Classes per image.
-        thresholds (Dict[str, float]): By group of the predicted class; below
-            its threshold a prediction is abstained from.
+    Predictions are moved to a prior, (C,); None leaves them. Those below the
+    threshold of the predicted class's group are abstained from. ``errors`` say
+    why an image could not be read, or nothing; its logits may then be any.
     """
-
-    def __init__(
-        self,
-        model: DeployedModel,
-        prior: Optional[np.ndarray],
-        top: int,
-        thresholds: Dict[str, float],
-    ) -> None:
-        self.classes, self.groups = model.classes, model.groups
-        self.temperature = model.calibration.temperature
-        self.trained = np.array(model.calibration.trained_prior or [])
-        self.prior = prior
-        self.top = min(top, len(self.classes))
-        self.thresholds = thresholds
-
-    def rows(
-        self, paths: List[str], errors: List[str], logits: np.ndarray
-    ) -> List[Dict[str, Any]]:
-        """Make the rows of some images.
-
-        Args:
-            paths (List[str]): Paths of n images.
-            errors (List[str]): Why each could not be read, or nothing.
-            logits (np.ndarray): Shape (n, C); any where there is an error.
-
-        Returns:
-            List[Dict[str, Any]]: See :func:`row_columns`.
-        """
-        shares = log_softmax(logits.astype(np.float64) / self.temperature)
-        if self.prior is not None:
-            shares = correct_prior(shares, self.trained, self.prior)
-        best = np.argsort(-shares, axis=1, kind='stable')[:, : self.top]
-        chances = np.exp(np.take_along_axis(shares, best, axis=1))
-        rows: List[Dict[str, Any]] = []
-        for path, error, classes, values in zip(
-            paths, errors, best.tolist(), chances.tolist()
-        ):
-            if error:
-                rows.append(dict(path=shown(path), error=shown(error)))
-                continue
-            group = self.groups[classes[0]]
-            row: Dict[str, Any] = dict(path=shown(path))
-            for place, (number, value) in enumerate(zip(classes, values), 1):
-                suffix = f'_{place}' if place > 1 else ''
-                row[f'label{suffix}'] = self.classes[number]
-                row[f'probability{suffix}'] = round(value, 6)
-            low = self.thresholds.get(group, 0.0)
-            row.update(group=group, abstained=values[0] < low)
-            rows.append(row)
-        return rows
-
-
-def batch_logits(model: DeployedModel, batch: Batch) -> np.ndarray:
-    """Logits of a batch, whatever shapes its images have.
-
-    Args:
-        model (DeployedModel): The model.
-        batch (Batch): Images that were read.
-
-    Returns:
-        np.ndarray: float32 (n, C); 0 where an image could not be read.
-    """
-    logits = np.zeros((len(batch.paths), len(model.classes)), np.float32)
-    for shape, places in batch.places.items():
-        logits[places] = model.logits(batch.images[shape])
-    return logits
+    shares = log_softmax(
+        logits.astype(np.float64) / model.calibration.temperature
+    )
+    if prior is not None:
+        trained = np.array(model.calibration.trained_prior)
+        shares = correct_prior(shares, trained, prior)
+    best = np.argsort(-shares, axis=1, kind='stable')[:, :top]
+    chances = np.exp(np.take_along_axis(shares, best, axis=1))
+    rows: List[Dict[str, Any]] = []
+    for path, error, classes, values in zip(
+        paths, errors, best.tolist(), chances.tolist()
+    ):
+        if error:
+            rows.append(dict(path=shown(path), error=shown(error)))
+            continue
+        row: Dict[str, Any] = dict(path=shown(path))
+        for place, (number, value) in enumerate(zip(classes, values), 1):
+            suffix = f'_{place}' if place > 1 else ''
+            row[f'label{suffix}'] = model.classes[number]
+            row[f'probability{suffix}'] = round(value, 6)
+        group = model.groups[classes[0]]
+        low = thresholds.get(group, 0.0)
+        rows.append(dict(row, group=group, abstained=values[0] < low))
+    return rows
 
 
 def abstention(
-    model: DeployedModel,
-    below: Optional[float],
-    precision: Optional[float],
+    model: DeployedModel, below: Optional[float], precision: Optional[float]
 ) -> Dict[str, float]:
-    """Thresholds of the groups.
+    """Thresholds by group; empty if nothing is asked for.
 
-    Args:
-        model (DeployedModel): The model.
-        below (Optional[float]): One for all of them.
-        precision (Optional[float]): Share of right answers that each group's
-            threshold is to give on the calibration images.
-
-    Returns:
-        Dict[str, float]: By group; empty if nothing is asked for.
-
-    Raises:
-        UserError: If the model has no calibration images to find them on.
+    Either one for all of them, or those that give a share of right answers, the
+    ``precision``, on the calibration images. A UserError says that the model has
+    no such images.
     """
     if below is not None:
         return dict.fromkeys(model.groups, below)
@@ -245,32 +170,21 @@ def predict(
 ) -> Optional[np.ndarray]:
     """Predict images, and leave the rows in the journal.
 
-    Args:
-        model (DeployedModel): The model.
-        images (Callable[[], Iterable[Found]]): Gives the images, the same at
-            each call unless they come from standard input.
-        journal (PredictionWriter): Where rows go.
-        prior (Optional[str]): Of :func:`known_prior`, ``'estimate'`` or None.
-        top (int): Classes per image.
-        thresholds (Dict[str, float]): Of :func:`abstention`.
-        batch_size (int): Images a batch.
-        num_workers (int): Processes that read.
-        advance (Callable[[int], None]): Is told how many more are done.
-
-    Returns:
-        Optional[np.ndarray]: The prior that predictions were moved to.
+    ``images`` gives the images, the same at each call unless they come from
+    standard input. ``prior`` is one of :func:`known_prior`, ``'estimate'`` or
+    None, ``thresholds`` are those of :func:`abstention`. ``advance`` is told how
+    many more images are done. Gives the prior that predictions were moved to.
     """
     target = None
     if prior is not None and prior != 'estimate':
         target = known_prior(model.calibration, prior, model.classes)
-    maker = RowMaker(model, target, top, thresholds)
     every = iter(images())
     if journal.num_done:
         advance(journal.num_done)
         journal.check_order(shown(found.path) for found in every)
     reader = ImageReader(model.steps)
     for batch in read_images(every, reader, batch_size, num_workers):
-        logits = batch_logits(model, batch)
+        logits = batch.logits(model.logits, len(model.classes))
         if prior == 'estimate':
             rows = [
                 dict(path=shown(path), error=shown(error))
@@ -278,7 +192,10 @@ def predict(
             ]
             journal.append(rows, logits)
         else:
-            journal.append(maker.rows(batch.paths, batch.errors, logits))
+            found = (batch.paths, batch.errors, logits)
+            journal.append(
+                prediction_rows(model, target, top, thresholds, *found)
+            )
         advance(len(batch.paths))
     return target
 
@@ -291,34 +208,24 @@ def estimated_rows(
 ) -> Iterator[Any]:
     """Estimate the prior of the images in a journal, and make their rows.
 
-    Args:
-        model (DeployedModel): The model.
-        journal (PredictionWriter): With the logits of all images.
-        top (int): Classes per image.
-        thresholds (Dict[str, float]): Of :func:`abstention`.
-
-    Yields:
-        Any: First the prior, (C,), then the rows.
-
-    Raises:
-        UserError: If no image could be read.
+    First comes the prior, (C,), then the rows. A UserError says that no image
+    could be read.
     """
     logits = journal.logits()
     read = np.array([not row.get('error') for row in journal.rows()], bool)
     if not read.any():
         raise UserError('no image could be read, so no prior be estimated')
     calibration = model.calibration
-    trained = np.array(calibration.trained_prior)
     prior = estimate_prior(
         _LogShares(logits, np.flatnonzero(read), calibration.temperature),
-        trained,
+        np.array(calibration.trained_prior),
     )
     yield prior
-    maker = RowMaker(model, prior, top, thresholds)
     rows = journal.rows()
     for start in range(0, len(logits), 1024):
         part = list(islice(rows, 1024))
-        yield from maker.rows(
+        yield from prediction_rows(
+            *(model, prior, top, thresholds),
             [row['path'] for row in part],
             [row['error'] for row in part],
             logits[start : start + len(part)],
@@ -343,14 +250,9 @@ class _LogShares:
 
 
 def fingerprint(model: DeployedModel, **options: Any) -> Dict[str, Any]:
-    """What makes one run's predictions another's.
+    """What makes one run's predictions another's, for the head of a journal.
 
-    Args:
-        model (DeployedModel): The model.
-        **options (Any): Options that change rows.
-
-    Returns:
-        Dict[str, Any]: For the head of a journal.
+    ``options`` are those that change rows.
     """
     digest = hashlib.sha256()
     digest.update(json.dumps([model.classes, model.steps]).encode())

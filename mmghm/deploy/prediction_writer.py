@@ -1,21 +1,11 @@
 """Predictions on their way to a file, safe from kills."""
 
 import csv
-import itertools
 import json
 import os
 from itertools import islice
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-)
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -29,14 +19,7 @@ _ROWS = 1 << 14
 
 
 def shown(path: str) -> str:
-    r"""Path as text: bytes that are not UTF-8 as ``\xNN``.
-
-    Args:
-        path (str): As the operating system gave it.
-
-    Returns:
-        str: Text that every format can hold.
-    """
+    r"""Path as text that every format can hold: bytes not UTF-8 as ``\xNN``."""
     return os.fsencode(path).decode('utf-8', 'backslashreplace')
 
 
@@ -80,58 +63,42 @@ class PredictionWriter:
         self.partial = out.with_name(f'{out.name}.partial')
         self.logits_file = out.with_name(f'{out.name}.logits')
         self.num_logits = num_logits
-        first = json.dumps(header)
-        if self.partial.exists():
-            self._drop_half_line()
-        if self.partial.exists() and self.partial.stat().st_size:
-            with open(self.partial, encoding='utf-8') as file:
-                if file.readline().rstrip('\n') != first:
-                    raise UserError(
-                        f'{self.partial} was begun with another model or '
-                        'other options: give the same, or delete it'
-                    )
-        else:
-            # None, or one that was killed before its first line.
-            self.partial.write_text(f'{first}\n', encoding='utf-8')
-        self.num_done = sum(1 for _ in self.rows())
-        if num_logits:
-            self._equalize()
+        self.num_done = 0
+        self._begin(json.dumps(header).encode() + b'\n')
 
-    def _drop_half_line(self) -> None:
-        """Cut off what a kill left unfinished."""
+    def _begin(self, first: bytes) -> None:
+        """Write the first line, or cut off what a kill left unfinished."""
+        self.partial.touch()
         with open(self.partial, 'rb+') as file:
-            size = file.seek(0, os.SEEK_END)
-            position = size
-            while position:
-                start = max(position - (1 << 16), 0)
-                file.seek(start)
-                place = file.read(position - start).rfind(b'\n')
-                if place >= 0:
-                    file.truncate(start + place + 1)
-                    return
-                position = start
-            file.truncate(0)
-
-    def _equalize(self) -> None:
-        """Keep as many rows as there are logits for, and the reverse."""
-        wide = 4 * self.num_logits
-        self.logits_file.touch()
-        have = self.logits_file.stat().st_size // wide
-        self.num_done = min(self.num_done, have)
-        os.truncate(self.logits_file, self.num_done * wide)
-        with open(self.partial, 'rb+') as file:
-            for _ in range(self.num_done + 1):
-                file.readline()
-            file.truncate(file.tell())
+            found = file.readline()
+            if not found.endswith(b'\n'):
+                # New, or killed before its first line.
+                file.truncate(0)
+                file.seek(0)
+                file.write(first)
+            elif found != first:
+                raise UserError(
+                    f'{self.partial} was begun with another model or '
+                    'other options: give the same, or delete it'
+                )
+            most, end = None, file.tell()
+            if self.num_logits:
+                # As many rows as there are logits for, and the reverse.
+                wide = 4 * self.num_logits
+                self.logits_file.touch()
+                most = self.logits_file.stat().st_size // wide
+            for line in islice(file, most):
+                if line.endswith(b'\n'):
+                    end += len(line)
+                    self.num_done += 1
+            file.truncate(end)
+        if self.num_logits:
+            os.truncate(self.logits_file, self.num_done * wide)
 
     def check_order(self, paths: Iterable[str]) -> None:
         """Make sure that the images are those of the run that began.
 
-        Args:
-            paths (Iterable[str]): As many as are done are drawn from it.
-
-        Raises:
-            UserError: If they differ.
+        As many as are done are drawn from ``paths``.
         """
         drawn = islice(paths, self.num_done)
         for row in self.rows():
@@ -143,16 +110,9 @@ class PredictionWriter:
                 )
 
     def append(
-        self,
-        rows: Sequence[Dict[str, Any]],
-        logits: Optional[np.ndarray] = None,
+        self, rows: List[Dict[str, Any]], logits: Optional[np.ndarray] = None
     ) -> None:
-        """Write rows out.
-
-        Args:
-            rows (Sequence[Dict[str, Any]]): One per image, with ``path``.
-            logits (Optional[np.ndarray]): float32 (rows, C), if they are kept.
-        """
+        """Write out a row per image, and logits (rows, C) if they are kept."""
         if logits is not None:
             with open(self.logits_file, 'ab') as file:
                 file.write(logits.astype(np.float32).tobytes())
@@ -161,11 +121,7 @@ class PredictionWriter:
         self.num_done += len(rows)
 
     def rows(self) -> Iterator[Dict[str, Any]]:
-        """Read the rows back.
-
-        Yields:
-            Dict[str, Any]: Each.
-        """
+        """Read the rows back."""
         with open(self.partial, encoding='utf-8') as file:
             file.readline()
             for line in file:
@@ -194,12 +150,8 @@ class PredictionWriter:
                 before the file gets its name.
         """
         made = self.out.with_name(f'{self.out.name}.made')
-        number = itertools.count()
-        counted = (row for row, _ in zip(rows, number))
         try:
-            _WRITERS[self.out.suffix](made, counted, columns)
-            drawn = next(number)
-            assert drawn == self.num_done, (drawn, self.num_done)
+            _WRITERS[self.out.suffix](made, rows, columns)
             written()
         except BaseException:
             # A full disk needs the room.
@@ -241,10 +193,7 @@ def _write_parquet(
     schema = pyarrow.schema([(k, kinds[v]) for k, v in columns.items()])
     every = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
-        while True:
-            part: List[Dict[str, Any]] = list(islice(every, _ROWS))
-            if not part:
-                return
+        while part := list(islice(every, _ROWS)):
             writer.write_table(pyarrow.Table.from_pylist(part, schema=schema))
 
 

@@ -7,11 +7,9 @@ from typing import Any, Dict, List
 import numpy as np
 
 from mmghm.engine.work_dir import IN_USE_FILE, RECORD
-from mmghm.evaluation.calibration import risk_coverage
-from mmghm.evaluation.groups import group_names
-from mmghm.evaluation.priors import ShiftRow, shift_table
+from mmghm.evaluation.priors import shift_table
 
-from .calibration import GROUP_RULE, Calibration
+from .calibration import Calibration, group_curves
 
 
 def in_use(
@@ -19,31 +17,24 @@ def in_use(
 ) -> Dict[str, Any]:
     """Measure a model under other class priors, and where it abstains.
 
-    Args:
-        log_shares (np.ndarray): log p(y|x) of the test images, temperature
-            applied, (n, C).
-        labels (np.ndarray): Their labels, (n,).
-        calibration (Calibration): With a trained prior.
-
-    Returns:
-        Dict[str, Any]: ``shifts`` (rows of :class:`ShiftRow`), ``prior_from``,
-        ``temperature``, ``calibration`` (errors on the calibration images, by
-        stage and group) and ``coverage`` (by group of the predicted class, the
-        risk-coverage curve on the test images); ready for JSON.
+    ``log_shares`` are log p(y|x) of the test images, temperature applied, (n, C),
+    ``labels`` (n,). The model's prior must be known. Gives, ready for JSON,
+    ``shifts`` (rows of :func:`shift_table`), ``prior_from``, ``temperature``,
+    ``calibration`` (errors on the calibration images, by stage and group) and
+    ``coverage`` (by group of the predicted class, the risk-coverage curve on the
+    test images).
     """
     counts = np.array(calibration.class_counts)
-    groups = np.array(group_names(counts, GROUP_RULE))
-    predicted = log_shares.argmax(axis=1)
-    confidence = np.exp(log_shares.max(axis=1))
-    coverage = {}
-    for group in dict.fromkeys(['all', *groups.tolist()]):
-        chosen = (groups[predicted] == group) | (group == 'all')
-        curve = risk_coverage(confidence[chosen], (predicted == labels)[chosen])
-        coverage[group] = dict(
-            images=int(chosen.sum()),
+    coverage = {
+        group: dict(
+            images=images,
             coverage=curve.coverage.round(4).tolist(),
             risk=curve.risk.round(4).tolist(),
         )
+        for group, (images, curve) in group_curves(
+            log_shares, labels, counts
+        ).items()
+    }
     rows = shift_table(
         log_shares, labels, counts, np.array(calibration.trained_prior)
     )
@@ -58,42 +49,30 @@ def in_use(
 
 
 def shift_lines(found: Dict[str, Any]) -> List[List[str]]:
-    """Rows of the table of priors, as text.
+    """Rows of the table of priors of :func:`in_use`, as text.
 
-    Args:
-        found (Dict[str, Any]): Of :func:`in_use`.
-
-    Returns:
-        List[List[str]]: Test set, images, top-1 as trained, with the known
-        and with the estimated prior, gains in brackets, and the estimate's
-        error.
+    Test set, images, top-1 as trained, with the known and with the estimated
+    prior, gains in brackets, and the estimate's error.
     """
     lines = []
-    for row in (ShiftRow(**shift) for shift in found['shifts']):
-        base = row.trained[0]
+    for row in found['shifts']:
+        base, spread = row['trained']
         cells = [
             f'{mean:.2f} ({mean - base:+.2f})'
-            for mean, _ in (row.known, row.estimated)
+            for mean, _ in (row['known'], row['estimated'])
         ]
         lines.append(
             [
-                row.name,
-                f'{row.images:,}',
-                f'{base:.2f} ± {row.trained[1]:.2f}',
-                *cells,
-                f'{row.error[0]:.3f}',
+                *(row['name'], f'{row["images"]:,}'),
+                *(f'{base:.2f} ± {spread:.2f}', *cells),
+                f'{row["error"][0]:.3f}',
             ]
         )
     return lines
 
 
 def write_in_use(work_dir: Path, found: Dict[str, Any]) -> None:
-    """Put it where the report looks for it.
-
-    Args:
-        work_dir (Path): Of the run.
-        found (Dict[str, Any]): Of :func:`in_use`.
-    """
+    """Put what :func:`in_use` gives where the report looks for it."""
     folder = work_dir / RECORD
     folder.mkdir(parents=True, exist_ok=True)
     (folder / IN_USE_FILE).write_text(json.dumps(found))

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmghm.datasets.class_counts import imbalance_factor
-from mmghm.evaluation import group_classes
+from mmghm.evaluation import GroupAccuracy
 from mmghm.evaluation.groups import group_names
 from mmghm.utils.dependencies import import_optional, version_of
 from mmghm.utils.errors import UserError, writing_errors
@@ -32,28 +32,19 @@ _CARD = Path(__file__).parent / 'card.md.j2'
 
 
 def loads_files(cfg: Config) -> bool:
-    """Whether the test pipeline reads files, with blue first, or gets RGB.
+    """Whether the test pipeline reads files, with blue first.
 
-    Args:
-        cfg (Config): A training's config.
-
-    Returns:
-        bool: False for datasets of decoded images.
+    Datasets of decoded images give RGB.
     """
     pipeline = innermost(cfg.test_dataloader.dataset).get('pipeline') or []
     return bool(pipeline) and is_loader(pipeline[0])
 
 
 def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
-    """What remains of a config once training is over.
+    """What remains of a config once training is over, as plain settings.
 
-    Args:
-        cfg (Config): The training's config.
-        model (Any): Its classifier, adapters merged.
-
-    Returns:
-        Dict[str, Any]: Plain settings. ``custom_imports`` is among them only
-        if a part of the network is this package's.
+    ``model`` is its classifier, adapters merged. ``custom_imports`` is there
+    only if a part of the network is this package's.
     """
     network = _without_training(cfg.model.to_dict())
     backbone = network['backbone']
@@ -86,17 +77,13 @@ def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
             )
         steps.append(dict(type='PackInputs'))
         to_rgb = not to_rgb and channels == 3
-    network['data_preprocessor'] = dict(
-        type='ClsDataPreprocessor', to_rgb=to_rgb, **plain
-    )
+    plain.update(type='ClsDataPreprocessor', to_rgb=to_rgb)
+    network['data_preprocessor'] = plain
     settings: Dict[str, Any] = dict(
         default_scope='mmpretrain',
         model=network,
         test_dataloader=dict(
-            dataset=dict(
-                type='CustomDataset',
-                pipeline=[load, *steps],
-            )
+            dataset=dict(type='CustomDataset', pipeline=[load, *steps])
         ),
     )
     own = any(
@@ -134,15 +121,12 @@ def _decoded_shape(dataset: Any) -> Tuple[int, int, int]:
 
 
 def inference_weights(model: Any) -> Dict[str, torch.Tensor]:
-    """Weights of the network, without the loss.
+    """Weights of the network on the CPU, without the loss.
 
-    Args:
-        model (Any): The classifier, changed: its adapters are merged.
-
-    Returns:
-        Dict[str, torch.Tensor]: By name, on the CPU.
+    It changes the classifier: adapters are merged.
     """
-    if _has_adapters(model.backbone):
+    kinds = type(model.backbone).__mro__
+    if 'LoRAModel' in [kind.__name__ for kind in kinds]:
         # MMPretrain has them from 1.0.1 on.
         from mmghm.models.backbones.lora_backbone import merge_adapters
 
@@ -154,32 +138,17 @@ def inference_weights(model: Any) -> Dict[str, torch.Tensor]:
     }
 
 
-def _has_adapters(backbone: Any) -> bool:
-    return any(kind.__name__ == 'LoRAModel' for kind in type(backbone).__mro__)
-
-
 def sha256(path: Path) -> str:
-    """Hash a file.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        str: 64 hexadecimal digits.
-    """
+    """Hash a file: 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
+        while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
 
 def write_sums(folder: Path) -> None:
-    """Write the hashes of a folder's files, as ``sha256sum`` does.
-
-    Args:
-        folder (Path): The folder.
-    """
+    """Write the hashes of a folder's files, as ``sha256sum`` does."""
     files = sorted(path for path in folder.iterdir() if path.name != SUMS)
     lines = [f'{sha256(path)}  {path.name}\n' for path in files]
     (folder / SUMS).write_text(''.join(lines))
@@ -188,11 +157,7 @@ def write_sums(folder: Path) -> None:
 def check_sums(folder: Path) -> None:
     """Compare a folder's files with their hashes.
 
-    Args:
-        folder (Path): The folder.
-
-    Raises:
-        UserError: If the hashes are missing, or a file is another one.
+    A UserError says that the hashes are missing, or a file is another one.
     """
     try:
         lines = (folder / SUMS).read_text(encoding='utf-8').splitlines()
@@ -212,24 +177,23 @@ def group_accuracies(
 ) -> Dict[str, float]:
     """Top-1 accuracy in percent: overall, macro and by group.
 
-    Args:
-        scores (Scores): On the test images.
-        class_counts (np.ndarray): Train images per class, (C,).
-
-    Returns:
-        Dict[str, float]: By name.
+    ``class_counts`` are the train images per class, (C,).
     """
-    hits = scores.logits.argmax(axis=1) == scores.labels
-    tested = np.bincount(scores.labels, minlength=len(class_counts))
-    right = np.bincount(scores.labels, hits, minlength=len(class_counts))
-    with np.errstate(invalid='ignore'):
-        accuracy = 100 * right / tested
-    found = {'overall': 100 * hits.mean(), 'macro': np.nanmean(accuracy)}
-    for name, members in group_classes(class_counts, GROUP_RULE)[1].items():
-        members = members[tested[members] > 0]
-        if len(members):
-            found[name] = accuracy[members].mean()
-    return {name: round(float(value), 2) for name, value in found.items()}
+    metric = GroupAccuracy(1, GROUP_RULE, class_counts.tolist())
+    found = scores.logits.argmax(axis=1)[:, None]
+    metric.process(
+        None,
+        [
+            dict(pred_label=label, gt_label=true)
+            for label, true in zip(found, scores.labels)
+        ],
+    )
+    metric.evaluate(len(found))
+    return {
+        group: round(values[0], 2)
+        for _, group, _, values in metric.table
+        if group != 'worst_class'
+    }
 
 
 def write_folder(
@@ -241,24 +205,13 @@ def write_folder(
     card: Dict[str, Any],
     check: Callable[[Path], None] = lambda folder: None,
 ) -> List[Path]:
-    """Write a published folder, all of it or nothing.
+    """Write a published folder, all of it or nothing; gives its files.
 
-    Args:
-        out (Path): The folder, which must not be there.
-        settings (Dict[str, Any]): Of :func:`inference_config`; what cannot
-            be published is refused.
-        weights (Dict[str, torch.Tensor]): Of :func:`inference_weights`.
-        classes (Sequence[str]): Names of the C classes.
-        calibration (Calibration): Of :func:`calibrate`.
-        card (Dict[str, Any]): What else the model card says.
-        check (Callable[[Path], None]): Called with the folder before it gets
-            its name; what it raises leaves none.
-
-    Returns:
-        List[Path]: The files.
-
-    Raises:
-        UserError: If the folder exists, or safetensors is missing.
+    ``settings`` are those of :func:`inference_config`, ``weights`` those of
+    :func:`inference_weights`, and ``card`` is what else the model card says.
+    ``check`` is called with the folder before it gets its name; what it raises
+    leaves none. A UserError says that the folder exists, the model cannot be
+    published, or safetensors is missing.
     """
     safetensors = import_optional('safetensors')
     save_file = import_optional('safetensors.torch').save_file
@@ -281,17 +234,18 @@ def write_folder(
             torch.save(dict(state_dict=weights, meta=meta), folder / PTH)
         # safetensors lets nobody else read its file.
         shutil.copymode(folder / PTH, folder / WEIGHTS)
-        (folder / CONFIG).write_text(json.dumps(settings, indent=1))
         rows = [
             dict(name=name, train_images=count, group=group)
             for name, count, group in zip(
                 classes, calibration.class_counts, groups
             )
         ]
-        (folder / CLASSES).write_text(json.dumps(rows, indent=1))
-        (folder / CALIBRATION).write_text(
-            json.dumps(calibration.__dict__, indent=1)
-        )
+        for name, content in (
+            (CONFIG, settings),
+            (CLASSES, rows),
+            (CALIBRATION, calibration.__dict__),
+        ):
+            (folder / name).write_text(json.dumps(content, indent=1))
         (folder / CARD).write_text(
             Template(_CARD.read_text(), trim_blocks=True).render(
                 calibration=calibration,

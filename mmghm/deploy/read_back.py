@@ -11,7 +11,7 @@ import torch
 from mmghm.utils.errors import UserError
 from mmghm.utils.processes import end_with_parent
 
-from .images import ImageReader, generated_images
+from .images import generated_images
 from .load import load_deployed, pipeline_steps
 from .network import Classifier
 
@@ -24,19 +24,12 @@ def check_folder(
 ) -> None:
     """Make sure that others will read what was trained.
 
-    Args:
-        folder (Path): The folder.
-        network (Classifier): What it was made from.
-        settings (Dict[str, Any]): Its config.
-
-    Raises:
-        UserError: If it cannot be read, or gives other logits on 32 images.
+    A UserError says that the folder cannot be read, or gives other logits on 32
+    images than the network that it was made from.
     """
-    reader = ImageReader(pipeline_steps(settings))
+    (images,) = generated_images(pipeline_steps(settings), 32)
     with torch.inference_mode():
-        expected = np.concatenate(
-            [network(images).numpy() for images in generated_images(reader, 32)]
-        )
+        expected = network(images).numpy()
     # A fresh interpreter, which has none of this one's registries.
     with ProcessPoolExecutor(
         1, get_context('spawn'), initializer=end_with_parent
@@ -52,7 +45,5 @@ def check_folder(
 
 def _logits(folder: str) -> np.ndarray:
     model = load_deployed(folder)
-    reader = ImageReader(model.steps)
-    return np.concatenate(
-        [model.logits(images) for images in generated_images(reader, 32)]
-    )
+    (images,) = generated_images(model.steps, 32)
+    return model.logits(images)

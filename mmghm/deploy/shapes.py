@@ -74,43 +74,28 @@ def is_used(name: str) -> bool:
     """Whether a weight is of use in predicting, by its name.
 
     What a loss has learned is not, and may be of another loss.
-
-    Args:
-        name (str): Of a weight of a classifier.
-
-    Returns:
-        bool: False for those of the loss.
     """
     return '.loss_module.' not in name
 
 
-def _misfit(network: Shapes, file: Shapes) -> str:
-    """The first weight that does not fit, empty if all do."""
+def _compare(network: Shapes, file: Shapes) -> None:
     for name in filter(is_used, network):
         if name not in file:
-            return f'there is no {name}'
+            raise UserError(f'there is no {name}')
         if network[name] != file[name]:
-            return (
+            raise UserError(
                 f'{name} has the shape {list(file[name])}, not '
                 f'{list(network[name])}'
             )
     for name in filter(is_used, file):
         if name not in network:
-            return f'there is {name}'
-    return ''
+            raise UserError(f'there is {name}')
 
 
 def file_shapes(path: Path) -> Shapes:
-    """Read the header of a ``.safetensors`` file.
+    """Shapes by name, of the header of a ``.safetensors`` file.
 
-    Args:
-        path (Path): The file.
-
-    Returns:
-        Shapes: Of its tensors, by name.
-
-    Raises:
-        UserError: If it is damaged, or safetensors is missing.
+    A UserError says that it is damaged, or safetensors is missing.
     """
     safetensors = import_optional('safetensors')
     try:
@@ -124,26 +109,16 @@ def file_shapes(path: Path) -> Shapes:
 
 
 def check_shapes(build: Callable[[], Any], file: Shapes) -> None:
-    """Refuse a network that a file's weights do not fill.
+    """Refuse a network that the weights of a file do not fill.
 
     It is built without memory for its weights, and with little for anything
-    else.
-
-    Args:
-        build (Callable[[], Any]): Builds the network.
-        file (Shapes): Of the weights in the file.
-
-    Raises:
-        UserError: Naming what does not fit.
+    else. A UserError names what does not fit.
     """
     number = _MADE_EACH * len(file) + _MADE_ANYHOW
     with _limited_memory(_BUILDING), _WithoutMemory(number):
         network = build()
     weights = network.state_dict()
-    shapes = {name: tuple(value.shape) for name, value in weights.items()}
-    wrong = _misfit(shapes, file)
-    if wrong:
-        raise UserError(wrong)
+    _compare({k: tuple(value.shape) for k, value in weights.items()}, file)
     saved = {id(value) for value in network.state_dict(keep_vars=True).values()}
     unsaved = sum(b.nbytes for b in network.buffers() if id(b) not in saved)
     if unsaved > _UNSAVED + sum(value.nbytes for value in weights.values()):

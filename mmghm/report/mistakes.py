@@ -1,16 +1,16 @@
 """What a model gets wrong: classes, pairs of classes, images."""
 
-import base64
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Sequence
 
-import cv2
 import numpy as np
+
+from mmghm.deploy.page import thumbnail
 
 # Rows of a table, and images.
 SHOWN = 12
 # Longer side of a picture, in pixels.
-_SIDE = 144
+SIDE = 144
 
 
 def find_mistakes(
@@ -18,7 +18,14 @@ def find_mistakes(
     class_names: Sequence[str],
     class_counts: np.ndarray,
 ) -> Dict[str, Any]:
-    """Look for what people look for first.
+    """Look for what people look for first, and give it as plain values.
+
+    ``classes``, the worst first: name, train images, evaluated images, accuracy
+    in percent, the class that it is taken for most often (empty if none).
+    ``pairs``, the most frequent first: class, what it is taken for, images,
+    percent of the class. ``images``, the surest mistakes first: picture as a
+    data address (empty if it cannot be read), file name, class, prediction,
+    confidence in percent.
 
     Args:
         predictions (Dict[str, np.ndarray]): ``label``, ``prediction`` and
@@ -29,13 +36,7 @@ def find_mistakes(
         class_counts (np.ndarray): Train images per class, (C,).
 
     Returns:
-        Dict[str, Any]: Plain values. ``classes``, the worst first: name, train
-        images, evaluated images, accuracy in percent, the class that it is
-        taken for most often (empty if none). ``pairs``, the most frequent
-        first: class, what it is taken for, images, percent of the class.
-        ``images``, the surest mistakes first: picture as a data address (empty
-        if it cannot be read), file name, class, prediction, confidence in
-        percent.
+        Dict[str, Any]: As above.
     """
     label, prediction = predictions['label'], predictions['prediction']
     number = len(class_names)
@@ -71,7 +72,7 @@ def find_mistakes(
         ],
         images=[
             [
-                picture(path := str(predictions['image'][index])) or '',
+                thumbnail(path := str(predictions['image'][index]), SIDE),
                 Path(path).name,
                 class_names[label[index]],
                 class_names[prediction[index]],
@@ -83,15 +84,10 @@ def find_mistakes(
 
 
 def surest_mistakes(predictions: Dict[str, np.ndarray]) -> np.ndarray:
-    """The wrong predictions of the highest confidence, of image files.
+    """Numbers of the wrong predictions of the highest confidence, as image files.
 
-    Args:
-        predictions (Dict[str, np.ndarray]): As :func:`find_mistakes` takes
-            them.
-
-    Returns:
-        np.ndarray: Their numbers, the surest first, at most :data:`SHOWN`;
-        none if the images are no files.
+    The surest first, at most :data:`SHOWN`; none if the images are no files.
+    ``predictions`` are those that :func:`find_mistakes` takes.
     """
     if 'image' not in predictions:
         return np.zeros(0, np.int64)
@@ -99,32 +95,3 @@ def surest_mistakes(predictions: Dict[str, np.ndarray]) -> np.ndarray:
     confidence = np.nan_to_num(predictions['confidence'][wrong])
     wrong = wrong[np.argsort(-confidence, kind='stable')][:SHOWN]
     return wrong[predictions['image'][wrong] != '']
-
-
-def picture(path: str) -> Optional[str]:
-    """A small picture of an image file, as a data address.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        Optional[str]: JPEG; None if there is no such file any more, or it is
-        no image.
-    """
-    file = Path(path)
-    try:
-        # A record may come from anybody: no devices, no pipes.
-        data = file.read_bytes() if file.is_file() else b''
-    except OSError:
-        return None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), 1) if data else None
-    if image is None:
-        return None
-    scale = min(_SIDE / max(image.shape[:2]), 1)
-    image = cv2.resize(
-        image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
-    )
-    _, packed = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return (
-        f'data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}'
-    )

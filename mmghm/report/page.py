@@ -22,12 +22,8 @@ HISTOGRAM_BYTES = 6_000_000
 def read_runs(work_dirs: Sequence[Path]) -> List[Run]:
     """Read work dirs, with names that tell them apart.
 
-    Args:
-        work_dirs (Sequence[Path]): The folders.
-
-    Returns:
-        List[Run]: Where two folders share their last name, runs are called by
-        as much of the path as differs.
+    Where two folders share their last name, runs are called by as much of the
+    path as differs.
     """
     paths = [path.resolve() for path in work_dirs]
     names: List[str] = []
@@ -43,27 +39,20 @@ def read_runs(work_dirs: Sequence[Path]) -> List[Run]:
 
 
 def render(runs: Sequence[Run]) -> str:
-    """Put the page together.
-
-    Args:
-        runs (Sequence[Run]): Runs to show, the first one at once.
-
-    Returns:
-        str: HTML.
-    """
+    """Put the HTML page together, which shows the first run at once."""
     payload = dict(
         version=mmghm.__version__,
         runs=[run_payload(run, HISTOGRAM_BYTES // len(runs)) for run in runs],
     )
+    # JSON has neither NaN nor infinity; a gap says as much.
+    payload = json.loads(json.dumps(payload), parse_constant=lambda _: None)
     folder = files('mmghm.report')
     page = (folder / 'template.html').read_text(encoding='utf-8')
     parts = dict(
         style=(folder / 'report.css').read_text(encoding='utf-8'),
         script=(folder / 'report.js').read_text(encoding='utf-8'),
         plotly=_packed(offline.get_plotlyjs()),
-        payload=_packed(
-            json.dumps(payload, separators=(',', ':'), allow_nan=False)
-        ),
+        payload=_packed(json.dumps(payload, separators=(',', ':'))),
     )
     for name, text in parts.items():
         page = page.replace(f'/*{name}*/', text)

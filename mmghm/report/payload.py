@@ -24,14 +24,9 @@ BINS = 15
 
 
 def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
-    """Sum a run up.
+    """Sum a run up, ready for JSON.
 
-    Args:
-        run (Run): The run.
-        histogram_bytes (int): How long its histograms may get in the page.
-
-    Returns:
-        Dict[str, Any]: Ready for JSON.
+    ``histogram_bytes`` is how long its histograms may get in the page.
     """
     counts = run.class_counts
     payload: Dict[str, Any] = dict(
@@ -43,7 +38,7 @@ def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
         started=run.facts.get('started'),
         classes=run.class_names,
         counts=None if counts is None else counts.tolist(),
-        in_use=_without_nan(run.in_use),
+        in_use=run.in_use,
         train_images=run.train_images,
     )
     if counts is not None:
@@ -70,14 +65,7 @@ def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
 
 
 def settings(run: Run) -> List[List[str]]:
-    """The settings that matter most, as far as the config has them.
-
-    Args:
-        run (Run): The run.
-
-    Returns:
-        List[List[str]]: Pairs of name and value.
-    """
+    """Names and values of the settings that matter most, as far as known."""
     cfg, facts = run.config, run.facts
     model = cfg.get('model', {})
     head = model.get('head', {})
@@ -85,34 +73,30 @@ def settings(run: Run) -> List[List[str]]:
     dataset = loader.get('dataset', {})
     optimizer = cfg.get('optim_wrapper', {}).get('optimizer', {})
     backbone = model.get('backbone', {})
+    versions = facts.get('versions', {})
+    counts = run.class_counts
+    images = ''
+    if counts is not None and counts.any():
+        images = (
+            f'{counts.sum():,} images of {len(counts):,} classes, '
+            f'{counts.max():,} to {counts.min():,} a class '
+            f'(imbalance factor {imbalance_factor(counts):.4g})'
+        )
     rows = [
         ['loss', _call(head.get('loss', {}))],
         ['head', str(head.get('type', ''))],
         ['backbone', f'{backbone.get("type")} {backbone.get("depth", "")}'],
         ['dataset', _call(dataset, leave_out=('dataset', 'pipeline'))],
         ['of', _call(dataset.get('dataset', {}), leave_out=('pipeline',))],
+        ['training set', images],
         ['epochs', str(cfg.get('train_cfg', {}).get('max_epochs', ''))],
         ['batch size', str(loader.get('batch_size', ''))],
         ['optimizer', _call(optimizer)],
         ['seed', str(facts.get('seed', ''))],
         ['ranks', str(facts.get('world_size', ''))],
         ['device', str(facts.get('device', ''))],
-        [
-            'versions',
-            ', '.join(f'{k} {v}' for k, v in facts.get('versions', {}).items()),
-        ],
+        ['versions', ', '.join(f'{k} {v}' for k, v in versions.items())],
     ]
-    counts = run.class_counts
-    if counts is not None and counts.any():
-        rows.insert(
-            5,
-            [
-                'training set',
-                f'{counts.sum():,} images of {len(counts):,} classes, '
-                f'{counts.max():,} to {counts.min():,} a class '
-                f'(imbalance factor {imbalance_factor(counts):.4g})',
-            ],
-        )
     return [row for row in rows if row[1].strip() not in ('', 'None')]
 
 
@@ -144,14 +128,10 @@ def evaluation(
 ) -> Dict[str, Any]:
     """Accuracy, confusion and calibration of a validation or a test.
 
-    Args:
-        counts (np.ndarray): Train images per class, (C,).
-        predictions (Dict[str, np.ndarray]): Of ``GroupAccuracy``.
-
-    Returns:
-        Dict[str, Any]: ``tested`` and ``correct`` images per class, and by
-        rule ``confusion`` (proportion of a group's images that is predicted as
-        each group) and ``calibration`` (of all images and of each group's).
+    ``counts`` are train images per class, (C,), ``predictions`` those of
+    ``GroupAccuracy``. Gives ``tested`` and ``correct`` images per class, and by
+    rule ``confusion`` (proportion of a group's images that is predicted as each
+    group) and ``calibration`` (of all images and of each group's).
     """
     label, prediction = predictions['label'], predictions['prediction']
     confidence = predictions['confidence']
@@ -174,7 +154,9 @@ def evaluation(
         np.add.at(pairs, (group_of[label], group_of[prediction]), 1)
         with np.errstate(invalid='ignore'):
             shares = pairs / pairs.sum(axis=1, keepdims=True)
-        result['confusion'][rule] = dict(names=names, shares=_finite(shares))
+        result['confusion'][rule] = dict(
+            names=names, shares=shares.round(5).tolist()
+        )
         if np.isfinite(confidence).all():
             chosen = {'all': np.ones(len(label), dtype=bool)}
             for number, name in enumerate(names):
@@ -194,26 +176,17 @@ def _calibration(confidence: np.ndarray, right: np.ndarray) -> Dict[str, Any]:
         images=len(right),
         mean_confidence=round(float(confidence.mean()), 5),
         mean_accuracy=round(float(right.mean()), 5),
-        share=_finite(found.share),
-        confidence=_finite(found.confidence),
-        accuracy=_finite(found.accuracy),
+        **{k: v.round(5).tolist() for k, v in found._asdict().items()},
     )
 
 
 def histograms(files: Dict[int, Path], budget: int) -> Optional[Dict[str, Any]]:
-    """Code the histograms of as many steps as the budget allows.
+    """Code the recorded histograms of as many steps as the budget allows.
 
     A byte for the examples and for the weight of each region, on logarithmic
     scales, and two for each inner edge, on the arcsine scale that they are
-    drawn on; gzip over all, base64 around it.
-
-    Args:
-        files (Dict[int, Path]): Recorded histograms by step.
-        budget (int): Length of the text in bytes; one step is kept even if
-            it is longer.
-
-    Returns:
-        Optional[Dict[str, Any]]: None without histograms.
+    drawn on; gzip over all, base64 around it. The budget is the length of the
+    text in bytes; one step is kept even if it is longer. None without any.
     """
     parts: Dict[int, str] = {}
     shape = (0, 0)
@@ -270,26 +243,4 @@ def _thin(steps: List[float], values: List[float]) -> List[list]:
         chosen = places.astype(int).tolist()
         steps = [steps[i] for i in chosen]
         values = [values[i] for i in chosen]
-    # JSON has neither NaN nor infinity; a gap says as much.
-    return [
-        steps,
-        [float(f'{v:.5g}') if math.isfinite(v) else None for v in values],
-    ]
-
-
-def _without_nan(part: Any) -> Any:
-    """The same, with None for what JSON does not have."""
-    if isinstance(part, dict):
-        return {key: _without_nan(value) for key, value in part.items()}
-    if isinstance(part, list):
-        return [_without_nan(value) for value in part]
-    if isinstance(part, float) and not math.isfinite(part):
-        return None
-    return part
-
-
-def _finite(numbers: np.ndarray) -> list:
-    """Nested lists of rounded numbers, None for NaN."""
-    rounded = np.round(numbers, 5).astype(object)
-    rounded[~np.isfinite(numbers)] = None
-    return rounded.tolist()
+    return [steps, [float(f'{v:.5g}') for v in values]]

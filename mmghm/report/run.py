@@ -20,6 +20,8 @@ from mmghm.engine.work_dir import (
 from mmghm.utils.literals import read_settings
 
 Curve = Tuple[List[float], List[float]]
+# Means and deviations under a shift of the class prior.
+_SHIFT = ('trained', 'known', 'estimated', 'error')
 
 
 @dataclass
@@ -68,20 +70,11 @@ class Run:
 
 
 def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
-    """Read a work dir.
+    """Read a work dir, as a run called ``name``; by default as the folder.
 
     A resumed run has a folder of logs for each start; where they overlap, the
-    later one holds.
-
-    Args:
-        work_dir (Path): The folder.
-        name (Optional[str]): Shown name; the folder's by default.
-
-    Returns:
-        Run: What was found.
-
-    Raises:
-        FileNotFoundError: If it is no work dir of an MMEngine run.
+    later one holds. A FileNotFoundError says that it is no work dir of an
+    MMEngine run.
     """
     configs = sorted(work_dir.glob('*/vis_data/config.py'))
     configs = configs or sorted(work_dir.glob('*.py'))
@@ -125,25 +118,18 @@ def _read_in_use(path: Path) -> Optional[Dict[str, Any]]:
             temperature=float(found['temperature']),
             shifts=[
                 [
-                    f'{row["name"]}',
-                    int(row['images']),
-                    *(
-                        [float(figure) for figure in row[key]]
-                        for key in ('trained', 'known', 'estimated', 'error')
-                    ),
+                    *(f'{row["name"]}', int(row['images'])),
+                    *(list(map(float, row[key])) for key in _SHIFT),
                 ]
                 for row in found['shifts']
             ],
             calibration={
-                f'{stage}': {f'{k}': float(v) for k, v in errors.items()}
+                stage: {name: float(v) for name, v in errors.items()}
                 for stage, errors in found['calibration'].items()
             },
             coverage={
-                f'{group}': [
-                    [float(x) for x in curve[key]]
-                    for key in ('coverage', 'risk')
-                ]
-                for group, curve in found['coverage'].items()
+                group: [list(map(float, of[k])) for k in ('coverage', 'risk')]
+                for group, of in found['coverage'].items()
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -152,14 +138,9 @@ def _read_in_use(path: Path) -> Optional[Dict[str, Any]]:
 
 
 def read_arrays(path: Path) -> Optional[Dict[str, np.ndarray]]:
-    """Read a recorded file.
+    """Read a recorded ``.npz`` file.
 
-    Args:
-        path (Path): An ``.npz`` file.
-
-    Returns:
-        Optional[Dict[str, np.ndarray]]: Its arrays; None if there is no such
-        file or, with a warning, if it is damaged.
+    None if there is no such file or, with a warning, if it is damaged.
     """
     if not path.is_file():
         return None
@@ -171,9 +152,7 @@ def read_arrays(path: Path) -> Optional[Dict[str, np.ndarray]]:
         return None
 
 
-def _read_scalars(
-    work_dir: Path,
-) -> Tuple[Dict[str, Curve], Dict[str, Curve]]:
+def _read_scalars(work_dir: Path) -> Tuple[Dict[str, Curve], Dict[str, Curve]]:
     """Curves of training and of validation, from MMEngine's local backend."""
     noted: Dict[bool, Dict[str, Dict[float, float]]] = {True: {}, False: {}}
     iterations_per_epoch = 1.0
@@ -196,15 +175,14 @@ def _read_scalars(
                     continue
                 if isinstance(value, (int, float)):
                     noted[trains].setdefault(key, {})[step] = value
-    scale = {True: iterations_per_epoch, False: 1.0}
 
-    def curves(trains: bool) -> Dict[str, Curve]:
+    def curves(trains: bool, scale: float) -> Dict[str, Curve]:
         return {
             key: (
-                [round(step / scale[trains], 4) for step in sorted(points)],
+                [round(step / scale, 4) for step in sorted(points)],
                 [points[step] for step in sorted(points)],
             )
             for key, points in noted[trains].items()
         }
 
-    return curves(True), curves(False)
+    return curves(True, iterations_per_epoch), curves(False, 1.0)

@@ -15,13 +15,8 @@ _IGNORED = ('work_dir', 'experiment_name', 'randomness', 'resume')
 def same_settings(runs: Sequence[Run]) -> Dict[str, List[Run]]:
     """Put runs together that differ in the seed alone.
 
-    Args:
-        runs (Sequence[Run]): The runs.
-
-    Returns:
-        Dict[str, List[Run]]: By the name of the first one.
+    They go by the name of the first one.
     """
-    keys: Dict[str, str] = {}
     rows: Dict[str, List[Run]] = {}
     for run in runs:
         settings = run.config.to_dict()
@@ -32,19 +27,14 @@ def same_settings(runs: Sequence[Run]) -> Dict[str, List[Run]]:
         for name in _IGNORED:
             settings.pop(name, None)
         text = json.dumps(settings, sort_keys=True, default=str)
-        rows.setdefault(keys.setdefault(text, run.name), []).append(run)
-    return rows
+        rows.setdefault(text, []).append(run)
+    return {members[0].name: members for members in rows.values()}
 
 
 def last_accuracy(run: Run, rule: str) -> Dict[str, float]:
-    """Read a run's last validation.
+    """Percent by group, of a run's last validation; empty if it logged none.
 
-    Args:
-        run (Run): The run.
-        rule (str): Rule of the groups.
-
-    Returns:
-        Dict[str, float]: Percent by group; empty if it logged none.
+    ``rule`` is that of the groups.
     """
     found = {}
     for key, (_, values) in run.validation.items():
@@ -57,13 +47,8 @@ def last_accuracy(run: Run, rule: str) -> Dict[str, float]:
 def accuracy_table(runs: Sequence[Run], rule: str) -> Table:
     """Show the last accuracy by group, with the spread of the seeds.
 
-    Args:
-        runs (Sequence[Run]): The runs.
-        rule (str): Rule of the groups, such as ``'quartile'``.
-
-    Returns:
-        Table: A row per setting: number of runs, and percent by group as mean
-        and standard deviation.
+    A row per setting: number of runs, and percent by group as mean and standard
+    deviation. ``rule`` is that of the groups, such as ``'quartile'``.
     """
     rows = {}
     for name, members in same_settings(runs).items():

@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -14,22 +14,18 @@ from torch.utils.data import Subset
 
 from mmghm.datasets.image_lists import image_paths
 from mmghm.deploy.network import build_model, unaugmented_loader
+from mmghm.deploy.page import thumbnail
 from mmghm.engine.recipes import type_name
 from mmghm.evaluation import group_classes
 from mmghm.evaluation.groups import QUARTILE_NAMES
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import is_frozen
-from mmghm.utils.dependencies import (
-    OPTIONAL,
-    LazyModule,
-    import_optional,
-    missing_modules,
-)
+from mmghm.utils.dependencies import LazyModule, import_optional
 from mmghm.utils.errors import UserError, settings_errors
 from mmghm.utils.literals import read_settings
-from mmghm.utils.progress import tracked
+from mmghm.utils.text import TextConsole
 
-from .mistakes import SHOWN, picture, surest_mistakes
+from .mistakes import SHOWN, SIDE, surest_mistakes
 from .run import Run
 
 # cleanlab brings both.
@@ -66,15 +62,9 @@ def nearest(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Find the nearest train images by cosine similarity.
 
-    Args:
-        features (np.ndarray): Of m images, (m, D).
-        train (np.ndarray): Of n train images, (n, D).
-        number (int): k, how many to find; at most n are.
-
-    Returns:
-        Tuple[np.ndarray, np.ndarray]: Numbers of the train images, int64
-        (m, k), the nearest first, the first of equal ones; and their
-        similarities, in [-1, 1], (m, k).
+    Of features (m, D) of images and (n, D) of train images: numbers, int64
+    (m, k), of the ``number`` nearest, or all n, the first of equal ones first;
+    and their similarities, in [-1, 1], (m, k).
     """
     similarity = _unit(features) @ _unit(train).T
     order = np.argsort(-similarity, axis=1, kind='stable')[:, :number]
@@ -87,18 +77,10 @@ def label_issues(features: np.ndarray, labels: np.ndarray) -> LabelIssues:
     Northcutt et al. 2021, on the probabilities of logistic regression on
     features of length 1. Each image is predicted by a classifier that was
     fitted to other images. Images of a class that has no other image are left
-    out.
+    out; of fewer than two classes with two images there are none.
 
-    Args:
-        features (np.ndarray): Finite, (n, D).
-        labels (np.ndarray): Classes, at least 0, int64 (n,).
-
-    Returns:
-        LabelIssues: None of fewer than two classes with two images.
-
-    Raises:
-        UserError: If cleanlab is missing, or the probabilities would take more
-            than 1.6 GB.
+    Features are finite, (n, D), labels at least 0, int64 (n,). A UserError says
+    that cleanlab is missing, or the probabilities would take more than 1.6 GB.
     """
     known = np.flatnonzero(np.bincount(labels)[labels] > 1)
     classes, compact = np.unique(labels[known], return_inverse=True)
@@ -111,6 +93,7 @@ def label_issues(features: np.ndarray, labels: np.ndarray) -> LabelIssues:
     if len(classes) < 2:
         nothing = np.zeros(0, np.int64)
         return LabelIssues(nothing, nothing, np.zeros(0))
+    # Missing, it is told before anything is fitted.
     find = cleanlab.find_label_issues
     probabilities = _out_of_sample(features[known], compact)
     found = find(
@@ -136,24 +119,27 @@ def _out_of_sample(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     selection = import_optional('sklearn.model_selection')
     folds = min(_FOLDS, int(np.bincount(labels).max()))
     splitter = selection.StratifiedKFold(folds, shuffle=True, random_state=0)
-    inputs = _unit(features)
-    found = np.zeros((len(labels), int(labels.max()) + 1))
-    with warnings.catch_warnings():
+    status = TextConsole().status('Looking for wrong labels')
+    with warnings.catch_warnings(), status:
         # Classes with fewer images than there are folds, and a fit that is
         # good enough before it has converged.
         warnings.simplefilter('ignore', UserWarning)
-        parts = list(splitter.split(inputs, labels))
-        with tracked(parts, 'Looking for wrong labels') as shown:
-            for fitted, held in shown:
-                classifier = linear_model.LogisticRegression(C=10, tol=1e-3)
-                classifier.fit(inputs[fitted], labels[fitted])
-                found[held] = classifier.predict_proba(inputs[held])
-    return found
+        return selection.cross_val_predict(
+            linear_model.LogisticRegression(C=10, tol=1e-3),
+            _unit(features),
+            labels,
+            cv=splitter,
+            method='predict_proba',
+        )
 
 
 def _unit(features: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.maximum(length, np.finfo(np.float32).tiny)
+
+
+def _shown(path: str) -> Tuple[str, str]:
+    return thumbnail(path, SIDE), Path(path).name
 
 
 def describe_issues(
@@ -162,21 +148,13 @@ def describe_issues(
     class_names: Sequence[str],
     paths: Sequence[str],
 ) -> Dict[str, Any]:
-    """Make of them what the page shows.
+    """Make of issues among n train images what the page shows, in plain values.
 
-    Args:
-        issues (LabelIssues): Among n train images.
-        labels (np.ndarray): Of the train images, int64 (n,).
-        class_names (Sequence[str]): Of the C classes.
-        paths (Sequence[str]): Of the train images, n.
-
-    Returns:
-        Dict[str, Any]: Plain values. ``single``, classes with one image.
-        ``groups``: for each quarter of the classes by train images its name,
-        classes, images, and images on the list. ``tail`` and ``head``, the
-        first of the rarest quarter and of the others: picture as a data
-        address (empty if it cannot be read), file name, given label,
-        suggested label, probability of the given label in percent.
+    ``single``, classes with one image. ``groups``: for each quarter of the
+    classes by train images its name, classes, images, and images on the list.
+    ``tail`` and ``head``, the first of the rarest quarter and of the others:
+    picture as a data address (empty if it cannot be read), file name, given
+    label, suggested label, probability of the given label in percent.
     """
     counts = np.bincount(labels, minlength=len(class_names))
     _, groups = group_classes(counts, 'quartile')
@@ -186,8 +164,7 @@ def describe_issues(
     def rows(chosen: np.ndarray) -> List[list]:
         return [
             [
-                picture(paths[issues.images[i]]) or '',
-                Path(paths[issues.images[i]]).name,
+                *_shown(paths[issues.images[i]]),
                 class_names[labels[issues.images[i]]],
                 class_names[issues.suggested[i]],
                 round(100 * float(issues.confidence[i]), 1),
@@ -217,22 +194,15 @@ def look_at_train_images(
 ) -> Dict[str, Any]:
     """Compare a run's train images with its mistakes and with each other.
 
-    By what the classifier's last layer gets of them, as they are tested.
+    By what the classifier's last layer gets of them, as they are tested. The
+    config in ``work_dir`` is built, not run; ``checkpoint`` is the file or
+    address of one of its checkpoints.
 
-    Args:
-        run (Run): The run.
-        work_dir (Path): Its folder. The config in it is built, not run.
-        checkpoint (str): File or address of one of its checkpoints.
-
-    Returns:
-        Dict[str, Any]: Plain values. ``note``: why there is nothing else.
-        ``nearest``: for each of :func:`surest_mistakes` its nearest train
-        images: picture, file name, class, cosine similarity.
-        ``labels``: of :func:`describe_issues`, or a ``note``.
-
-    Raises:
-        UserError: If the work dir holds no whole config, the checkpoint does
-            not fit it, or a network gives features that are not finite.
+    Gives plain values. ``note``: why there is nothing else. ``nearest``: for
+    each of :func:`surest_mistakes` its nearest train images: picture, file
+    name, class, cosine similarity. ``labels``: of :func:`describe_issues`, or a
+    ``note``. A UserError says that the work dir holds no whole config, the
+    checkpoint does not fit it, or a network gives features that are not finite.
     """
     cfg = _whole_config(work_dir)
     model, _ = build_model(cfg, checkpoint)
@@ -257,12 +227,11 @@ def look_at_train_images(
     names = [str(n) for n in dataset.metainfo.get('classes') or ()]
     number = max(model.head.num_classes, int(labels.max()) + 1)
     names += [str(i) for i in range(len(names), number)]
+    train = (features, labels, paths)
     return dict(
         note='',
-        nearest=_near_mistakes(
-            run, model, cfg, (features, labels, paths), names
-        ),
-        labels=_labels(features, labels, paths, names),
+        nearest=_near_mistakes(run, model, cfg, train, names),
+        labels=_labels(*train, names),
     )
 
 
@@ -312,33 +281,20 @@ def _near_mistakes(
     loader = unaugmented_loader(cfg, 'val_dataloader')
     dataset = _built(loader.dataset)
     places = {path: i for i, path in enumerate(image_paths(dataset))}
-    known: List[Optional[int]] = [
-        places.get(os.path.abspath(str(path)))
-        for path in run.predictions['image'][mistakes]
-    ]
-    rows: List[List[list]] = [[] for _ in known]
-    indices = [place for place in known if place is not None]
-    if not indices:
+    shown = [os.path.abspath(p) for p in run.predictions['image'][mistakes]]
+    rows: List[List[list]] = [[] for _ in shown]
+    known = {i: places[path] for i, path in enumerate(shown) if path in places}
+    if not known:
         return rows
-    loader.dataset = None
+    images = Subset(dataset, list(known.values()))
     found, _, _ = dataset_features(
-        model,
-        {**loader, 'dataset': Subset(dataset, indices)},
-        'features of the mistakes',
+        model, {**loader, 'dataset': images}, 'features of the mistakes'
     )
-    order, similarity = nearest(found.numpy(), features)
-    near = iter(zip(order, similarity))
-    for row, place in zip(rows, known):
-        if place is not None:
-            row += [
-                [
-                    picture(paths[i]) or '',
-                    Path(paths[i]).name,
-                    names[labels[i]],
-                    round(float(value), 2),
-                ]
-                for i, value in zip(*next(near))
-            ]
+    for row, near, values in zip(known, *nearest(found.numpy(), features)):
+        rows[row] = [
+            [*_shown(paths[i]), names[labels[i]], round(float(value), 2)]
+            for i, value in zip(near, values)
+        ]
     return rows
 
 
@@ -348,12 +304,6 @@ def _labels(
     paths: Sequence[str],
     names: Sequence[str],
 ) -> Dict[str, Any]:
-    if missing_modules({'cleanlab': None}):
-        missing = OPTIONAL['cleanlab']
-        return dict(
-            note=f'Not looked for: cleanlab is missing, for {missing.lost}: '
-            f'{missing.remedy}'
-        )
     try:
         issues = label_issues(features, labels)
     except UserError as error:

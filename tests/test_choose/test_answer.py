@@ -9,8 +9,8 @@ import torch
 
 from mmghm.choose.answer import Answer, answer, describe, kind_of, signed
 from mmghm.choose.page import columns, render
-from mmghm.choose.posthoc_trials import cross_fitted
 from mmghm.choose.results import Results, doubts
+from mmghm.choose.trial import cross_fitted
 from mmghm.datasets.subsets import split_held_out
 from mmghm.evaluation.comparison import Comparison
 from mmghm.visualization.comparison import draw_gains, draw_trade_off

@@ -19,7 +19,6 @@ from mmghm.deploy.export import export
 from mmghm.deploy.images import ImageReader, find_images, read_images
 from mmghm.deploy.load import load_deployed, pipeline_steps
 from mmghm.deploy.network import Classifier
-from mmghm.deploy.predict import batch_logits
 from mmghm.deploy.publish import inference_weights, write_sums
 from mmghm.utils.errors import UserError
 
@@ -48,7 +47,9 @@ def test_onnx_agrees_at_any_batch_size(published, photos, tmp_path):
     for size in (1, 7):
         batch = next(read_images(find_images([str(photos)]), reader, size, 0))
         np.testing.assert_allclose(
-            batch_logits(exported, batch), batch_logits(model, batch), atol=1e-4
+            batch.logits(exported.logits, 10),
+            batch.logits(model.logits, 10),
+            atol=1e-4,
         )
     with pytest.raises(UserError, match='exists'):
         export(model, out, 'onnx', batches(model, photos))

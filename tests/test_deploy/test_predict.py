@@ -24,7 +24,7 @@ from mmghm.cli.options import make_parser
 from mmghm.deploy.images import Found, ImageReader, find_images, read_images
 from mmghm.deploy.load import load_deployed
 from mmghm.deploy.network import dataset_logits
-from mmghm.deploy.predict import RowMaker, abstention, known_prior
+from mmghm.deploy.predict import abstention, known_prior, prediction_rows
 from mmghm.deploy.prediction_writer import PredictionWriter
 from mmghm.evaluation.priors import log_softmax
 from mmghm.utils.errors import UserError
@@ -409,8 +409,9 @@ def test_a_config_with_its_checkpoint(trained, photos, tmp_path, monkeypatch):
 def test_rows_are_bounded_and_names_escaped(published):
     model = load_deployed(str(published))
     model.classes = [f'<script>{i}</script>' for i in range(10)]
-    maker = RowMaker(model, None, 99, {})
-    (row,) = maker.rows(['a'], [''], np.zeros((1, 10)))
+    (row,) = prediction_rows(
+        model, None, 99, {}, ['a'], [''], np.zeros((1, 10))
+    )
     assert len([k for k in row if k.startswith('label')]) == 10
     from mmghm.deploy.page import Gallery, render
 

@@ -26,8 +26,9 @@ from mmghm.deploy.held_out import (
     calibration_loader,
     check_apart,
     check_recorded,
+    file_logits,
+    labelled_images,
 )
-from mmghm.deploy.labelled import labelled_images
 from mmghm.deploy.load import load_deployed, read_training
 from mmghm.deploy.network import (
     Classifier,
@@ -626,6 +627,18 @@ def test_labelled_images_of_every_layout(photos, tmp_path):
     for missing in ('none', 'nowhere'):
         with pytest.raises(UserError, match=missing):
             labelled_images(str(tmp_path / missing), classes)
+
+
+def test_images_to_calibrate_on_are_read(published, photos):
+    model = load_deployed(str(published))
+    paths, labels = labelled_images(str(photos), model.classes)
+    logits = file_logits(model.network, model.steps, paths, 10)
+    assert logits.shape == (367, 10)
+    # Six epochs of training; chance is 10 %.
+    assert (logits.argmax(1) == labels).mean() > 0.3
+    with pytest.raises(UserError, match=r'cannot read nowhere\.png: '):
+        paths[200:200] = ['nowhere.png']
+        file_logits(model.network, model.steps, paths, 10)
 
 
 def test_a_checkpoint_of_another_config_is_named(trained):

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from mmghm.report.mistakes import find_mistakes, picture
+from mmghm.deploy.page import thumbnail
+from mmghm.report.mistakes import find_mistakes
 
 NAMES = ['ant', 'bee', 'cat', 'dog']
 
@@ -50,4 +51,9 @@ def test_files_of_strangers_are_no_pictures(tmp_path):
     text = tmp_path / 'secret'
     text.write_text('not an image')
     for path in (text, tmp_path, '/dev/zero', tmp_path / 'none', 'a\0b'):
-        assert picture(str(path)) is None
+        assert thumbnail(str(path), 100) == ''
+
+
+def test_a_narrow_image_has_a_picture(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((3000, 1), np.uint8))
+    assert thumbnail(str(tmp_path / 'a.png'), 100).startswith('data:image/jpeg')

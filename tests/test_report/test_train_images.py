@@ -1,6 +1,7 @@
 """Train images near a mistake, and those whose label may be wrong."""
 
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -160,7 +161,7 @@ def test_each_mistake_has_its_nearest_train_images(photos, monkeypatch):
     # The train images are those of validation, too.
     cfg.val_dataloader.dataset = cfg.train_dataloader.dataset.dataset
     cfg.dump(str(folder / 'config.py'))
-    monkeypatch.setattr(train_images, 'missing_modules', lambda names: names)
+    monkeypatch.setitem(sys.modules, 'cleanlab.filter', None)
     found = look(folder, run)
     gone, first, second = found['nearest']
     assert gone == []
