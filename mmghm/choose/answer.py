@@ -228,7 +228,7 @@ def _warnings(
         )
         found.append(
             f'On {images:,} held-out images {best.method} and '
-            f'{second.method} are statistically tied ({-second.to_best.interval.value:.2f} points, '
+            f'{second.method} are statistically tied ({abs(second.to_best.interval.value):.2f} points, '
             f'real with a probability of {second.to_best.probability:.0%}); '
             f'{enough}.'
         )

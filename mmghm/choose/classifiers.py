@@ -121,7 +121,7 @@ def make_classifiers(args: argparse.Namespace, cfg: Config) -> None:
     for method in args.methods:
         if method not in known:
             raise UserError(
-                f'no method {method}{closest(method, known)} There are '
+                f'no method {method}{closest(method, known) or "."} There are '
                 f'{", ".join(known)}'
             )
     if args.losses:

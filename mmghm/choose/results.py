@@ -96,8 +96,11 @@ def gather(
             _stacked(found[base], 'predicted'),
         )
     ]
-    posthoc = [_read(plan.posthoc(seed).out) for seed in seeds]
-    for method in POSTHOC_METHODS:
+    outs = [plan.posthoc(seed).out for seed in seeds]
+    posthoc = (
+        [_read(out) for out in outs] if all(o.exists() for o in outs) else []
+    )
+    for method in POSTHOC_METHODS if posthoc else ():
         found[method] = [
             {k: one[f'{method}.{k}'] for k in ('predicted', 'confidence')}
             for one in posthoc
@@ -109,7 +112,7 @@ def gather(
         {m: _stacked(f, 'confidence') for m, f in found.items()},
     )
     curves, taus = {}, {}
-    for method in TAUS:
+    for method in TAUS if posthoc else ():
         taus[method] = float(np.median([r[f'{method}.tau'] for r in posthoc]))
         right = np.mean(
             [one[f'{method}.curve'] == labels for one in posthoc], axis=0

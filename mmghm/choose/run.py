@@ -29,7 +29,7 @@ from mmghm.choose.results import Results, doubts, gather
 from mmghm.choose.settings import check_methods, data_digest, with_method
 from mmghm.choose.trial import time_trial
 from mmghm.engine.grid import Job, run_here, run_on_cluster
-from mmghm.engine.recipes import run_length
+from mmghm.engine.recipes import run_length, tiny_last_batch
 from mmghm.evaluation.comparison import METRICS
 from mmghm.features.cached import feature_config
 from mmghm.features.frozen import is_frozen
@@ -96,6 +96,15 @@ def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str], Plan]:
     if not len(holdout):
         raise UserError(
             'no class has two train images, so that none can be held out'
+        )
+    loader = plan.cfg.train_dataloader
+    tiny = tiny_last_batch(len(train), loader.get('batch_size', len(train)))
+    if tiny and not plan.frozen and not loader.get('drop_last'):
+        loader.drop_last = True
+        console.print(
+            f'The last batch of an epoch would have {tiny} images, too few for '
+            'batch normalisation: it is left out (drop_last=True).',
+            soft_wrap=True,
         )
     plan = replace(plan, data=data_digest((train, holdout), plan.cfg))
     return counts, [str(name) for name in names], plan

@@ -29,7 +29,7 @@ def check_methods(cfg: Config, methods: List[str]) -> None:
     for method in methods:
         if method not in method_names():
             raise UserError(
-                f'no method {method}{closest(method, method_names())} There '
+                f'no method {method}{closest(method, method_names()) or "."} There '
                 f'are {", ".join(method_names())}'
             )
     head = (cfg.get('model') or {}).get('head') or {}

@@ -1,4 +1,4 @@
-"""Find out which method suits your data.
+r"""Find out which method suits your data.
 
 Trains each method with the config's recipe on the same part of the train set
 and evaluates it on the rest, with several seeds; the config's own validation and
@@ -51,7 +51,7 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
         '--methods',
         nargs='+',
         default=METHODS,
-        help='losses to try besides softmax; by default %(default)s',
+        help=f'losses to try besides softmax; by default {" ".join(METHODS)}',
     )
     add('--seeds', type=count, default=3, help='runs of each method (3)')
     add(

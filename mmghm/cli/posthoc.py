@@ -1,4 +1,4 @@
-"""Make a new classifier for a trained network.
+r"""Make a new classifier for a trained network.
 
 Post-hoc logit adjustment (Menon et al. 2021), tau-normalisation, cRT, LWS and
 nearest class mean (Kang et al. 2020), from one checkpoint, on the features of

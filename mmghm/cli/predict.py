@@ -1,4 +1,4 @@
-"""Classify images with a trained model.
+r"""Classify images with a trained model.
 
 MODEL is a folder made by `publish`, an .onnx file made by `export`, or a config
 with --checkpoint. IMAGES are files, folders, lists (.txt), tables (.csv,
@@ -52,7 +52,7 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     add('--top', type=count, default=3, help='classes per image')
     add(
         '--prior',
-        help='class shares of these images: uniform, train, estimate (found '
+        help='class proportions of these images: uniform, train, estimate (found '
         'from the images), or a file with a number per class and line, or '
         'with name,share; by default those that the model was trained toward',
     )
@@ -67,7 +67,7 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
         '--precision',
         type=share,
         metavar='P',
-        help='abstain so that this share of the rest is right in each group '
+        help='abstain so that this fraction of the rest is right in each group '
         'on the calibration images',
     )
     add('--path-column', default='path', help='of tables; by default path')
@@ -225,7 +225,8 @@ def run_notes(
             f'{classes[i]} {100 * prior[i]:.1f} %' for i in largest
         )
         kind = 'Estimated' if args.prior == 'estimate' else 'Given'
-        notes.append(f'{kind} class shares: {told}, and so on.')
+        rest = ', and so on' if len(classes) > len(largest) else ''
+        notes.append(f'{kind} class proportions: {told}{rest}.')
     if thresholds:
         told = ', '.join(
             f'{group} {value:.3f}' if np.isfinite(value) else f'{group} always'

@@ -1,4 +1,4 @@
-"""Make a folder of a trained model that others can use.
+r"""Make a folder of a trained model that others can use.
 
 It holds the weights for inference (model.safetensors, and model.pth for
 MMPretrain's own get_model and ImageClassificationInferencer), a config of plain

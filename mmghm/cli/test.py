@@ -1,4 +1,4 @@
-"""Test a model.
+r"""Test a model.
 
 Example:
     mmghm test ghm_cwap/resnet8_digits_lt.py \
@@ -19,11 +19,12 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     add = parser.add_argument
     add_config(parser)
     add('checkpoint', help='checkpoint file')
-    add('--out', help='file for metrics or predictions')
+    add('--out', help='file for predictions or metrics, see --out-item')
     add(
         '--out-item',
         choices=['metrics', 'pred'],
-        help='what --out gets; predictions by default',
+        help='what --out gets: predictions (.pkl, the default) or metrics (.json, '
+        '.yaml or .pkl)',
     )
     add('--show-dir', help='folder for drawn predictions')
     add('--show', action='store_true', help='show predictions in a window')
@@ -49,6 +50,14 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
         parser.error('--calibration needs --prior')
     if args.out_item is not None and args.out is None:
         parser.error('--out-item needs --out FILE')
+    if args.out is not None:
+        metrics = args.out_item == 'metrics'
+        ends = ('.json', '.yaml', '.yml', '.pkl') if metrics else ('.pkl',)
+        if not args.out.endswith(ends):
+            parser.error(
+                f'--out is a file {" or ".join(ends)}, got {args.out!r}; other '
+                'files hold --out-item metrics'
+            )
     return args
 
 

@@ -93,7 +93,7 @@ def _load(name: str) -> Config:
     task, factor = match[1], match[2]
     if method not in method_names() or task not in task_names():
         raise ConfigNotFoundError(
-            f'no config {name}{closest(f"{method}/{path.stem}", _all_names())} '
+            f'no config {name}{closest(f"{method}/{path.stem}", _all_names()) or "."} '
             'It takes a file, or a name METHOD/TASK[_ifN]; methods: '
             f'{", ".join(method_names())}; tasks: {", ".join(task_names())}'
         )

@@ -3,8 +3,9 @@
 import logging
 import re
 import sys
+import warnings
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -20,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmghm.utils.errors import settings_errors
+from mmghm.utils.errors import UserError, settings_errors
 
 # Beginnings of what MMEngine logs before the first epoch, and with each line.
 _FOR_THE_FILE = (
@@ -77,13 +78,35 @@ class ConciseRunner(Runner):
     is built from the config is a user's mistake.
     """
 
-    build_dataloader = staticmethod(settings_errors()(Runner.build_dataloader))
-    build_evaluator = settings_errors()(Runner.build_evaluator)
-    build_optim_wrapper = settings_errors()(Runner.build_optim_wrapper)
-    build_param_scheduler = settings_errors()(Runner.build_param_scheduler)
-    build_train_loop = settings_errors()(Runner.build_train_loop)
-    build_val_loop = settings_errors()(Runner.build_val_loop)
-    build_test_loop = settings_errors()(Runner.build_test_loop)
+    build_dataloader = staticmethod(
+        settings_errors('dataloader')(Runner.build_dataloader)
+    )
+    build_evaluator = settings_errors('evaluator')(Runner.build_evaluator)
+    build_optim_wrapper = settings_errors('optim_wrapper')(
+        Runner.build_optim_wrapper
+    )
+    build_param_scheduler = settings_errors('param_scheduler')(
+        Runner.build_param_scheduler
+    )
+    build_train_loop = settings_errors('train_cfg')(Runner.build_train_loop)
+    build_val_loop = settings_errors('val_cfg')(Runner.build_val_loop)
+    build_test_loop = settings_errors('test_cfg')(Runner.build_test_loop)
+
+    def setup_env(self, env_cfg: Dict) -> None:
+        """Set up the environment, also in a process of a forkserver."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Multi-processing start method')
+            super().setup_env(env_cfg)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on with a training."""
+        try:
+            super().resume(filename, *args, **kwargs)
+        except KeyError as error:
+            raise UserError(
+                f'{filename} has no {error.args[0]}, so that no training can go on '
+                'from it; to begin with its weights, set load_from'
+            ) from error
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger."""

@@ -89,11 +89,10 @@ def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
     config = Config(read_settings(text))
     train, validation = _read_scalars(work_dir)
     record = work_dir / RECORD
-    facts = record / RUN_FILE
     return Run(
         name or work_dir.resolve().name,
         config,
-        json.loads(facts.read_text()) if facts.is_file() else {},
+        _read_facts(record / RUN_FILE),
         train,
         validation,
         read_arrays(record / PREDICTIONS),
@@ -104,6 +103,17 @@ def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
         },
         _read_in_use(record / IN_USE_FILE),
     )
+
+
+def _read_facts(path: Path) -> Dict[str, Any]:
+    """What a run's record says; empty without it."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding='utf-8')))
+    except (TypeError, ValueError) as error:
+        print_log(f'{path} is damaged and left out: {error!r}', level=30)
+        return {}
 
 
 def _read_in_use(path: Path) -> Optional[Dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Users' mistakes in one line."""
 
+import errno
 import re
 import sys
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ def one_line_errors(program: str, debug: bool) -> Iterator[None]:
         text = str(error)
         if isinstance(error, OSError) and error.filename and error.strerror:
             text = f'{error.strerror}: {error.filename}'
+        elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            text = f'{error.strerror}: make room and run this again'
         text = printable(' '.join(text.split())) or type(error).__name__
         print(f'{program}: {text}', file=sys.stderr, flush=True)
         raise SystemExit(2) from None
@@ -48,10 +51,10 @@ def writing_errors(path: Any, *kinds: Type[Exception]) -> Iterator[None]:
 
 
 @contextmanager
-def settings_errors() -> Iterator[None]:
+def settings_errors(part: str = '') -> Iterator[None]:
     """Blame the config for what a class refuses while it is built from one.
 
-    A context or a decorator. :class:`UserError` takes the place of an argument
+    A context or a decorator. ``part`` names the key of the config. :class:`UserError` takes the place of an argument
     that a class does not take, a value that it refuses, a name that no registry
     has, and a module that cannot be imported.
     """
@@ -72,4 +75,7 @@ def settings_errors() -> Iterator[None]:
                 '; is it misspelt, or an argument of what _delete_ should '
                 'remove?'
             )
-        raise UserError(text or type(error).__name__) from error
+        if isinstance(error, KeyError) and text.isidentifier():
+            text = f'the config has no {text}'
+        text = text or type(error).__name__
+        raise UserError(f'{part}: {text}' if part else text) from error

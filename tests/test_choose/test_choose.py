@@ -208,26 +208,30 @@ def test_a_failed_method_is_left_out(tmp_path):
     assert code == 0 and '0 of them done' in output, output
     assert not (tmp_path / 'choice/results').exists()
     # A folder where the first checkpoint of seesaw is to be.
-    from dataclasses import replace
-
     from mmghm.choose.plan import Plan
-    from mmghm.choose.settings import data_digest
+    from mmghm.choose.run import look_at
     from mmghm.engine.configs import load_config
     from mmghm.utils.options import merge_options
+    from mmghm.utils.text import TextConsole
 
     cfg = load_config(args[0])
     merge_options(cfg, args[-1:])
     plan = Plan(cfg, ('softmax', 'seesaw'), 1, 0.2, False, tmp_path / 'choice')
-    plan = replace(plan, data=data_digest(plan.parts(), cfg))
+    plan = look_at(plan, TextConsole())[-1]
     (plan.trial('seesaw', 0).work_dir / 'epoch_1.pth').mkdir(parents=True)
+    # A file where the classifiers on features work.
+    place = plan.posthoc(0).work_dir
+    place.parent.mkdir(parents=True)
+    place.touch()
     code, output = run_command('choose', *args, cwd=tmp_path)
-    assert (
-        code == 1
-        and 'Left out, for they failed: seesaw seed 0'
-        in (tmp_path / 'choice/choice.html').read_text()
-    ), output
-    found = read_answer(tmp_path)
-    assert 'seesaw' not in {row['method'] for row in found['rows']}
+    said = (
+        'Left out, for they failed: seesaw seed 0, post-hoc classifiers, seed 0'
+    )
+    page = (tmp_path / 'choice/choice.html').read_text()
+    assert code == 1 and said in page, output
+    methods = {row['method'] for row in read_answer(tmp_path)['rows']}
+    assert 'classifier:focal' in methods
+    assert not {'seesaw', 'crt'} & methods
 
 
 def test_mistakes(tmp_path):

@@ -87,6 +87,7 @@ class ClassCountsHook(LossHook):
         counts = _train_counts(runner)
         if counts is not None:
             _share(runner, counts)
+        _warn_of_tiny_batch(runner)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Save the counts: a wrapper's metainfo is that of its first part."""
