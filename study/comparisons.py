@@ -190,7 +190,7 @@ def pairs_table(runs: Runs, pairs: Sequence[Pair]) -> str:
         ]
         for (pair, values), one, word in zip(found, table, verdict_words(table))
     ]
-    header = ['what', 'less', 'each seed', 'mean [95 %]', 'verdict']
+    header = ['what', 'minus', 'each seed', 'mean [95 %]', 'verdict']
     return f'{markdown(header, body)}\n{legend(table)}\n'
 
 

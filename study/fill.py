@@ -47,6 +47,8 @@ def fill_pages(
             f'{", ".join(stale)} are not what their files say: fill them with '
             'the command that wrote them'
         )
+    if check:
+        return
     for page, text in texts.items():
         page.write_text(text)
     print(f'Filled {", ".join(map(str, pages))}')

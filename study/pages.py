@@ -271,7 +271,7 @@ def small_networks(columns: Dict[Column, Runs]) -> Dict[str, str]:
                     weights[line, name] = values
                     break
         for rival in ('softmax', 'seesaw', 'ldam_drw'):
-            margins[line, f'less {in_words(rival)}'] = paired(
+            margins[line, f'minus {in_words(rival)}'] = paired(
                 runs, Pair(BALANCED, rival)
             )
     return {
@@ -302,13 +302,13 @@ def choices(columns: Dict[Column, Runs]) -> Dict[str, str]:
             base, Pair(balanced, BALANCED)
         )
     on_digits = {
-        (name, 'less Balanced Softmax'): paired(digits, Pair(setting, BALANCED))
+        (name, 'minus Balanced Softmax'): paired(digits, Pair(setting, BALANCED))
         for name, setting in DIGITS_CHOICES.items()
     }
     for regime in ('digits', 'digits_if50'):
         on_digits[
             f"the finished epoch's histogram, `{regime}`",
-            'less the running one',
+            'minus the running one',
         ] = paired(
             columns[regime, True], Pair('ghm_cwap_balanced', OLD_DEFAULT)
         )

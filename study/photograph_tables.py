@@ -88,7 +88,7 @@ def differences(found: List[Dict[str, Any]]) -> str:
             f'{said[(more, less), name]}'
             for name in names
         ]
-        what = f'{LABELS.get(more, more)} less {LABELS.get(less, less)}'
+        what = f'{LABELS.get(more, more)} minus {LABELS.get(less, less)}'
         lines.append(f'| {what} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
@@ -96,7 +96,7 @@ def differences(found: List[Dict[str, Any]]) -> str:
 def table(found: List[Dict[str, Any]]) -> str:
     """A table of markdown: a method a row, means over the draws."""
     lines = [
-        '| method | overall | macro | rarest quarter | macro less softmax '
+        '| method | overall | macro | rarest quarter | macro minus softmax '
         '[95 %] | macro after prior correction |',
         '| --- | --- | --- | --- | --- | --- |',
     ]
@@ -163,8 +163,8 @@ def fine_tuned_table() -> str:
     }
     softmax = macro['softmax', 'as_trained']
     lines = [
-        '| method | overall | macro | rarest quarter | macro less softmax [95 %] '
-        '| macro less one log n |',
+        '| method | overall | macro | rarest quarter | macro minus softmax [95 %] '
+        '| macro, one log n taken off |',
         '| --- | --- | --- | --- | --- | --- |',
     ]
     for method, of in runs.items():

@@ -400,7 +400,7 @@ def one_seed_table(rows: List[Row]) -> str:
     keys = ['as_trained', *(key for key in AFTER if reference.values(key))]
     header = ['method', 'seed', 'all classes']
     header += [AFTER[key] for key in keys[1:]]
-    header += [f'paper, less its {reference.name}', *GROUPS, 'config', 'files']
+    header += [f'paper, minus its {reference.name}', *GROUPS, 'config', 'files']
     body = []
     for row in alone:
         (seed,) = row.runs
@@ -585,14 +585,22 @@ def render_columns(results: List[dict], level: str = '##') -> str:
         )
         rows = table_rows(part, task, factor)
         data = dict.fromkeys(r['identity']['data_sha256'][:8] for r in part)
-        hours = sum(r['wall_seconds'] for r in part) / 3600
+        # A resumed run has timed its last part alone.
+        hours = (
+            sum(
+                r['wall_seconds'] / r['epochs_timed'] * r['epochs']
+                for r in part
+                if r['epochs_timed']
+            )
+            / 3600
+        )
         if level:
             where = f', experiment `{regime}`' if regime else ''
             parts.append(f'{level} {title(task, factor)}{where}')
         told = (
             f'{epochs} epochs, {precision}, '
             f'{"held-out train images" if validation else "test images"}; '
-            f'{len(part)} runs, {hours:.2f} h in all; '
+            f'{len(part)} runs, about {hours:.3g} h in all; '
             f'{", ".join(sorted({r["hardware"] for r in part}))}; '
             f'torch {", ".join(sorted({r["versions"]["torch"] for r in part}))}'
             f'; data {", ".join(data)}.'

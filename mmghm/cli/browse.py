@@ -32,5 +32,8 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
 def run(args: Namespace) -> None:
     """Browse."""
     from mmghm.choose.browse import browse
+    from mmghm.engine.launch import named_downloads
 
-    browse(args, read_config(args))
+    cfg = read_config(args)
+    with named_downloads(cfg):
+        browse(args, cfg)

@@ -70,5 +70,8 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
 def run(args: Namespace) -> None:
     """Make classifiers."""
     from mmghm.choose.classifiers import make_classifiers
+    from mmghm.engine.launch import named_downloads
 
-    make_classifiers(args, read_config(args))
+    cfg = read_config(args)
+    with named_downloads(cfg):
+        make_classifiers(args, cfg)

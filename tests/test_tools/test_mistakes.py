@@ -10,6 +10,7 @@ import time
 import urllib.request
 
 import pytest
+import torch
 
 from mmghm.cli import COMMANDS
 from mmghm.engine.configs import ConfigNotFoundError
@@ -94,6 +95,15 @@ MISTAKES = {
         [DIGITS, '--resume', 'none.pth'],
         'no checkpoint none.pth',
     ),
+    'weights are no training': (
+        [DIGITS, '--resume', 'weights.pth'],
+        'weights.pth has no epoch, so that no training can go on from it',
+    ),
+    'no model': (['empty.py'], 'the config has no model'),
+    'a word for a learning rate': (
+        [DIGITS, *options('optim_wrapper.optimizer.lr=abc')],
+        'optim_wrapper: ',
+    ),
     'trust in nothing': (
         [DIGITS, '--trust-checkpoint'],
         '--trust-checkpoint trusts the one that --resume FILE or load_from',
@@ -130,6 +140,8 @@ def place(tmp_path_factory, class_folders):
     (folder / 'file').write_text('')
     (folder / 'broken.py').write_text('model = dict(\n')
     (folder / 'broken.pth').write_bytes(b'PK\x03\x04' + bytes(100))
+    (folder / 'empty.py').write_text('x = 1\n')
+    torch.save(dict(meta={}, state_dict={}), folder / 'weights.pth')
     (folder / 'data').mkdir()
     (folder / 'data/own').symlink_to(class_folders)
     return folder

@@ -27,12 +27,19 @@ def create_timm(name: str, image_size: Optional[int], **kwargs: Any) -> Any:
             f'timm has no network {name!r}{closest(name, timm.list_models())}'
         )
     try:
-        return timm.create_model(
-            name, num_classes=0, img_size=image_size, **kwargs
-        )
-    except TypeError:
-        # Convolutional networks take any size.
-        return timm.create_model(name, num_classes=0, **kwargs)
+        try:
+            return timm.create_model(
+                name, num_classes=0, img_size=image_size, **kwargs
+            )
+        except TypeError:
+            # Convolutional networks take any size.
+            return timm.create_model(name, num_classes=0, **kwargs)
+    except OSError as error:
+        reason = str(error).partition('.')[0]
+        raise UserError(
+            f'cannot download the weights of timm/{name} ({reason}); set '
+            'PRETRAINED to a file of them, or to none for random ones'
+        ) from error
 
 
 @MODELS.register_module()
