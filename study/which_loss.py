@@ -11,11 +11,14 @@ from .render import markdown
 RESULTS = Path('study/results')
 BALANCED_SOFTMAX = 'balanced_margin'
 # Methods by the names of the runs; the second name is that of `choose`, which
-# was measured with version 0.2: its `ghm_cwap` had the balanced margin.
+# of which all but the digits were measured with 0.1.
 TRAINED = {
     'Balanced Softmax': (BALANCED_SOFTMAX, 'balanced_softmax'),
     "`ghm_cwap`, the paper's method": ('ghm_cwap', ''),
-    '`ghm_cwap_balanced`, our variant': ('ghm_cwap_balanced', ''),
+    '`ghm_cwap_balanced`, our variant': (
+        'ghm_cwap_balanced',
+        'ghm_cwap_balanced',
+    ),
     'Seesaw': ('seesaw', 'seesaw'),
     'effective number, deferred': (
         'effective_number_drw',
