@@ -10,8 +10,8 @@ from .render import markdown
 
 RESULTS = Path('study/results')
 BALANCED_SOFTMAX = 'balanced_margin'
-# Methods by the names of the runs; the second name is that of `choose`, which
-# of which all but the digits were measured with 0.1.
+# Methods by the names of the runs; the second name is that of `choose`, whose
+# files, all but those of the digits, were made with 0.1.
 TRAINED = {
     'Balanced Softmax': (BALANCED_SOFTMAX, 'balanced_softmax'),
     "`ghm_cwap`, the paper's method": ('ghm_cwap', ''),
