@@ -302,7 +302,9 @@ def choices(columns: Dict[Column, Runs]) -> Dict[str, str]:
             base, Pair(balanced, BALANCED)
         )
     on_digits = {
-        (name, 'minus Balanced Softmax'): paired(digits, Pair(setting, BALANCED))
+        (name, 'minus Balanced Softmax'): paired(
+            digits, Pair(setting, BALANCED)
+        )
         for name, setting in DIGITS_CHOICES.items()
     }
     for regime in ('digits', 'digits_if50'):

@@ -389,6 +389,8 @@ def test_plain_pytorch_runs_as_it_stands(page, beginning):
         model=torch.nn.Linear(4, 3),
         images=torch.randn(8, 4),
         labels=torch.arange(8) % 3,
+        epoch=0,
+        epochs=1,
     )
     exec(compile(found[0], page, 'exec'), names)
     assert torch.isfinite(names['loss'])
