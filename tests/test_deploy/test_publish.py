@@ -26,7 +26,6 @@ from mmghm.deploy.held_out import (
     calibration_loader,
     check_apart,
     check_recorded,
-    file_logits,
     labelled_images,
 )
 from mmghm.deploy.load import load_deployed, read_training
@@ -629,16 +628,23 @@ def test_labelled_images_of_every_layout(photos, tmp_path):
             labelled_images(str(tmp_path / missing), classes)
 
 
-def test_images_to_calibrate_on_are_read(published, photos):
-    model = load_deployed(str(published))
-    paths, labels = labelled_images(str(photos), model.classes)
-    logits = file_logits(model.network, model.steps, paths, 10)
-    assert logits.shape == (367, 10)
+@pytest.mark.slow
+def test_images_of_ones_own_calibrate(trained, photos, tmp_path):
+    def calibrated_on(images, out):
+        options = ('--no-test', '--calibrate-on', images)
+        return run_command('publish', *trained, out, *options, cwd=tmp_path)
+
+    code, output = calibrated_on(photos, 'published')
+    assert code == 0, output
+    kept = json.loads((tmp_path / 'published/calibration.json').read_text())
+    assert kept['fitted_on'] == f'the images of {photos.name}, 367 images'
     # Six epochs of training; chance is 10 %.
-    assert (logits.argmax(1) == labels).mean() > 0.3
-    with pytest.raises(UserError, match=r'cannot read nowhere\.png: '):
-        paths[200:200] = ['nowhere.png']
-        file_logits(model.network, model.steps, paths, 10)
+    assert 0.05 < kept['figures']['as trained']['all'] < 0.9
+    (tmp_path / 'broken/3').mkdir(parents=True)
+    (tmp_path / 'broken/3/a.png').write_bytes(b'no image')
+    code, output = calibrated_on(tmp_path / 'broken', 'other')
+    assert code == 2 and 'cannot read ' in output and 'a.png' in output
+    assert not (tmp_path / 'other').exists()
 
 
 def test_a_checkpoint_of_another_config_is_named(trained):
