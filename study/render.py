@@ -529,7 +529,7 @@ NOTE = (
     'Top-1 accuracy in percent on the test images, last epoch: the mean over seeds '
     "and Student's 95 % interval. Where a table names several data, each seed drew a "
     'long-tailed set of its own. Groups: quarters of the classes by rank of train '
-    'count. "Prior-corrected": the same models, moved to equal class proportions '
+    'count. "Prior-corrected": the same models, corrected for equal class proportions '
     'after training by a prior that was measured on left-out train images. "Nearest '
     'class mean": the same features with another classifier. Calibration error: '
     'expected gap between score and accuracy as trained, 15 bins. "Paper": what the '
