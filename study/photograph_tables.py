@@ -155,6 +155,7 @@ def fine_tuned_table() -> str:
     runs: Dict[str, Dict[int, Any]] = {}
     for one in read('fine_tuned'):
         runs.setdefault(one['method'], {})[one['draw']] = one
+    runs = {method: runs[method] for method in LABELS if method in runs}
     draws = sorted(set.intersection(*(set(of) for of in runs.values())))
     macro = {
         (method, kind): np.array([of[draw][kind]['macro'] for draw in draws])
@@ -183,7 +184,7 @@ def fine_tuned_table() -> str:
     lines += [
         '',
         f'{one["train_images"]:,} train and {one["test_images"]:,} test images of '
-        f'{one["image_size"]} pixels, {one["epochs"]} epochs, {len(draws)} draws; '
+        f'{one["image_size"]} pixels, {one["epochs"]} epochs, {len(draws)} draw{"s" * (len(draws) > 1)}; '
         f'{hours:.1f} hours in all, a thread each; {one["hardware"]}.',
     ]
     return '\n'.join(lines) + '\n'
