@@ -136,6 +136,7 @@ def weights(runner):
     return copy.deepcopy(runner.model.state_dict())
 
 
+@pytest.mark.slow
 def test_trains_and_resumes(tmp_path):
     mixed = {'model.train_cfg': dict(augments=dict(type='Mixup', alpha=0.8))}
     cfg = decoded_cfg(tmp_path / 'whole', 4, **mixed)

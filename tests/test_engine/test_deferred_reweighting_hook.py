@@ -53,6 +53,7 @@ def test_raises_without_class_weights(digits_cfg):
         Runner.from_cfg(cfg).train()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('hook', 'first'),
     [(dict(begin=0.8), 40), (dict(begin=3, interval=8), 24)],

@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 from pathlib import Path
 from rich.console import Console
@@ -24,6 +26,7 @@ def run():
 """
 
 
+@pytest.mark.slow
 def test_a_killed_grid_leaves_no_run(tmp_path):
     (tmp_path / 'program.py').write_text(PROGRAM)
     (tmp_path / 'work.py').write_text(WORK)

@@ -247,6 +247,7 @@ def test_cosine_classifiers_begin_at_the_class_means(probe, tmp_path):
         ClassMeanInitHook().before_train(runner)
 
 
+@pytest.mark.slow
 def test_a_probe_is_published_by_kept_features(probe, monkeypatch):
     code, output = run_command(
         'train', 'own_data/linear_probe', '--work-dir', 'run', *SMALL, cwd='.'

@@ -88,6 +88,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 def test_names_are_no_markup_in_any_picture(digits_cfg):
     cfg = digits_cfg(max_epochs=1)
     names = [*NAMES, 'a', 'b', 'c']

@@ -129,6 +129,7 @@ def test_runs_that_differ_in_their_seed_are_one_row(trained):
     assert 'ghm1' not in [row[0] for row in rows]
 
 
+@pytest.mark.slow
 def test_pictures_for_every_backend(digits_cfg):
     pytest.importorskip('tensorboard')
     from tensorboard.backend.event_processing.event_accumulator import (

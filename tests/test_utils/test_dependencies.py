@@ -114,6 +114,7 @@ def test_the_doctor_works_where_the_package_does_not(tmp_path):
     assert 'All is well' not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_doctor_names_a_package_that_cannot_be_imported(tmp_path):
     (tmp_path / 'mmcv').mkdir()
     (tmp_path / 'mmcv/__init__.py').write_text("raise OSError('libcudart')")
@@ -197,6 +198,7 @@ def test_a_package_that_fails_beside_mmghm_is_a_problem(monkeypatch, tmp_path):
     assert 'AssertionError: not beside it' in finding.what
 
 
+@pytest.mark.slow
 def test_an_error_of_mmghm_is_a_problem(monkeypatch, tmp_path):
     (tmp_path / 'sitecustomize.py').write_text(
         "import sys\nsys.modules['mmghm.evaluation'] = None\n"
