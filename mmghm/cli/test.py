@@ -55,8 +55,9 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
         ends = ('.json', '.yaml', '.yml', '.pkl') if metrics else ('.pkl',)
         if not args.out.endswith(ends):
             parser.error(
-                f'--out is a file {" or ".join(ends)}, got {args.out!r}; other '
-                'files hold --out-item metrics'
+                f'{"metrics" if metrics else "predictions"} go to a file that '
+                f'ends in {" or ".join(ends)}, got --out {args.out}'
+                + ('' if metrics else '; for metrics add --out-item metrics')
             )
     return args
 

@@ -29,7 +29,7 @@ PRIORS = ('uniform', 'train', 'estimate')
 def known_prior(
     calibration: Calibration, given: str, classes: Optional[List[str]] = None
 ) -> np.ndarray:
-    """Class prior that predictions are to be moved to, float64 (C,), sum 1.
+    """Class prior to correct predictions to, float64 (C,), sum 1.
 
     ``given`` is ``'uniform'``, ``'train'``, or a file with one non-negative
     number per class and line, shares or counts, in the order of the classes or
@@ -99,7 +99,7 @@ def prediction_rows(
 ) -> List[Dict[str, Any]]:
     """Make rows, see :func:`row_columns`, of logits (n, C), of ``top`` classes each.
 
-    Predictions are moved to a prior, (C,); None leaves them. Those below the
+    Predictions are corrected to a prior, (C,); None leaves them. Those below the
     threshold of the predicted class's group are abstained from. ``errors`` say
     why an image could not be read, or nothing; its logits may then be any.
     """

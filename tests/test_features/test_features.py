@@ -259,3 +259,13 @@ def test_a_probe_is_published_by_kept_features(probe, monkeypatch):
     )
     assert code == 0 and 'unchecked' not in output, output
     assert (Path('published') / 'config.json').exists()
+
+
+def test_weights_of_timm_without_a_network_say_what_to_set(monkeypatch):
+    def offline(*args, **kwargs):
+        raise OSError('no host of that name. Is there a network?')
+
+    monkeypatch.setattr('timm.create_model', offline)
+    said = r'weights of timm/resnet18 \(no host of that name\); set PRETRAINED'
+    with pytest.raises(UserError, match=said):
+        create_timm('resnet18', None, pretrained=True)

@@ -1,5 +1,6 @@
 """What users get wrong is answered by one line and exit code 2."""
 
+import errno
 import os
 import pty
 import re
@@ -14,6 +15,7 @@ import torch
 
 from mmghm.cli import COMMANDS
 from mmghm.engine.configs import ConfigNotFoundError
+from mmghm.utils.errors import one_line_errors
 from mmghm.version import __version__
 
 from ..conftest import ROOT, run_command
@@ -296,3 +298,25 @@ def test_help_waits_for_nothing(tmp_path):
     assert command('--version').stdout == f'mmghm {__version__}\n'
     wrong = command('trian')
     assert wrong.returncode == 2 and 'train' in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (['x.json'], 'ends in .pkl, got --out x.json; for metrics add'),
+        (['x.txt', '--out-item', 'metrics'], 'metrics go to a file that ends'),
+    ],
+)
+def test_results_go_to_files_of_their_kind(options, said, tmp_path):
+    args = ('test', DIGITS, 'none.pth', '--out', *options)
+    code, output = run_command(*args, cwd=tmp_path)
+    assert code == 2 and said in ' '.join(output.split())
+
+
+def test_a_full_disk_says_what_to_do(capsys):
+    with pytest.raises(SystemExit), one_line_errors('mmghm predict', False):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    said = (
+        'mmghm predict: No space left on device: make room and run this again'
+    )
+    assert capsys.readouterr().err == f'{said}\n'
