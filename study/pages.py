@@ -333,12 +333,14 @@ def doors() -> Dict[str, str]:
     file = RESULTS / 'performance/doors.json'
     found = json.loads(file.read_text())
     minutes, size = found['minutes'], found['gigabytes']
-    install, start, _, choose, train = minutes
+    install, start, _, choose, again, train = minutes
     return {
         'minutes': (
             f'With {found["images"]:,} photographs of Caltech-101 and no GPU '
-            f'({found["hardware"]}) `choose` took\n{told(minutes[choose])}, and the '
-            f'training that it names {told(minutes[train])}.\n'
+            f'({found["hardware"]}) `choose` took\n{told(minutes[choose])}, '
+            f'{told(minutes[choose] - minutes[again])} of them to read the '
+            'photographs. The training that it\n'
+            f'names took {told(minutes[train])}.\n'
         ),
         'install': (
             f'`{install}` takes {size[install]:.1f} GB, nearly all of it PyTorch '

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import multiprocessing
 import shlex
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -11,6 +10,7 @@ from statistics import mean
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
@@ -28,7 +28,7 @@ from mmghm.choose.plan import LOSSES, Plan, duration
 from mmghm.choose.results import Results, doubts, gather
 from mmghm.choose.settings import check_methods, data_digest, with_method
 from mmghm.choose.trial import time_trial
-from mmghm.engine.grid import Job, run_here, run_on_cluster
+from mmghm.engine.grid import Job, forking, run_here, run_on_cluster
 from mmghm.engine.recipes import run_length, tiny_last_batch
 from mmghm.evaluation.comparison import METRICS
 from mmghm.features.cached import feature_config
@@ -74,13 +74,12 @@ def last_line_of(job: Job) -> str:
     return f'{"".join(last)} (see {log})'
 
 
-def timed(settings: Config) -> float:
+def timed(settings: Config, seconds: float) -> float:
     """Seconds of a trial, by some of its steps in a process of its own."""
-    context = multiprocessing.get_context('forkserver')
-    # The server is started here, for all runs: with all that they import.
-    context.set_forkserver_preload([time_trial.__module__])
+    context = forking(time_trial.__module__)
     with ProcessPoolExecutor(1, context, end_with_parent) as pool:
-        return pool.submit(time_trial, settings.to_dict()).result()
+        job = pool.submit(time_trial, settings.to_dict(), seconds)
+        return job.result()
 
 
 def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str], Plan]:
@@ -128,7 +127,9 @@ def budgeted(
     with console.status('Timing some steps of a run'):
         if plan.frozen:
             settings = feature_config(settings, plan.features_job().out)
-        seconds = timed(settings) * (len(FACTORS) if plan.frozen else 1)
+            seconds = timed(settings, 1) * len(FACTORS)
+        else:
+            seconds = timed(settings, 10)
 
     def cost(of: Plan) -> float:
         left = [job for job in of.trials() if not job.out.exists()]
@@ -277,6 +278,10 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
     methods = tuple(dict.fromkeys([REFERENCE, *args.methods]))
     check_methods(cfg, list(methods))
     frozen = is_frozen(cfg)
+    if args.jobs is None:
+        # A linear classifier keeps one core busy; each run holds all features.
+        alone = not frozen or torch.cuda.is_available()
+        args.jobs = 1 if alone else min(torch.get_num_threads(), 4)
     plan = Plan(cfg, methods, args.seeds, args.holdout, frozen, args.out)
     counts, names, plan = look_at(plan, console)
     if frozen and not args.dry_run:

@@ -41,13 +41,15 @@ from mmghm.utils.arrays import write_arrays
 
 def _config(settings: Dict[str, Any]) -> Config:
     """The config of a trial, with the modules that it registers from."""
-    cfg = Config(settings)
+    # Its runners write their configs out four times; to format them takes
+    # longer than some trainings.
+    cfg = Config(settings, format_python_code=False)
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg.custom_imports)
     return cfg
 
 
-def time_trial(settings: Dict[str, Any], seconds: float = 10) -> float:
+def time_trial(settings: Dict[str, Any], seconds: float) -> float:
     """Estimate the seconds of a whole trial, by some of its steps.
 
     Its loss must need no counts. It measures for so many ``seconds``.

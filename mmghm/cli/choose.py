@@ -69,8 +69,8 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     add(
         '--jobs',
         type=count,
-        default=1,
-        help='runs at a time on this machine; several may share a GPU',
+        help='runs at a time on this machine; several may share a GPU (1; on '
+        'features and without a GPU one for each core, at most 4)',
     )
     add(
         '--budget',
@@ -82,7 +82,7 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     add('--dry-run', action='store_true', help='print the plan and stop')
     add_cluster(parser)
     args = parser.parse_args(arguments)
-    if args.seeds < 1 or args.jobs < 1:
+    if args.seeds < 1 or args.jobs == 0:
         parser.error('--seeds and --jobs must be at least 1')
     if not 0 < args.holdout < 1:
         parser.error(

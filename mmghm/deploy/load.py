@@ -30,7 +30,7 @@ from .allowed import (
 )
 from .calibration import GROUP_RULE, Calibration, calibrate
 from .images import generated_images
-from .network import Classifier, build_model, load_weights
+from .network import Classifier, build_model, load_weights, ready_for_cpu
 from .publish import (
     CALIBRATION,
     CLASSES,
@@ -129,7 +129,8 @@ def _logits_of(
     @torch.inference_mode()
     def logits(images: Tensor) -> np.ndarray:
         with torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
-            return network(images.to(device)).float().cpu().numpy()
+            scores = network(ready_for_cpu(images.to(device)))
+        return scores.float().cpu().numpy()
 
     return logits
 

@@ -1,6 +1,8 @@
 """A classifier as a plain module: from images to logits."""
 
 import copy
+import ctypes
+import sys
 from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
@@ -17,6 +19,9 @@ from mmghm.utils.errors import UserError, settings_errors
 from mmghm.utils.progress import tracked
 
 from .shapes import is_used
+
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 class Classifier(nn.Module):
@@ -137,6 +142,23 @@ def build_model(
     return model.eval(), loaded.get('meta') or {}
 
 
+def ready_for_cpu(images: Tensor) -> Tensor:
+    """The same images in the order in which a CPU convolves them fastest.
+
+    The process also keeps, on Linux, what it frees. The output of each layer
+    comes from the system anew otherwise, which doubles the time of some networks.
+    """
+    if images.device.type != 'cpu' or images.dim() != 4:
+        return images
+    mallopt = None
+    if sys.platform == 'linux':
+        mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
 @torch.inference_mode()
 def run_dataset(
     model: Any, loader_cfg: dict, what: str, output: Callable[[Tensor], Tensor]
@@ -167,7 +189,7 @@ def run_dataset(
     with tracked(loader, what) as batches:
         for batch in batches:
             data = model.data_preprocessor(batch, training=False)
-            kept.append(output(data['inputs']).float().cpu())
+            kept.append(output(ready_for_cpu(data['inputs'])).float().cpu())
             labels += [int(sample.gt_label) for sample in data['data_samples']]
     return torch.cat(kept), torch.tensor(labels), loader.dataset
 

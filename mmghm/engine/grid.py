@@ -20,6 +20,7 @@ from typing import (
     Tuple,
 )
 
+import torch
 from filelock import FileLock
 from rich.console import Console
 from rich.progress import (
@@ -75,6 +76,17 @@ def reached(work_dir: Path) -> int:
     return int(match[1]) if match else 0
 
 
+def forking(*modules: str) -> Any:
+    """Processes of their own, forked from one that has imported everything.
+
+    Its modules are those of the first call.
+    """
+    context = multiprocessing.get_context('forkserver')
+    # What calibrate imports late would take each process most of a second.
+    context.set_forkserver_preload([*modules, 'scipy.optimize'])
+    return context
+
+
 def run_here(
     jobs: Sequence[Job], console: Console, at_a_time: int = 1
 ) -> List[Job]:
@@ -88,11 +100,10 @@ def run_here(
         return failed
     # Runs side by side share the cores; threads that outnumber them wait for
     # each other.
-    threads = max((os.cpu_count() or 1) // at_a_time, 1)
-    os.environ.setdefault('OMP_NUM_THREADS', str(threads))
-    # Processes of their own, forked from one that has imported everything.
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(sorted({j.run.__module__ for j in jobs}))
+    threads = torch.get_num_threads()
+    if 'OMP_NUM_THREADS' not in os.environ:
+        threads = max(threads // min(at_a_time, len(jobs)), 1)
+    context = forking(*{job.run.__module__ for job in jobs})
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),
@@ -113,7 +124,7 @@ def run_here(
                     job = jobs[number]
                     job.work_dir.mkdir(parents=True, exist_ok=True)
                     process: BaseProcess = context.Process(
-                        target=_run_logged, args=(job,)
+                        target=_run_logged, args=(job, threads)
                     )
                     process.start()
                     bar = progress.add_task(
@@ -177,8 +188,9 @@ def _tell_failed(console: Console, job: Job, why: str) -> None:
     console.print(Text.assemble(('failed', 'red'), f' {job.name}: {why}'))
 
 
-def _run_logged(job: Job) -> None:
+def _run_logged(job: Job, threads: int) -> None:
     """For a process of its own: its output goes to the run's folder."""
+    torch.set_num_threads(threads)
     log = os.open(
         job.work_dir / 'output.log', os.O_WRONLY | os.O_CREAT | os.O_APPEND
     )

@@ -34,6 +34,8 @@ CHOOSE = (
     'DATA_ROOT=my_photos mmghm choose configs/own_data/linear_probe.py '
     '--out choice'
 )
+# The features of the photographs are kept from the first time.
+AGAIN = CHOOSE + '_again'
 TRAIN = 'mmghm train choice/chosen.py'
 
 
@@ -64,7 +66,7 @@ def type_commands(photos: Path, folder: Path) -> Dict[str, Any]:
     }
     variables.pop('PYTHONPATH', None)
     minutes, gigabytes = {}, {}
-    for command in (INSTALL, START, PHOTOGRAPHS, CHOOSE, TRAIN):
+    for command in (INSTALL, START, PHOTOGRAPHS, CHOOSE, AGAIN, TRAIN):
         print(f'+ {command}', flush=True)
         began = time.time()
         subprocess.run(

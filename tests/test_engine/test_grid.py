@@ -1,5 +1,6 @@
-"""A killed grid takes its runs with it."""
+"""Grids share the cores among their runs, and take them along when killed."""
 
+import os
 import subprocess
 import sys
 import time
@@ -43,3 +44,39 @@ def test_a_killed_grid_leaves_no_run(tmp_path):
     while run.exists() and 'State:\tZ' not in (run / 'status').read_text():
         assert time.time() < deadline
         time.sleep(0.05)
+
+
+PAIR = """
+from pathlib import Path
+import torch
+from rich.console import Console
+import work
+from mmghm.engine.grid import Job, run_here
+if __name__ == '__main__':
+    torch.set_num_threads(4)
+    outs = [Path('a/out'), Path('b/out')]
+    jobs = [Job(str(o), work.run, (o,), o.parent, o, 1) for o in outs]
+    assert not run_here(jobs, Console(), 3)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('variables', 'threads'), [({}, '2'), ({'OMP_NUM_THREADS': '4'}, '4')]
+)
+def test_runs_side_by_side_share_the_cores(tmp_path, variables, threads):
+    (tmp_path / 'program.py').write_text(PAIR)
+    (tmp_path / 'work.py').write_text(
+        'import torch\n'
+        'def run(out):\n'
+        '    out.write_text(str(torch.get_num_threads()))\n'
+    )
+    rest = {k: v for k, v in os.environ.items() if k != 'OMP_NUM_THREADS'}
+    subprocess.run(
+        [sys.executable, 'program.py'],
+        cwd=tmp_path,
+        env={**rest, **variables},
+        check=True,
+    )
+    found = [(tmp_path / run / 'out').read_text() for run in 'ab']
+    assert found == [threads, threads]
