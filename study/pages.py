@@ -338,9 +338,9 @@ def doors() -> Dict[str, str]:
         'minutes': (
             f'With {found["images"]:,} photographs of Caltech-101 and no GPU '
             f'({found["hardware"]}) `choose` took\n{told(minutes[choose])}, '
-            f'{told(minutes[choose] - minutes[again])} of them to read the '
-            'photographs. The training that it\n'
-            f'names took {told(minutes[train])}.\n'
+            f'{told(minutes[choose] - minutes[again])} of it to read the '
+            'photographs. The training that it names\n'
+            f'took {told(minutes[train])}.\n'
         ),
         'install': (
             f'`{install}` takes {size[install]:.1f} GB, nearly all of it PyTorch '

@@ -28,7 +28,13 @@ from mmghm.choose.plan import LOSSES, Plan, duration
 from mmghm.choose.results import Results, doubts, gather
 from mmghm.choose.settings import check_methods, data_digest, with_method
 from mmghm.choose.trial import time_trial
-from mmghm.engine.grid import Job, forking, run_here, run_on_cluster
+from mmghm.engine.grid import (
+    Job,
+    forking,
+    run_here,
+    run_on_cluster,
+    threads_each,
+)
 from mmghm.engine.recipes import run_length, tiny_last_batch
 from mmghm.evaluation.comparison import METRICS
 from mmghm.features.cached import feature_config
@@ -74,11 +80,12 @@ def last_line_of(job: Job) -> str:
     return f'{"".join(last)} (see {log})'
 
 
-def timed(settings: Config, seconds: float) -> float:
+def timed(settings: Config, seconds: float, at_a_time: int) -> float:
     """Seconds of a trial, by some of its steps in a process of its own."""
     context = forking(time_trial.__module__)
     with ProcessPoolExecutor(1, context, end_with_parent) as pool:
-        job = pool.submit(time_trial, settings.to_dict(), seconds)
+        threads = threads_each(at_a_time)
+        job = pool.submit(time_trial, settings.to_dict(), seconds, threads)
         return job.result()
 
 
@@ -127,9 +134,9 @@ def budgeted(
     with console.status('Timing some steps of a run'):
         if plan.frozen:
             settings = feature_config(settings, plan.features_job().out)
-            seconds = timed(settings, 1) * len(FACTORS)
+            seconds = timed(settings, 1, args.jobs) * len(FACTORS)
         else:
-            seconds = timed(settings, 10)
+            seconds = timed(settings, 10, args.jobs)
 
     def cost(of: Plan) -> float:
         left = [job for job in of.trials() if not job.out.exists()]

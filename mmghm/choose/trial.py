@@ -49,11 +49,12 @@ def _config(settings: Dict[str, Any]) -> Config:
     return cfg
 
 
-def time_trial(settings: Dict[str, Any], seconds: float) -> float:
+def time_trial(settings: Dict[str, Any], seconds: float, threads: int) -> float:
     """Estimate the seconds of a whole trial, by some of its steps.
 
     Its loss must need no counts. It measures for so many ``seconds``.
     """
+    torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         cfg = _config(settings)
         cfg.work_dir = folder

@@ -76,6 +76,17 @@ def reached(work_dir: Path) -> int:
     return int(match[1]) if match else 0
 
 
+def threads_each(runs: int) -> int:
+    """Threads of each of some runs side by side.
+
+    They share the cores: threads that outnumber these wait for each other.
+    """
+    threads = torch.get_num_threads()
+    if 'OMP_NUM_THREADS' in os.environ:
+        return threads
+    return max(threads // runs, 1)
+
+
 def forking(*modules: str) -> Any:
     """Processes of their own, forked from one that has imported everything.
 
@@ -98,11 +109,7 @@ def run_here(
     failed: List[Job] = []
     if not jobs:
         return failed
-    # Runs side by side share the cores; threads that outnumber them wait for
-    # each other.
-    threads = torch.get_num_threads()
-    if 'OMP_NUM_THREADS' not in os.environ:
-        threads = max(threads // min(at_a_time, len(jobs)), 1)
+    threads = threads_each(min(at_a_time, len(jobs)))
     context = forking(*{job.run.__module__ for job in jobs})
     columns = (
         TextColumn('{task.description}'),

@@ -299,9 +299,9 @@ def test_planning_is_quick_for_many_classes():
 
 def test_time_is_that_of_all_steps():
     cfg = trial_config(frozen_config(epochs=1), 'softmax', 0, 0.2)
-    one = time_trial(cfg.to_dict(), seconds=0.5)
+    one = time_trial(cfg.to_dict(), seconds=0.5, threads=1)
     cfg.train_cfg.max_epochs = 1000
-    many = time_trial(cfg.to_dict(), seconds=0.5)
+    many = time_trial(cfg.to_dict(), seconds=0.5, threads=1)
     # 7 steps against 7,000; judging once each.
     assert 0 < one < 5 and 100 < many / one < 4000
 
