@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -23,6 +23,12 @@ PAIRS = (
     ('ghm_cwap_balanced', 'balanced_softmax'),
     ('ghm_cwap_balanced from the first epoch', 'balanced_softmax'),
     ('ncm', 'softmax'),
+)
+FINE_TUNED_PAIRS = (
+    ('balanced_softmax', 'softmax'),
+    ('ghm_cwap', 'softmax'),
+    ('balanced_softmax', 'ghm_cwap'),
+    ('ghm_cwap_balanced', 'balanced_softmax'),
 )
 TITLES = {
     'natural': 'Caltech-101 as it is',
@@ -65,7 +71,9 @@ def column(
     return np.array([one['methods'][method][kind][name] for one in found])
 
 
-def differences(found: List[Dict[str, Any]]) -> str:
+def differences(
+    found: List[Dict[str, Any]], pairs: Sequence[Tuple[str, str]]
+) -> str:
     """A table of markdown: pairs of methods, paired by draw."""
     names = ('macro', 'overall', QUARTILE_NAMES[-1])
     estimates = {
@@ -74,7 +82,7 @@ def differences(found: List[Dict[str, Any]]) -> str:
                 column(found, pair[0], name) - column(found, pair[1], name)
             ).tolist()
         )
-        for pair in PAIRS
+        for pair in pairs
         for name in names
     }
     said = dict(zip(estimates, verdict_words(list(estimates.values()))))
@@ -82,7 +90,7 @@ def differences(found: List[Dict[str, Any]]) -> str:
         '| difference | macro | overall | rarest quarter |',
         '| --- | --- | --- | --- |',
     ]
-    for more, less in PAIRS:
+    for more, less in pairs:
         cells = [
             f'{estimates[(more, less), name].text("+.1f")} '
             f'{said[(more, less), name]}'
@@ -93,11 +101,14 @@ def differences(found: List[Dict[str, Any]]) -> str:
     return '\n'.join(lines)
 
 
-def table(found: List[Dict[str, Any]]) -> str:
-    """A table of markdown: a method a row, means over the draws."""
+def rows(found: List[Dict[str, Any]], corrected: str) -> List[str]:
+    """Lines of a table of markdown: a method a row, means over the draws.
+
+    The last column is the macro accuracy that is kept as ``prior_corrected``.
+    """
     lines = [
         '| method | overall | macro | rarest quarter | macro minus softmax '
-        '[95 %] | macro after prior correction |',
+        f'[95 %] | {corrected} |',
         '| --- | --- | --- | --- | --- | --- |',
     ]
     softmax = column(found, 'softmax', 'macro')
@@ -111,6 +122,12 @@ def table(found: List[Dict[str, Any]]) -> str:
             f'| {macro.mean():.1f} | {rare.mean():.1f} | {gain} '
             f'| {column(found, method, "macro", "prior_corrected").mean():.1f} |'
         )
+    return lines
+
+
+def table(found: List[Dict[str, Any]]) -> str:
+    """The methods, and what ``choose`` takes."""
+    lines = rows(found, 'macro after prior correction')
     best = [
         max(v['as_trained']['macro'] for v in one['methods'].values())
         for one in found
@@ -146,45 +163,42 @@ def frozen_tables() -> str:
     parts = []
     for name, title in TITLES.items():
         found = read(f'frozen_{name}')
-        parts.append(f'**{title}**\n\n{table(found)}\n\n{differences(found)}\n')
+        parts.append(
+            f'**{title}**\n\n{table(found)}\n\n{differences(found, PAIRS)}\n'
+        )
     return '\n'.join(parts)
 
 
 def fine_tuned_table() -> str:
     """Whole networks, trained on from their weights, paired by draw."""
-    runs: Dict[str, Dict[int, Any]] = {}
-    for one in read('fine_tuned'):
-        runs.setdefault(one['method'], {})[one['draw']] = one
-    runs = {method: runs[method] for method in LABELS if method in runs}
-    draws = sorted(set.intersection(*(set(of) for of in runs.values())))
-    macro = {
-        (method, kind): np.array([of[draw][kind]['macro'] for draw in draws])
-        for method, of in runs.items()
-        for kind in ('as_trained', 'logit_adjusted')
-    }
-    softmax = macro['softmax', 'as_trained']
-    lines = [
-        '| method | overall | macro | rarest quarter | macro minus softmax [95 %] '
-        '| macro, one log n taken off |',
-        '| --- | --- | --- | --- | --- | --- |',
-    ]
-    for method, of in runs.items():
-        trained = [of[draw]['as_trained'] for draw in draws]
-        gain = macro[method, 'as_trained'] - softmax
-        lines.append(
-            f'| {LABELS[method]} '
-            f'| {np.mean([t["overall"] for t in trained]):.1f} '
-            f'| {macro[method, "as_trained"].mean():.1f} '
-            f'| {np.mean([t[QUARTILE_NAMES[-1]] for t in trained]):.1f} '
-            f'| {"" if method == "softmax" else text(gain)} '
-            f'| {macro[method, "logit_adjusted"].mean():.1f} |'
-        )
-    one = runs['softmax'][draws[0]]
-    hours = sum(of[d]['seconds'] for of in runs.values() for d in draws) / 3600
-    lines += [
-        '',
-        f'{one["train_images"]:,} train and {one["test_images"]:,} test images of '
-        f'{one["image_size"]} pixels, {one["epochs"]} epochs, {len(draws)} draw{"s" * (len(draws) > 1)}; '
-        f'{hours:.1f} hours in all, a thread each; {one["hardware"]}.',
-    ]
-    return '\n'.join(lines) + '\n'
+    runs = read('fine_tuned')
+    made = {run['method'] for run in runs}
+    found: List[Dict[str, Any]] = []
+    for draw in sorted({run['draw'] for run in runs}):
+        of = {run['method']: run for run in runs if run['draw'] == draw}
+        if set(of) == made:
+            methods = {
+                method: dict(
+                    as_trained=of[method]['as_trained'],
+                    prior_corrected=of[method]['logit_adjusted'],
+                )
+                for method in LABELS
+                if method in of
+            }
+            found.append(dict(of['softmax'], methods=methods))
+    one = found[0]
+    minutes = [run['seconds'] / 60 for run in runs]
+    return '\n'.join(
+        [
+            *rows(found, 'macro, one log n taken off'),
+            '',
+            f'{one["train_images"]:,} train and {one["test_images"]:,} test images '
+            f'of {one["image_size"]} pixels, {one["epochs"]} epochs, '
+            f'{len(found)} draws; {one["hardware"]}. A run took '
+            f'{min(minutes):.0f} to {max(minutes):.0f} minutes, with other work '
+            f'on the machine, all {sum(minutes) / 60:.1f} hours.',
+            '',
+            differences(found, FINE_TUNED_PAIRS),
+            '',
+        ]
+    )
