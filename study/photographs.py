@@ -235,8 +235,8 @@ def beside_plain_script(root: Path, draw: int) -> Dict[str, Any]:
         mmghm=dict(
             commands=2,
             minutes=round(train + test, 2),
-            overall=found['group_accuracy/overall'],
-            macro=found['group_accuracy/macro'],
+            overall=found['group/overall'],
+            macro=found['group/macro'],
         ),
         versions=package_versions(),
         hardware=hardware(),
