@@ -235,8 +235,8 @@ def beside_plain_script(root: Path, draw: int) -> Dict[str, Any]:
         mmghm=dict(
             commands=2,
             minutes=round(train + test, 2),
-            overall=found['group/overall'],
-            macro=found['group/macro'],
+            overall=found['group/overall/top1'],
+            macro=found['group/macro/top1'],
         ),
         versions=package_versions(),
         hardware=hardware(),
