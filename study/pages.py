@@ -582,6 +582,7 @@ def blocks() -> Dict[str, str]:
         'label errors': label_errors(),
         'photographs': photograph_tables.frozen_tables(),
         'fine-tuned': photograph_tables.fine_tuned_table(),
+        'plain script': photograph_tables.plain_table(),
         'which loss': which_loss.table(),
         'weights': which_loss.weights(),
         'left-out images': which_loss.left_out_images(),

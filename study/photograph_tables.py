@@ -202,3 +202,24 @@ def fine_tuned_table() -> str:
             '',
         ]
     )
+
+
+def plain_table() -> str:
+    """Balanced Softmax by a script of plain torchvision, and by mmghm."""
+    (one,) = read('plain')
+    script, ours = one['script'], one['mmghm']
+    lines = [
+        '| | written | minutes | overall | macro |',
+        '| --- | --- | --- | --- | --- |',
+    ]
+    for name, written, of in (
+        ('a plain script', f'{script["lines"]} lines', script),
+        ('`mmghm`', f'{ours["commands"]} commands', ours),
+    ):
+        lines.append(
+            f'| {name} | {written} | {of["minutes"]:.1f} '
+            f'| {of["overall"]:.1f} | {of["macro"]:.1f} |'
+        )
+    return '\n'.join(
+        [*lines, '', f'Draw {one["draw"]}; {one["hardware"]}.', '']
+    )
