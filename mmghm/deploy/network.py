@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import sys
+from functools import cache
 from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
@@ -142,20 +143,27 @@ def build_model(
     return model.eval(), loaded.get('meta') or {}
 
 
+@cache
+def _keep_freed_memory() -> None:
+    """Once a process: take memory from the system once, where glibc can.
+
+    To take it again for each layer doubles the time of some networks.
+    """
+    if sys.platform == 'linux':
+        mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+        if mallopt is not None:
+            mallopt(_M_MMAP_MAX, 0)
+            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 def ready_for_cpu(images: Tensor) -> Tensor:
     """The same images in the order in which a CPU convolves them fastest.
 
-    The process also keeps, on Linux, what it frees. The output of each layer
-    comes from the system anew otherwise, which doubles the time of some networks.
+    Their process keeps the memory that it frees, too.
     """
     if images.device.type != 'cpu' or images.dim() != 4:
         return images
-    mallopt = None
-    if sys.platform == 'linux':
-        mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    _keep_freed_memory()
     return images.contiguous(memory_format=torch.channels_last)
 
 

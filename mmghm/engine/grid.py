@@ -79,12 +79,10 @@ def reached(work_dir: Path) -> int:
 def threads_each(runs: int) -> int:
     """Threads of each of some runs side by side.
 
-    They share the cores: threads that outnumber these wait for each other.
+    They share this process's: threads that outnumber the cores wait for each
+    other.
     """
-    threads = torch.get_num_threads()
-    if 'OMP_NUM_THREADS' in os.environ:
-        return threads
-    return max(threads // runs, 1)
+    return max(torch.get_num_threads() // runs, 1)
 
 
 def forking(*modules: str) -> Any:
