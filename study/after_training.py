@@ -3,8 +3,8 @@
 
 For every run whose work dir is there: its accuracy as trained; corrected for equal
 class proportions by the prior and the temperature that it has on train images which
-its long-tailed draw left out; and with the nearest class mean of its features in
-place of its classifier. All in float32.
+it held out, or else its long-tailed draw left out; and with the nearest class mean of
+its features in place of its classifier. All in float32.
 
 Example:
     python study/after_training.py study/results/full work_dirs/reproduce
@@ -83,7 +83,10 @@ def measure(
     model, _ = build_model(cfg, checkpoint, trust)
     loader = unaugmented_loader(cfg, 'train_dataloader')
     train, train_labels, dataset = dataset_features(model, loader, 'train')
-    loader.dataset = left_out(dataset, LEFT_OUT)
+    if dataset.holdout:
+        loader.dataset = dict(loader.dataset, part='holdout')
+    else:
+        loader.dataset = left_out(dataset, LEFT_OUT)
     left, left_labels, _ = dataset_features(model, loader, 'left out')
     test, labels, _ = dataset_features(model, cfg.test_dataloader, 'test')
     counts = dataset.class_counts

@@ -159,8 +159,37 @@ REGIMES = {
     'controls': Regime(
         f'{_CIFAR}_decoded', 1000, 100, 400, epochs=60, amp=False
     ),
+    # The paper's network, the first ten of the 200 epochs.
+    'controls_resnet32': Regime(
+        'resnet32_cifar10_lt_decoded',
+        5000,
+        100,
+        0,
+        epochs=10,
+        amp=False,
+        options={
+            'param_scheduler.warmup': 0.5,
+            'param_scheduler.milestones': [],
+        },
+        note='the first ten epochs of 200, with all of their warm-up',
+    ),
+    # What images cost that a user holds out to calibrate on.
+    'held_out_tenth': Regime(
+        f'{_CIFAR}_decoded', 1000, 100, 0, epochs=60, amp=False
+    ),
     'cifar100_if100': Regime(
         'resnet32_cifar100_lt_decoded', 500, 100, 0, amp=False
+    ),
+    # The same data in the small network.
+    'cifar100_resnet8': Regime(
+        'resnet32_cifar100_lt_decoded',
+        500,
+        100,
+        0,
+        epochs=60,
+        amp=False,
+        options={'model.backbone.depth': 8},
+        note='ResNet-8',
     ),
 }
 
@@ -239,6 +268,16 @@ SETTINGS = {
     ),
     # S depends on the regions, so that it repeats no other run.
     'ghm_cwap_ura': Setting('ghm_cwap_ura', begin=0.8),
+    # A tenth of each class held out of training.
+    **{
+        f'{name}_nine_tenths': Setting(
+            method, loss, options={'train_dataloader.dataset.holdout': 0.1}
+        )
+        for name, method, loss in (
+            ('softmax', 'softmax', {}),
+            (_BALANCED, _MARGIN, dict(margin='balanced', gamma=1.0)),
+        )
+    },
     # Nothing changed, and what might keep it from diverging.
     'ghm_cwap_printed': Setting('ghm_cwap_printed', begin=0.0),
     'ghm_cwap_printed_lr0.01': Setting(
@@ -279,6 +318,8 @@ NAMES = {
     _BALANCED: 'Balanced Softmax',
     'ghm_cwap_balanced': '`ghm_cwap_balanced`, our variant',
     'ghm_cwap_ura': "`ghm_cwap_ura`, the paper's method with equal regions",
+    'softmax_nine_tenths': 'softmax cross-entropy without a tenth',
+    f'{_BALANCED}_nine_tenths': 'Balanced Softmax without a tenth',
     'ghm_cwap_printed': '`ghm_cwap_printed`, nothing changed',
     'ghm_cwap_printed_lr0.01': '`ghm_cwap_printed` at learning rate 0.01',
     'ghm_cwap_printed_clipped': (
