@@ -189,7 +189,7 @@ REGIMES = {
         epochs=40,
         amp=False,
         options={'model.backbone.depth': 8},
-        note='ResNet-8',
+        note='ResNet-8 in place of ResNet-32',
     ),
 }
 

@@ -11,7 +11,9 @@ from typing import Any, Dict, Tuple
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
 from mmengine.runner import save_checkpoint
+from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from mmghm.choose.settings import check_methods, trial_config, with_method
@@ -26,6 +28,7 @@ from mmghm.evaluation.group_accuracy import evaluate_scores
 from mmghm.features.cached import feature_config, linear_layer
 from mmghm.features.extract import dataset_features
 from mmghm.features.frozen import is_frozen
+from mmghm.features.training import put_in
 from mmghm.models.posthoc import (
     POSTHOC_METHODS,
     TAUS,
@@ -87,29 +90,35 @@ def _trained_head(
 def _save(args: argparse.Namespace, cfg: Config, model: Any, made: Any) -> None:
     """Write the model with a new classifier as a checkpoint."""
     if args.losses:
-        weights = {
-            **{k: v for k, v in model.state_dict().items() if 'head.' not in k},
-            **{f'head.{name}': v for name, v in made.state_dict().items()},
+        config = with_method(cfg, args.losses[0])
+        # What comes before the last layer stays.
+        kept = {
+            name: value
+            for name, value in model.head.state_dict().items()
+            if not name.startswith('loss_module.')
         }
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model.head = MODELS.build(config.model.head)
+        model.head.load_state_dict(kept, strict=False)
+        put_in(model.head, made)
     else:
         layer = linear_layer(model.head)
         with torch.no_grad():
             layer.weight.copy_(made.weight)
             layer.bias.copy_(made.bias)
-        weights = model.state_dict()
         # Its prior is no longer what the loss states.
         args.meta[POSTHOC] = args.methods[0]
     save_checkpoint(
-        dict(state_dict=weights, meta=args.meta),
+        dict(state_dict=model.state_dict(), meta=args.meta),
         args.save,
         backend_args=dict(backend=ATOMIC),
     )
     print(f'Wrote {args.save}', end='')
     if args.losses:
         # Another head, or another prior that it was trained toward.
-        config = str(Path(args.save).with_suffix('.py'))
-        with_method(cfg, args.losses[0]).dump(config)
-        print(f', for the config {config}', end='')
+        path = str(Path(args.save).with_suffix('.py'))
+        config.dump(path)
+        print(f', for the config {path}', end='')
     print('.')
 
 

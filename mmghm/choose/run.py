@@ -37,6 +37,7 @@ from mmghm.engine.grid import (
 )
 from mmghm.engine.recipes import run_length, tiny_last_batch
 from mmghm.evaluation.comparison import METRICS
+from mmghm.evaluation.groups import group_classes
 from mmghm.features.cached import feature_config
 from mmghm.features.frozen import is_frozen
 from mmghm.features.training import FACTORS
@@ -89,7 +90,9 @@ def timed(settings: Config, seconds: float, at_a_time: int) -> float:
         return job.result()
 
 
-def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str], Plan]:
+def look_at(
+    plan: Plan, metric: str, console: Console
+) -> Tuple[np.ndarray, List[str], Plan]:
     """Count both parts: images and name of each class, and the plan for them."""
     train, holdout = plan.parts()
     counts = train.class_counts + holdout.class_counts
@@ -102,6 +105,13 @@ def look_at(plan: Plan, console: Console) -> Tuple[np.ndarray, List[str], Plan]:
     if not len(holdout):
         raise UserError(
             'no class has two train images, so that none can be held out'
+        )
+    group = metric.partition(':')[2]
+    members = group_classes(counts, 'quartile')[1].get(group)
+    if members is not None and not holdout.class_counts[members].any():
+        raise UserError(
+            f'--metric {metric} has no image to be measured on: none of these '
+            f'{len(members)} classes has two train images; take another metric'
         )
     loader = plan.cfg.train_dataloader
     tiny = tiny_last_batch(len(train), loader.get('batch_size', len(train)))
@@ -290,7 +300,7 @@ def choose(args: argparse.Namespace, cfg: Config) -> int:
         alone = not frozen or torch.cuda.is_available()
         args.jobs = 1 if alone else min(torch.get_num_threads(), 4)
     plan = Plan(cfg, methods, args.seeds, args.holdout, frozen, args.out)
-    counts, names, plan = look_at(plan, console)
+    counts, names, plan = look_at(plan, args.metric, console)
     if frozen and not args.dry_run:
         failed = run_jobs([plan.features_job()], args, console)
         if failed:

@@ -18,7 +18,11 @@ from mmghm.utils.options import closest
 # Wrappers that hand out an image several times: they stay around the train
 # part, so that no image is in both parts.
 _REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
-_LOSS_HOOKS = 'AURARebinHook', 'DeferredReweightingHook', 'HistogramPictureHook'
+# Of a loss, or of the head that a loss brings.
+_LOSS_HOOKS = (
+    *('AURARebinHook', 'DeferredReweightingHook', 'HistogramPictureHook'),
+    'ClassMeanInitHook',
+)
 
 
 def check_methods(cfg: Config, methods: List[str]) -> None:
@@ -148,7 +152,7 @@ def data_digest(parts: Sequence[Any], cfg: Config) -> str:
     """Tell images, initial weights and versions from others.
 
     ``parts`` are those of a train set, each with ``manifest()``; ``cfg`` names
-    ``load_from``, if it begins with weights. Gives hexadecimal digits.
+    the files of weights that it begins with. Gives hexadecimal digits.
     """
     digest = hashlib.sha256(json.dumps(package_versions()).encode())
     for part in parts:
@@ -158,8 +162,19 @@ def data_digest(parts: Sequence[Any], cfg: Config) -> str:
             # Images in archives and behind addresses have their hash or name.
             if path and os.path.exists(path):
                 digest.update(os.path.getsize(path).to_bytes(8, 'little'))
-    start = cfg.get('load_from')
-    if start and os.path.exists(start):
-        found = os.stat(start)
-        digest.update(f'{found.st_size} {found.st_mtime_ns}'.encode())
+    for text in _texts([cfg.get('load_from'), cfg.model]):
+        if os.path.isfile(text):
+            found = os.stat(text)
+            digest.update(f'{found.st_size} {found.st_mtime_ns}'.encode())
     return digest.hexdigest()
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """All texts of a part of a config."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, dict):
+        yield from _texts(list(part.values()))
+    elif isinstance(part, (list, tuple)):
+        for one in part:
+            yield from _texts(one)

@@ -54,7 +54,7 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
         '--prior',
         help='class proportions of these images: uniform, train, estimate (found '
         'from the images), or a file with a number per class and line, or '
-        'with name,share; by default those that the model was trained toward',
+        'with name,proportion; by default those that the model was trained toward',
     )
     abstain = parser.add_mutually_exclusive_group()
     abstain.add_argument(

@@ -176,8 +176,8 @@ def publish(args: Namespace, cfg: Any) -> None:
         console.print(f'  {path.name:18}{size}  SHA-256 {sha256(path)}')
     if scores is None:
         console.print(
-            'Not calibrated: the config has no images that the model was '
-            'neither trained nor tested on; give some by --calibrate-on.'
+            'Not calibrated: the config holds no images out of training but '
+            'the test images; give others by --calibrate-on.'
         )
     else:
         errors = [

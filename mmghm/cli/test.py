@@ -68,6 +68,7 @@ def merge_args(cfg: Any, args: Namespace) -> Any:
 
     from mmengine.config import ConfigDict
 
+    from mmghm.deploy.network import innermost
     from mmghm.engine.launch import merge_common_arguments
 
     merge_common_arguments(cfg, args)
@@ -88,7 +89,8 @@ def merge_args(cfg: Any, args: Namespace) -> Any:
             interval=args.interval,
         )
     if args.tta:
-        pipeline = deepcopy(cfg.test_dataloader.dataset.pipeline)
+        tested = innermost(cfg.test_dataloader.dataset)
+        pipeline = deepcopy(tested.pipeline)
         cfg.setdefault('tta_model', dict(type='mmpretrain.AverageClsScoreTTA'))
         if 'tta_pipeline' not in cfg:
             flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
@@ -97,7 +99,7 @@ def merge_args(cfg: Any, args: Namespace) -> Any:
                 dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]]),
             ]
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        tested.pipeline = cfg.tta_pipeline
     return cfg
 
 

@@ -116,9 +116,8 @@ def calibrate(
     expectation decides, with many the measurement.
 
     ``loss`` is as :func:`stated_prior` takes it, ``class_counts`` the train images
-    per class, (C,). ``scores`` are of images that the model was neither trained
-    on nor will be tested on. None fits nothing: the prior is then the one that
-    the loss states.
+    per class, (C,). ``scores`` are of images that the model was not trained on.
+    None fits nothing: the prior is then the one that the loss states.
     """
     prior, known = stated_prior(loss, class_counts)
     counts = class_counts.tolist()

@@ -26,10 +26,11 @@ _BATCH_SIZE = 128
 
 
 def calibration_loader(cfg: Config) -> Tuple[Optional[Any], str]:
-    """Find images that a model was neither trained nor will be tested on.
+    """Find images that a model was not trained on.
 
     Gives the config of a dataloader over them, and what they are; None if the
-    config has none.
+    config has none. Images held out of the train set may be the test images as
+    well, and what they are then says so; other test images are never taken.
     """
     train = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     test, val = cfg.get('test_dataloader'), cfg.get('val_dataloader')
@@ -39,7 +40,10 @@ def calibration_loader(cfg: Config) -> Tuple[Optional[Any], str]:
         loader.dataset = copy.deepcopy(train)
         loader.dataset.part = 'holdout'
         innermost(loader.dataset).pipeline = pipeline
-        return loader, 'images held out of the train set'
+        what = 'images held out of the train set'
+        if loader.dataset == (test or val).dataset:
+            what += ', which are the test images too'
+        return loader, what
     if val and test and val.dataset != test.dataset:
         return copy.deepcopy(val), 'validation images'
     return None, ''

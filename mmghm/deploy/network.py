@@ -61,7 +61,7 @@ class Classifier(nn.Module):
                 f'{type(model).__name__}'
             )
         self.network = model.eval()
-        mean, std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+        mean, std = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
         if preprocessor._enable_normalize:
             mean, std = preprocessor.mean, preprocessor.std
         self.register_buffer('mean', mean.detach().clone().float())

@@ -33,7 +33,7 @@ def known_prior(
 
     ``given`` is ``'uniform'``, ``'train'``, or a file with one non-negative
     number per class and line, shares or counts, in the order of the classes or
-    as ``name,share``, which takes the names of the C classes. A UserError says
+    as ``name,proportion``, which takes the names of the C classes. A UserError says
     that the model's own prior is not known, or the file does not fit.
     """
     counts = np.array(calibration.class_counts)
@@ -69,7 +69,7 @@ def known_prior(
 
 
 def _by_name(path: str, lines: List[str], classes: List[str]) -> List[str]:
-    """Order lines of ``name,share`` as the classes are."""
+    """Order lines of ``name,proportion`` as the classes are."""
     shares = dict(line.rsplit(',', 1) for line in lines)
     wrong = sorted(set(shares) ^ set(classes))
     if wrong or len(shares) != len(lines):

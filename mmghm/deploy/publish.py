@@ -75,7 +75,8 @@ def inference_config(cfg: Config, model: Any) -> Dict[str, Any]:
                     channel_weights=(1.0, 2.0, 1.0),
                 )
             )
-        steps.append(dict(type='PackInputs'))
+        pipeline = innermost(cfg.test_dataloader.dataset).get('pipeline')
+        steps += pipeline or [dict(type='PackInputs')]
         to_rgb = not to_rgb and channels == 3
     plain.update(type='ClsDataPreprocessor', to_rgb=to_rgb)
     network['data_preprocessor'] = plain

@@ -98,12 +98,30 @@ def logits_of(
     return logits.numpy(), labels.numpy(), dataset
 
 
+def _structure(part: Any) -> List[Any]:
+    """Modules of a part of a network, with all their plain settings."""
+    modules = part.modules() if part is not None else ()
+    return [
+        repr(part),
+        *({k: v for k, v in vars(m).items() if _plain(v)} for m in modules),
+    ]
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_plain, value))
+    return isinstance(value, (bool, int, float, str))
+
+
 def _network(model: Any, pipeline: Any) -> str:
     """Digits that tell a network and its pipeline from others."""
     digest = sha256()
     preprocessor = model.data_preprocessor
     facts = dict(
-        network=[repr(model.backbone), repr(getattr(model, 'neck', None))],
+        network=[
+            _structure(model.backbone),
+            _structure(getattr(model, 'neck', None)),
+        ],
         pipeline=pipeline,
         preprocessor={
             name: getattr(preprocessor, name, None)

@@ -35,5 +35,6 @@ def is_frozen(cfg: Config) -> bool:
     return not (
         any(p.requires_grad for m in modules for p in m.parameters(False))
         or any(isinstance(m, _BatchNorm) and m.training for m in modules)
-        or cfg.model.head.get('hidden_dim')
+        # Weight and bias are the last layer's.
+        or len(list(model.head.parameters())) > 2
     )

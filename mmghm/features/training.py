@@ -90,6 +90,11 @@ def train_on_features(cfg: Config) -> None:
             'train_on_features takes minutes on one device: start it again '
             'without a launcher and without --resume'
         )
+    if not cfg.get('val_dataloader'):
+        raise UserError(
+            'train_on_features validates once, when it has trained: leave out '
+            '--no-validate'
+        )
     model = initial_model(cfg).to(get_device()).eval()
     train, train_labels, dataset = dataset_features(
         model,
@@ -119,7 +124,7 @@ def train_on_features(cfg: Config) -> None:
         build_runner(settings).train()
         last = next(complete_checkpoints(Path(cfg.work_dir)))
         images = _note_images(Path(cfg.work_dir), dataset, val_set)
-        _put_in(model.head, build_model(settings, last, trust=True)[0].head)
+        put_in(model.head, build_model(settings, last, trust=True)[0].head)
     meta = dict(read_checkpoint(last, trust=True)['meta'], images=images)
     save_checkpoint(
         dict(state_dict=model.cpu().state_dict(), meta=meta),
@@ -184,7 +189,7 @@ def _write(path: Path, features: Features) -> None:
     write_arrays(path, **{k: v.numpy() for k, v in features._asdict().items()})
 
 
-def _put_in(head: Any, trained: Any) -> None:
+def put_in(head: Any, trained: Any) -> None:
     """Give a head what another one, of the same last layer, has learned."""
     if type(head) is type(trained):
         head.load_state_dict(trained.state_dict())

@@ -134,7 +134,7 @@ class LongTailLoss(nn.Module):
         if reduction == 'mean':
             # Without an example the mean would be NaN.
             divisor = max(len(losses), 1) if avg_factor is None else avg_factor
-            factor = factor / divisor
+            factor = factor * self.mean_factor(target) / divisor
         if weights is None:
             losses = losses if reduction == 'none' else losses.sum()
             return losses * factor
@@ -158,6 +158,17 @@ class LongTailLoss(nn.Module):
             without a gradient; None for weights of 1.
         """
         return self.example_losses(logits, target), None
+
+    def mean_factor(self, target: Tensor) -> Any:
+        """A factor of the mean, for losses that divide by something else.
+
+        Args:
+            target (Tensor): Integers (B,) or floating (B, C), checked.
+
+        Returns:
+            Any: A number, or a tensor with one.
+        """
+        return 1
 
     def example_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each example.

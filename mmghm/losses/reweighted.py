@@ -79,15 +79,26 @@ class ClassWeightedLoss(ClassCountLoss):
         """
         if self.weighting == 'none' or not self.weights_active:
             return super().weighted_losses(logits, target)
+        weights = self.target_weights(target)
         if target.dim() == 1:
-            losses = self.example_losses(logits, target)
-            weights = total = self.class_weights[target.long()]
-        else:
-            total = target * self.class_weights
-            losses, weights = self.example_losses(logits, total), None
-        if self.normalize == 'weights':
-            losses = losses * (len(losses) / total.sum())
-        return losses, weights
+            return self.example_losses(logits, target), weights
+        return self.example_losses(logits, weights), None
+
+    def target_weights(self, target: Tensor) -> Tensor:
+        """Weights of the labels, (B,), or of soft targets, (B, C)."""
+        if target.dim() == 1:
+            return self.class_weights[target.long()]
+        return target * self.class_weights
+
+    def mean_factor(self, target: Tensor) -> Any:
+        """The number of examples over the sum of their weights."""
+        if (
+            self.normalize == 'examples'
+            or self.weighting == 'none'
+            or not self.weights_active
+        ):
+            return super().mean_factor(target)
+        return len(target) / self.target_weights(target).sum()
 
     def hard_target_losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy with the label."""

@@ -217,7 +217,7 @@ def test_a_failed_method_is_left_out(tmp_path):
     cfg = load_config(args[0])
     merge_options(cfg, args[-1:])
     plan = Plan(cfg, ('softmax', 'seesaw'), 1, 0.2, False, tmp_path / 'choice')
-    plan = look_at(plan, TextConsole())[-1]
+    plan = look_at(plan, 'macro', TextConsole())[-1]
     # Of 386 images two are left in the last batch.
     assert plan.cfg.train_dataloader.drop_last
     (plan.trial('seesaw', 0).work_dir / 'epoch_1.pth').mkdir(parents=True)

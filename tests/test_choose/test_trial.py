@@ -1,6 +1,7 @@
 """Trials: what stays of a config, what is judged, and on which images."""
 
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,9 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.registry import MODELS
 
 from mmghm.choose import settings
+from mmghm.choose.classifiers import _save
 from mmghm.choose.plan import LOSSES, Plan
+from mmghm.choose.run import look_at
 from mmghm.choose.settings import (
     check_methods,
     data_digest,
@@ -33,6 +36,7 @@ from mmghm.engine.recipes import run_length
 from mmghm.features.cached import FEATURES, feature_config
 from mmghm.features.frozen import is_frozen
 from mmghm.utils.errors import UserError
+from mmghm.utils.text import TextConsole
 
 DIGITS = 'softmax/resnet8_digits_lt'
 
@@ -170,6 +174,9 @@ def test_a_method_brings_its_head_and_hooks_and_leaves_with_them():
     plain = load_config(DIGITS)
     assert softmax.model == plain.model
     assert softmax.custom_hooks == plain.custom_hooks
+    cfg.custom_hooks.append(ConfigDict(type='ClassMeanInitHook'))
+    assert with_method(cfg, 'softmax').custom_hooks == plain.custom_hooks
+    cfg.custom_hooks.pop()
     back = with_method(softmax, 'ldam_drw')
     assert back.model == cfg.model and back.custom_hooks == cfg.custom_hooks
     kinds = [
@@ -222,6 +229,10 @@ def test_what_is_frozen():
     assert is_frozen(frozen_config())
     assert not is_frozen(frozen_config(trains=True))
     assert not is_frozen(load_config(DIGITS))
+    # A hidden layer in the head learns.
+    cfg = frozen_config()
+    cfg.model.head.update(type='StackedLinearClsHead', mid_channels=[16])
+    assert not is_frozen(cfg)
 
 
 def test_features_give_what_the_whole_network_gives(tmp_path):
@@ -266,9 +277,15 @@ def test_a_result_is_not_made_twice_and_settings_tell_results_apart(tmp_path):
 
 
 def test_other_images_are_other_data(tmp_path, monkeypatch):
+    weights = tmp_path / 'weights.pth'
+    weights.write_bytes(b'old')
+
     def digest():
         train = dict(type='ImageFolder', data_root=str(tmp_path), pipeline=[])
         cfg = load_config(DIGITS)
+        cfg.model.backbone.init_cfg = dict(
+            type='Pretrained', checkpoint=str(weights)
+        )
         cfg.train_dataloader.dataset = train
         plan = Plan(cfg, ('softmax',), 1, 0.5, False, tmp_path)
         return data_digest(plan.parts(), cfg)
@@ -282,9 +299,36 @@ def test_other_images_are_other_data(tmp_path, monkeypatch):
     found.append(digest())
     cv2.imwrite(str(tmp_path / 'b/4.png'), np.arange(16).reshape(4, 4))
     found.append(digest())
+    weights.write_bytes(b'newer')
+    found.append(digest())
     monkeypatch.setattr(settings, 'package_versions', lambda: {'torch': '9'})
     found.append(digest())
-    assert found[0] == found[1] and len(set(found)) == 4
+    assert found[0] == found[1] and len(set(found)) == 5
+
+
+def test_a_group_without_held_out_images_decides_nothing(tmp_path):
+    cfg = load_config(DIGITS)
+    counts = [40, 30, 10, 8, 4, 3, 2, 2, 1, 1]
+    cfg.train_dataloader.dataset.class_counts = counts
+    plan = Plan(cfg, ('softmax',), 1, 0.2, False, tmp_path)
+    with pytest.raises(UserError, match='none of these 2 classes has two'):
+        look_at(plan, 'group:rare', TextConsole())
+    assert look_at(plan, 'group:few', TextConsole())[0].tolist() == counts
+
+
+def test_a_head_made_anew_leaves_the_network_whole(tmp_path):
+    cfg = load_config(DIGITS)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model, other = (MODELS.build(cfg.model) for _ in range(2))
+    # As networks of timm call their layers.
+    model.backbone.conv_head = torch.nn.Conv2d(1, 1, 1)
+    whole = set(model.state_dict())
+    made = other.head
+    torch.nn.init.ones_(made.fc.weight)
+    path = str(tmp_path / 'made.pth')
+    _save(Namespace(losses=['softmax'], save=path, meta={}), cfg, model, made)
+    weights = torch.load(path)['state_dict']
+    assert set(weights) == whole and (weights['head.fc.weight'] == 1).all()
 
 
 def test_planning_is_quick_for_many_classes():

@@ -35,7 +35,7 @@ from mmghm.deploy.network import (
     innermost,
     unaugmented_loader,
 )
-from mmghm.deploy.publish import write_folder, write_sums
+from mmghm.deploy.publish import inference_config, write_folder, write_sums
 from mmghm.deploy.read_back import check_folder
 from mmghm.engine import RunRecordHook
 from mmghm.engine.configs import load_config
@@ -203,15 +203,33 @@ def test_without_images_to_calibrate_on_nothing_is_made_up(trained):
     assert prior is None and 'SoftmaxFocalLoss' in known
 
 
+def test_decoded_images_keep_their_test_pipeline(trained):
+    cfg = Config.fromfile(trained[0])
+    larger = dict(type='Resize', scale=(32, 32))
+    cfg.test_dataloader.dataset.pipeline.insert(0, larger)
+    training = read_training(cfg, trained[1], False)
+    settings = inference_config(cfg, training.model)
+    steps = settings['test_dataloader']['dataset']['pipeline']
+    assert [s['type'] for s in steps][1:2] == ['Resize']
+    assert steps[-2:] == [larger, dict(type='PackInputs')]
+
+
 def test_which_images_calibrate(trained):
     cfg = Config.fromfile(trained[0])
     loader, what = calibration_loader(cfg)
-    assert loader.dataset.part == 'holdout' and 'held out' in what
+    assert loader.dataset.part == 'holdout'
+    assert what == 'images held out of the train set'
     # Validation images that are the test images do not.
     cfg.train_dataloader.dataset.holdout = 0
     assert calibration_loader(cfg) == (None, '')
     cfg.val_dataloader.dataset.split = 'train'
     assert calibration_loader(cfg)[1] == 'validation images'
+    # As a folder with train/ alone has it.
+    cfg = Config.fromfile(trained[0])
+    cfg.test_dataloader.dataset = loader.dataset
+    assert (
+        calibration_loader(cfg)[1] == f'{what}, which are the test images too'
+    )
 
 
 def test_train_images_as_they_are_tested_leave_the_config_as_it_is():

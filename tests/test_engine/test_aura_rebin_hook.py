@@ -5,7 +5,7 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-from mmghm.engine import AURARebinHook
+from mmghm.engine import AURARebinHook, ClassCountsHook
 from mmghm.losses import GHMCWAPLoss
 
 
@@ -251,6 +251,17 @@ def test_a_loss_that_is_switched_in(digits_cfg, tmp_path):
     ours, theirs = resumed.model.state_dict(), whole.model.state_dict()
     for key, value in theirs.items():
         assert torch.equal(ours[key], value), key
+
+
+def test_a_loss_that_is_switched_in_moves_to_the_network(digits_cfg):
+    runner = Runner.from_cfg(digits_cfg())
+    loss = GHMCWAPLoss(10)
+    runner.model.head.loss_module = loss
+    runner.model.backbone.to('meta')
+    hook = ClassCountsHook()
+    hook.losses, hook.welcome = {}, lambda runner, loss: None
+    hook.find(runner)
+    assert loss.edges.is_meta
 
 
 def test_order_of_hooks(digits_cfg):

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
+from torch.utils.data import Dataset
 
 
 def balanced(dataset):
@@ -70,3 +72,31 @@ def test_a_tiny_last_batch_is_told(digits_cfg, batch_size, drop_last, warned):
     (log,) = Path(cfg.work_dir).glob('*/*.log')
     text = 'The last batch of an epoch has 2 of 60 images'
     assert (text in log.read_text()) == warned
+
+
+@DATASETS.register_module()
+class NamelessDigits(Dataset):
+    """Images whose labels nobody can list."""
+
+    def __init__(self, dataset):
+        self.images = DATASETS.build(dataset)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index]
+
+
+def test_counts_that_nobody_knows_can_be_given(digits_cfg):
+    counts = [143, 102, 73, 52, 37, 27, 19, 14, 10, 7]
+    cfg = digits_cfg(max_epochs=1)
+    cfg.train_dataloader.dataset = dict(
+        type='NamelessDigits', dataset=cfg.train_dataloader.dataset
+    )
+    cfg.model.head.loss.class_counts = counts
+    cfg.val_evaluator = dict(type='GroupAccuracy', class_counts=counts)
+    cfg.custom_hooks = [dict(type='ClassCountsHook')]
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert 'val/group/quartile/rare/top1' in runner.message_hub.log_scalars

@@ -1,5 +1,6 @@
 """Features that are kept, and classifiers that are trained on them."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS
 
 from mmghm.deploy.network import build_model, dataset_logits
 from mmghm.engine.configs import load_config
 from mmghm.engine.hooks.class_mean_init_hook import ClassMeanInitHook
-from mmghm.features.extract import dataset_features
+from mmghm.features.extract import _network, dataset_features
 from mmghm.features.frozen import initial_model
 from mmghm.features.store import FeatureStore, cache_limit, image_keys
 from mmghm.models.backbones.packaged_weights import LITE0, load_packaged
@@ -151,6 +153,53 @@ def test_more_than_a_classifier_is_not_trained_on_features(probe, tmp_path):
         cwd=tmp_path,
     )
     assert code == 2 and 'set FREEZE=yes' in output, output
+    code, output = run_command(
+        *('train', 'own_data/linear_probe', '--no-validate', *SMALL),
+        cwd=tmp_path,
+    )
+    assert code == 2 and 'leave out --no-validate' in output, output
+
+
+def test_settings_that_are_not_printed_tell_features_apart():
+    def network(**settings):
+        model = MODELS.build(
+            dict(
+                type='mmpretrain.ImageClassifier',
+                backbone=dict(
+                    type='mmpretrain.VisionTransformer',
+                    arch=dict(
+                        embed_dims=8,
+                        num_layers=2,
+                        num_heads=2,
+                        feedforward_channels=8,
+                    ),
+                    img_size=16,
+                    **settings,
+                ),
+            )
+        )
+        torch.nn.init.zeros_(model.backbone.cls_token)
+        return model
+
+    one = network()
+    other = network(out_indices=[0])
+    other.load_state_dict(one.state_dict())
+    assert _network(one, []) == _network(copy.deepcopy(one), [])
+    assert _network(one, []) != _network(other, [])
+
+
+def test_a_held_out_tenth_is_tested_with_flips(probe, tmp_path, monkeypatch):
+    from mmghm.cli import test
+    from mmghm.cli.options import make_parser
+
+    (tmp_path / 'train').symlink_to(f'{os.environ["DATA_ROOT"]}/train')
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path))
+    cfg = load_config('own_data/linear_probe', SMALL[1:])
+    options = ['own_data/linear_probe', 'none.pth', '--tta']
+    test.merge_args(cfg, test.parse(make_parser(''), options))
+    held = cfg.test_dataloader.dataset
+    assert held.part == 'holdout'
+    assert held.dataset.pipeline[-1].type == 'TestTimeAug'
 
 
 def test_settings_are_options_too(class_folders, monkeypatch, tmp_path):
@@ -235,6 +284,10 @@ def test_cosine_classifiers_begin_at_the_class_means(probe, tmp_path):
     runner = build_runner(cfg)
     runner._train_loop = runner.build_train_loop(cfg.train_cfg)
     before = runner.model.head.weight.detach().clone()
+    # It never ends.
+    endless = dict(cfg.train_dataloader, drop_last=False)
+    endless.update(sampler=dict(type='InfiniteSampler', shuffle=False))
+    runner.train_loop.dataloader = runner.build_dataloader(endless)
     ClassMeanInitHook().before_train(runner)
     loader = dict(cfg.train_dataloader, drop_last=False)
     features, labels, _ = dataset_features(runner.model.eval(), loader, '')

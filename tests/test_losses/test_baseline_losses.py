@@ -254,8 +254,12 @@ def test_normalize_by_weights_equals_torch():
         C, 'inverse', normalize='weights', class_counts=COUNTS
     )
     logits, target = torch.randn(30, C), torch.randint(C, (30,))
-    expected = F.cross_entropy(logits, target, weight=loss.class_weights)
-    torch.testing.assert_close(loss(logits, target), expected)
+    for reduction in ('mean', 'sum', 'none'):
+        expected = F.cross_entropy(
+            logits, target, weight=loss.class_weights, reduction=reduction
+        )
+        found = loss(logits, target, reduction_override=reduction)
+        torch.testing.assert_close(found, expected)
 
 
 def test_weights_by_effective_number_meet_both_limits():

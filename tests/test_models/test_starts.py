@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
 
 from mmghm.engine.configs import compose
 
@@ -30,3 +32,29 @@ def test_linear_head_of_the_cifar_recipe(task):
 def test_normed_head_has_unit_rows(task):
     norms = built_head('ldam_drw', task).weight.norm(dim=1)
     torch.testing.assert_close(norms, torch.ones(10))
+
+
+@pytest.mark.parametrize('loss', ['CrossEntropyLoss', 'LDAMLoss'])
+def test_losses_get_scaled_cosines_once(loss):
+    settings = dict(type=loss)
+    if loss == 'LDAMLoss':
+        settings.update(num_classes=3, class_counts=[90, 9, 1], scale=20.0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        head = MODELS.build(
+            dict(
+                type='NormedLinearClsHead',
+                num_classes=3,
+                in_channels=4,
+                scale=25.0,
+                loss=settings,
+            )
+        )
+    features, label = (torch.randn(1, 4),), torch.tensor([2])
+    cosines = head(features)
+    if loss == 'LDAMLoss':
+        # The smallest class has the largest margin, 0.5.
+        scaled = 20 * (cosines - torch.tensor([0, 0, 0.5]))
+    else:
+        scaled = 25 * cosines
+    found = head.loss(features, [DataSample().set_gt_label(label)])['loss']
+    torch.testing.assert_close(found, F.cross_entropy(scaled, label))

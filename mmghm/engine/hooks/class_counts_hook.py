@@ -70,6 +70,9 @@ class ClassCountsHook(LossHook):
     else from the train dataset of the config.
     """
 
+    # Whether the train set's labels were asked for.
+    _tried = False
+
     def serves(self, module: Any) -> bool:
         """Losses that take class counts, and this package's others."""
         return isinstance(module, LongTailLoss) or hasattr(
@@ -84,6 +87,7 @@ class ClassCountsHook(LossHook):
     def before_train(self, runner: Any) -> None:
         """Count the train dataset and give its counts."""
         super().before_train(runner)
+        self._tried = True
         counts = _train_counts(runner)
         if counts is not None:
             _share(runner, counts)
@@ -109,8 +113,15 @@ class ClassCountsHook(LossHook):
         """Make sure that metrics find counts."""
         dataset = (runner.cfg.get('train_dataloader') or {}).get('dataset')
         known = runner.message_hub.get_info(CLASS_COUNTS_KEY) is not None
-        if dataset is not None and not known:
-            _share(runner, dataset_class_counts(DATASETS.build(dataset)))
+        if dataset is not None and not known and not self._tried:
+            self._tried = True
+            try:
+                counts = dataset_class_counts(DATASETS.build(dataset))
+            except TypeError as error:
+                # A metric that needs them has its own error.
+                runner.logger.warning(f'No class counts: {error}')
+            else:
+                _share(runner, counts)
 
     before_test = before_val
 

@@ -1,5 +1,6 @@
 """Begin a cosine classifier at the class means."""
 
+from itertools import islice
 from typing import Any
 
 import torch
@@ -42,7 +43,9 @@ class ClassMeanInitHook(Hook):
             )
         model.eval()
         sums = torch.zeros_like(head.weight)
-        for batch in runner.train_dataloader:
+        loader = runner.train_dataloader
+        # A sampler may go on for ever.
+        for batch in islice(loader, len(loader)):
             data = model.data_preprocessor(batch, training=False)
             found = model.extract_feat(data['inputs'], stage='pre_logits')
             labels = torch.cat([s.gt_label for s in data['data_samples']])

@@ -97,6 +97,8 @@ class LossHook(Hook):
             self.losses[name] = module
             if known.get(name) is module:
                 continue
+            # One that is switched in was built on the CPU.
+            module.to(next(runner.model.parameters()).device)
             if isinstance(module, LongTailLoss) and self._loaded is not None:
                 if runner.iter > 0:
                     self._restore(name, module, required=beginning)

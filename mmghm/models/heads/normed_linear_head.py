@@ -1,6 +1,6 @@
 """A classifier by cosine similarity, as LDAM needs it."""
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from mmpretrain.models.heads import ClsHead
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from mmghm.losses import LDAMLoss
 from mmghm.utils.errors import UserError
 
 
@@ -15,14 +16,15 @@ from mmghm.utils.errors import UserError
 class NormedLinearClsHead(ClsHead):
     """Linear head on normalised features and weights, without bias.
 
-    Its scores are cosines in [-1, 1]; predictions are scaled by ``scale``
-    before the softmax, losses get the cosines (``LDAMLoss`` scales itself). The
-    rows start at random with norm 1, as in Cao et al. 2019's code.
+    Its scores are cosines in [-1, 1], scaled by ``scale`` before a loss and
+    before the softmax of predictions. ``LDAMLoss`` gets the cosines: it scales
+    them itself. The rows start at random with norm 1, as in Cao et al. 2019's
+    code.
 
     Args:
         num_classes (int): C, at least 1.
         in_channels (int): Width of the features.
-        scale (float): Factor of the cosines in predictions.
+        scale (float): Factor of the cosines.
         **kwargs (Any): Arguments of mmpretrain's ``ClsHead``.
 
     Raises:
@@ -53,6 +55,13 @@ class NormedLinearClsHead(ClsHead):
         """Compute the cosines between the last features and the classes."""
         features = F.normalize(self.pre_logits(feats))
         return F.linear(features, F.normalize(self.weight))
+
+    def _get_loss(
+        self, cls_score: Tensor, data_samples: List[Any], **kwargs: Any
+    ) -> Dict[str, Any]:
+        if not isinstance(self.loss_module, LDAMLoss):
+            cls_score = self.scale * cls_score
+        return super()._get_loss(cls_score, data_samples, **kwargs)
 
     def _get_predictions(
         self, cls_score: Tensor, data_samples: Optional[List[Any]]
