@@ -141,6 +141,11 @@ def publish(args: Namespace, cfg: Any) -> None:
         raise UserError(
             f'{args.out} exists; choose another folder or delete it'
         )
+    if not cfg.get('test_dataloader'):
+        raise UserError(
+            'publish takes the preparation of images from test_dataloader, which '
+            'the config has not'
+        )
     training = read_training(cfg, args.checkpoint, args.trust_checkpoint)
     settings = inference_config(cfg, training.model)
     scores = calibration_scores(args, cfg, training, settings)

@@ -13,6 +13,8 @@ from mmghm.utils.errors import UserError
 
 from .options import add_config, add_launch
 
+PRIORS = ('uniform', 'train', 'estimate')
+
 
 def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     """Read the options."""
@@ -48,6 +50,11 @@ def parse(parser: ArgumentParser, arguments: List[str]) -> Namespace:
     args = parser.parse_args(arguments)
     if args.calibration is not None and args.prior is None:
         parser.error('--calibration needs --prior')
+    if args.prior not in (None, *PRIORS) and not Path(args.prior).is_file():
+        parser.error(
+            f'--prior is one of {", ".join(PRIORS)} or a file, and there is no '
+            f'file {args.prior}'
+        )
     if args.out_item is not None and args.out is None:
         parser.error('--out-item needs --out FILE')
     if args.out is not None:
@@ -72,6 +79,11 @@ def merge_args(cfg: Any, args: Namespace) -> Any:
     from mmghm.engine.launch import merge_common_arguments
 
     merge_common_arguments(cfg, args)
+    for name in ('test_dataloader', 'test_cfg', 'test_evaluator'):
+        if cfg.get(name) is None:
+            raise UserError(
+                f'the config has no {name}, so that nothing is tested'
+            )
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -125,6 +137,11 @@ def show_priors(args: Namespace, runner: Any, scores: Any) -> None:
     from mmghm.visualization.tables import group_table
 
     counts = np.array(runner.message_hub.get_info('class_counts'))
+    if counts.ndim != 1:
+        raise UserError(
+            '--prior needs the train counts of the classes: put '
+            "dict(type='ClassCountsHook') into custom_hooks"
+        )
     if args.calibration is None:
         loss = getattr(runner.model, 'module', runner.model).head.loss_module
         checkpoint = read_checkpoint(args.checkpoint, args.trust_checkpoint)
@@ -195,8 +212,8 @@ def run(args: Namespace) -> None:
         if args.prior:
             runner.test_evaluator.metrics.append(scores)
         metrics = runner.test()
-    if args.prior and is_main_process():
-        show_priors(args, runner, scores)
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
+    if args.prior and is_main_process():
+        show_priors(args, runner, scores)
     leave_process_group()

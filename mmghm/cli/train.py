@@ -53,10 +53,12 @@ def merge_args(cfg: Any, args: Namespace) -> Any:
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         else:
             cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
-    if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.auto_scale_lr:
+        if not cfg.get('auto_scale_lr'):
+            raise UserError(
+                '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) in '
+                'the config'
+            )
         cfg.auto_scale_lr.enable = True
     return cfg
 
@@ -78,10 +80,16 @@ def run(args: Namespace) -> None:
     from mmghm.features.training import train_on_features
 
     cfg = merge_args(load_config(args.config, args.cfg_options), args)
+    start = None if cfg.get('resume') else cfg.get('load_from')
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
     resume = bool(cfg.get('resume'))
-    with own_work_dir(cfg.work_dir, resume, is_rank_zero()):
+    # Without a launcher each process is a run of its own.
+    is_main = cfg.launcher == 'none' or is_rank_zero()
+    with own_work_dir(cfg.work_dir, resume, is_main):
         prepare_cpu(cfg)
-        resume_from_complete_checkpoint(cfg)
+        resume_from_complete_checkpoint(cfg, start)
         if args.trust_checkpoint and not cfg.load_from and args.resume is None:
             raise UserError(
                 '--trust-checkpoint trusts the one that --resume FILE or '

@@ -7,7 +7,7 @@ import uuid
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Iterator, Optional, Union
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 import torch
 from mmengine.fileio import LocalBackend, register_backend
@@ -110,13 +110,19 @@ def complete_checkpoints(
     if template is not None:
         before, _, after = template.partition('{}')
         pattern = rf'{re.escape(before)}(\d+){re.escape(after)}'
-    found = []
+    kinds: Dict[str, List[Tuple[int, str]]] = {}
+    written: Dict[str, float] = {}
     for file in Path(folder).glob('*'):
         match = re.fullmatch(pattern, file.name)
         if match and file.is_file():
-            # By time: a folder may hold both kinds.
-            found.append((file.stat().st_mtime, int(match[1]), str(file)))
-    for _, _, path in sorted(found, reverse=True):
+            kind = file.name[: match.start(1)]
+            kinds.setdefault(kind, []).append((int(match[1]), str(file)))
+            time = file.stat().st_mtime
+            written[kind] = max(time, written.get(kind, time))
+    # A copy may have lost its time, so that only a folder with both kinds is
+    # ordered by it.
+    order = sorted(kinds, key=lambda kind: written[kind], reverse=True)
+    for path in (p for k in order for _, p in sorted(kinds[k], reverse=True)):
         try:
             check_complete(path)
         except CheckpointError as error:

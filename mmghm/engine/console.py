@@ -98,6 +98,16 @@ class ConciseRunner(Runner):
             warnings.filterwarnings('ignore', 'Multi-processing start method')
             super().setup_env(env_cfg)
 
+    def scale_lr(
+        self, optim_wrapper: Any, auto_scale_lr: Optional[Dict] = None
+    ) -> None:
+        """Scale the learning rate by the images of a step of the optimizer."""
+        batches = getattr(optim_wrapper, '_accumulative_counts', 1)
+        if auto_scale_lr and auto_scale_lr.get('base_batch_size'):
+            base = auto_scale_lr['base_batch_size'] / batches
+            auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
+        super().scale_lr(optim_wrapper, auto_scale_lr)
+
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on with a training."""
         try:

@@ -4,7 +4,7 @@ import argparse
 import os
 import os.path as osp
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 from urllib.error import URLError
 
 import torch
@@ -114,10 +114,13 @@ def set_dataloader_defaults(cfg: Config, field: str, **defaults: Any) -> None:
         loader.persistent_workers = False
 
 
-def resume_from_complete_checkpoint(cfg: Config) -> None:
+def resume_from_complete_checkpoint(
+    cfg: Config, start: Optional[str] = None
+) -> None:
     """Let a config with ``resume`` name the checkpoint that it goes on from.
 
-    MMEngine would take the one written last, even if it is damaged.
+    MMEngine would take the one written last, even if it is damaged. ``start`` is
+    the ``load_from`` to begin with where there is none to go on from.
     CheckpointError if the one that ``load_from`` names is; UserError if the run
     saves where no list of files can be had.
     """
@@ -137,7 +140,7 @@ def resume_from_complete_checkpoint(cfg: Config) -> None:
         folder, cfg.get('load_from'), saving.get('filename_tmpl')
     )
     if cfg.load_from is None:
-        cfg.resume = False
+        cfg.resume, cfg.load_from = False, start
         print_log(f'Nothing to resume in {folder}: starting at the beginning')
 
 

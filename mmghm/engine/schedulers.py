@@ -41,6 +41,8 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
     stairs, see :func:`warmup_factor`, are at least 1.
     """
 
+    last_step: int
+
     def __init__(
         self,
         optimizer: Any,
@@ -96,6 +98,13 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
         """
         for key in ('base_values', 'last_step', '_global_step', '_last_value'):
             setattr(self, key, state_dict[key])
+        if self.last_step < self._global_step < self.end:
+            # It had ended, and this run is longer.
+            self.last_step = self._global_step
+            for group, value in zip(
+                self.optimizer.param_groups, self._get_value()
+            ):
+                group[self.param_name] = value
 
     def _get_value(self) -> List[float]:
         step, total = self.last_step, self.end - self.begin

@@ -73,6 +73,11 @@ def dataset_features(
         features, _, _ = run_dataset(model, chunk, what + done, output)
         store.append([keys[i] for i in part], features.numpy())
     known = store.read(keys)
+    if not all(key in known for key in keys):
+        # Another process took the room.
+        return run_dataset(
+            model, {**loader_cfg, 'dataset': dataset}, what, output
+        )
     found = store.rows([known[key] for key in keys])
     store.make_room()
     labels = torch.from_numpy(np.asarray(dataset_labels(dataset)))

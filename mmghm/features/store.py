@@ -87,6 +87,12 @@ class FeatureStore:
 
     def append(self, keys: Sequence[bytes], features: np.ndarray) -> None:
         """Keep features, float32 (n, D), of n images by :func:`image_keys`."""
+        if features.shape[1] != self._width:
+            raise UserError(
+                f'the network gives {features.shape[1]} features of an image, '
+                f'and its head takes {self._width}: set model.head.in_channels='
+                f'{features.shape[1]}'
+            )
         with exclusive_lock(self._folder):
             known = self._stored()
             with open(self._folder / 'features', 'ab') as file:
@@ -97,6 +103,8 @@ class FeatureStore:
             with open(self._folder / 'keys', 'ab') as file:
                 file.truncate(_KEY_BYTES * len(known))
                 file.write(b''.join(keys))
+        # In use: the oldest are removed.
+        os.utime(self._folder)
 
     def make_room(self) -> None:
         """Remove what was used longest ago until all fit into the limit."""

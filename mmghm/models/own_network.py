@@ -130,9 +130,9 @@ def _timm(name: str, image_size: int, pretrained: str, freeze: bool) -> _Parts:
             key: [255 * value for value in network.pretrained_cfg[key]]
             for key in ('mean', 'std')
         }
-    return _Parts(
-        backbone, None, network.num_features, dict(pixels, to_rgb=True)
-    )
+    # Some networks have a layer between their last features and what they give.
+    width = getattr(network, 'head_hidden_size', None) or network.num_features
+    return _Parts(backbone, None, width, dict(pixels, to_rgb=True))
 
 
 def _frozen(name: str, plain: dict) -> Dict[str, Any]:

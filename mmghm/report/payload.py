@@ -58,6 +58,7 @@ def run_payload(run: Run, histogram_bytes: int) -> Dict[str, Any]:
         if run.test is not None:
             payload['test'] = dict(
                 evaluation(counts, run.test),
+                mistakes=find_mistakes(run.test, run.class_names, counts),
                 checkpoint=str(run.test['checkpoint']),
             )
     payload['histograms'] = histograms(run.histogram_files, histogram_bytes)

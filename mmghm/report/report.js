@@ -122,7 +122,12 @@
   const shows = (r) => (r.test && (state.part === 'test' || !r.tested) ? 'test' : 'validation');
   const view = (r) => (r && shows(r) === 'test' ? { ...r, ...r.test } : r);
   const run = () => view(report.runs[state.run]);
-  const against = () => view(report.runs[state.against]);
+  const shownPart = () => shows(report.runs[state.run]);
+  const beside = () => view(report.runs[state.against]);
+  // Figures of other images are no comparison; curves are.
+  const comparable = () => (
+    shownPart() === shows(report.runs[state.against]));
+  const against = () => (beside() && comparable() ? beside() : undefined);
   const total = (list) => list.reduce((a, b) => a + b, 0);
 
   // Of the whole, that the text of a figure has room for.
@@ -154,7 +159,7 @@
       made.push(card);
     };
     add('overall accuracy', mine?.overall, other?.overall,
-      `of ${total(run().tested ?? []).toLocaleString('en')} ${shows(run())} images`);
+      `of ${total(run().tested ?? []).toLocaleString('en')} ${shownPart()} images`);
     add('macro accuracy', mine?.macro, other?.macro, 'mean over the classes');
     const worst = worstClass(run());
     if (worst) {
@@ -166,7 +171,10 @@
     $('cards').replaceChildren(...(made.length ? made
       : [element('p', NO_RECORD, { class: 'missing' })]));
     const facts = [];
-    if (shows(run()) === 'test') facts.push(`Tested: ${run().checkpoint}.`);
+    if (beside() && !comparable()) {
+      facts.push(`Not compared: of ${beside().name} no ${shownPart()} is recorded.`);
+    }
+    if (shownPart() === 'test') facts.push(`Tested: ${run().checkpoint}.`);
     const steps = Object.values(run().validation)[0]?.[0];
     if (steps?.length) facts.push(`Last validation: epoch ${steps[steps.length - 1]}.`);
     if (run().started) facts.push(`Training began on ${run().started}.`);
@@ -180,7 +188,7 @@
       return missing('groups', NO_RECORD);
     }
     present('groups');
-    $('groups-note').textContent = `Mean over the classes of a group, on ${shows(run())} images.`;
+    $('groups-note').textContent = `Mean over the classes of a group, on ${shownPart()} images.`;
     const other = against() && groupAccuracy(against(), state.rule);
     const names = Object.keys(mine);
     // How many classes, evaluated images and training images a group has.
@@ -208,7 +216,7 @@
       showlegend: Boolean(other), bargap: 0.35,
     });
     $('groups-table').replaceChildren(table(
-      ['group', 'classes', `${shows(run())} images`, 'training images', run().name, ...(other ? [against().name, 'difference'] : [])],
+      ['group', 'classes', `${shownPart()} images`, 'training images', run().name, ...(other ? [against().name, 'difference'] : [])],
       names.map((n) => [n, ...size(n), mine[n]?.toFixed(2) ?? '–', ...(other
         ? [other[n]?.toFixed(2) ?? '–', signed(other[n] == null || mine[n] == null ? null : mine[n] - other[n])]
         : [])])));
@@ -294,7 +302,7 @@
     const key = $('curve').value;
     const training = [
       pick(run(), 'train', key, run().name, COLORS[0]),
-      pick(against(), 'train', key, against()?.name, OTHER, 'dot'),
+      pick(beside(), 'train', key, beside()?.name, OTHER, 'dot'),
     ].filter(Boolean);
     if (training.length) {
       present('train');
@@ -314,11 +322,11 @@
       if (!k) return;
       const name = wanted[i] ?? k;
       traces.push(pick(run(), 'validation', k, name, colors[i % colors.length]));
-      const other = pick(against(), 'validation', k, `${name} (${against()?.name})`,
+      const other = pick(beside(), 'validation', k, `${name} (${beside()?.name})`,
         colors[i % colors.length], 'dot');
       if (other) traces.push({ ...other, showlegend: false });
     });
-    $('validation-note').textContent = against() ? `Dotted: ${against().name}.` : '';
+    $('validation-note').textContent = beside() ? `Dotted: ${beside().name}.` : '';
     if (traces.length) {
       present('validation');
       draw('validation', traces, {

@@ -76,8 +76,7 @@ def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
     later one holds. A FileNotFoundError says that it is no work dir of an
     MMEngine run.
     """
-    configs = sorted(work_dir.glob('*/vis_data/config.py'))
-    configs = configs or sorted(work_dir.glob('*.py'))
+    configs = training_configs(work_dir) or sorted(work_dir.glob('*.py'))
     if not configs:
         raise FileNotFoundError(
             f'{work_dir} is no work dir of a run: it holds neither '
@@ -103,6 +102,16 @@ def read_run(work_dir: Path, name: Optional[str] = None) -> Run:
         },
         _read_in_use(record / IN_USE_FILE),
     )
+
+
+def training_configs(work_dir: Path) -> List[Path]:
+    """The logged configs of a run's trainings, the newest last.
+
+    A test logs its own, and no curve beside it.
+    """
+    logged = sorted(work_dir.glob('*/vis_data/config.py'))
+    trained = [p for p in logged if (p.parent / 'scalars.json').exists()]
+    return trained or logged
 
 
 def _read_facts(path: Path) -> Dict[str, Any]:

@@ -26,6 +26,11 @@ def same_settings(runs: Sequence[Run]) -> Dict[str, List[Run]]:
             settings['load_from'] = None
         for name in _IGNORED:
             settings.pop(name, None)
+        for name in ('train_dataloader', 'val_dataloader'):
+            dataset = (settings.get(name) or {}).get('dataset') or {}
+            if dataset.get('type') == 'CachedFeatures':
+                # A temporary file.
+                dataset.pop('path', None)
         text = json.dumps(settings, sort_keys=True, default=str)
         rows.setdefault(text, []).append(run)
     return {members[0].name: members for members in rows.values()}

@@ -26,7 +26,7 @@ from mmghm.utils.literals import read_settings
 from mmghm.utils.text import TextConsole
 
 from .mistakes import SHOWN, SIDE, surest_mistakes
-from .run import Run
+from .run import Run, training_configs
 
 # cleanlab brings both.
 cleanlab = LazyModule('cleanlab.filter')
@@ -243,7 +243,7 @@ def _whole_config(work_dir: Path) -> Config:
     newest = sorted(
         work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime
     )
-    for path in [*sorted(work_dir.glob('*/vis_data/config.py')), *newest][::-1]:
+    for path in [*newest, *training_configs(work_dir)][::-1]:
         text = path.read_text(encoding='utf-8', errors='replace')
         cfg = Config(read_settings(text))
         tested = cfg.get('test_dataloader') or cfg.get('val_dataloader')

@@ -1,5 +1,6 @@
 """Pictures of a long tail and of what a loss makes of it, class by class."""
 
+from itertools import cycle
 from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ def draw_class_distribution(
     figure = Figure(figsize=(8, 4.2), layout='constrained')
     axes = figure.subplots()
     name, groups = group_classes(counts, rule)
-    for (group, members), color in zip(groups.items(), GROUP_COLORS):
+    for (group, members), color in zip(groups.items(), cycle(GROUP_COLORS)):
         if len(members):
             images = counts[members]
             axes.bar(

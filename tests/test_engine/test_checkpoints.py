@@ -193,6 +193,9 @@ def test_the_newest_complete_checkpoint_is_taken(tmp_path):
         save(tmp_path / f'epoch_{epoch}.pth', seconds=epoch)
     save(tmp_path / 'best_top1_epoch_11.pth', seconds=11)
     assert checkpoint_to_resume(tmp_path, None).endswith('epoch_10.pth')
+    # A copy may have another time.
+    os.utime(tmp_path / 'epoch_10.pth', (1, 1))
+    assert checkpoint_to_resume(tmp_path, None).endswith('epoch_10.pth')
     flip(tmp_path / 'epoch_10.pth', 3000)
     with pytest.warns(UserWarning, match=r'epoch_10\.pth is damaged'):
         chosen = checkpoint_to_resume(tmp_path, None)

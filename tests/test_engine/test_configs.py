@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 
 from mmghm.datasets import profile_counts
 from mmghm.engine.configs import compose, load_config, method_names
+from mmghm.engine.launch import build_runner
 
 from ..conftest import CONFIGS
 
@@ -86,3 +87,15 @@ def test_unknown_names_list_the_known(name):
 def test_a_natural_tail_has_no_imbalance_factor():
     with pytest.raises(ValueError, match='long-tailed by itself'):
         compose('softmax', 'resnet50_inat2017', 100)
+
+
+def test_a_step_of_several_batches_scales_the_rate(digits_cfg):
+    cfg = digits_cfg(max_epochs=1)
+    cfg.optim_wrapper.accumulative_counts = 4
+    cfg.auto_scale_lr = dict(enable=True, base_batch_size=64)
+    rate = cfg.optim_wrapper.optimizer.lr
+    runner = build_runner(cfg)
+    runner.train()
+    batch = cfg.train_dataloader.batch_size
+    groups = runner.optim_wrapper.param_groups
+    assert groups[0]['initial_lr'] == pytest.approx(rate * 4 * batch / 64)

@@ -125,6 +125,16 @@ def test_warm_up_goes_on_when_a_run_is_resumed_with_more_epochs():
     assert rest[1:] == pytest.approx(whole[41:])
 
 
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_a_finished_run_goes_on_by_the_longer_schedule(by_epoch):
+    schedule = Schedule('resnet32_cifar10_lt')
+    schedule.scheduler['by_epoch'] = by_epoch
+    whole, _ = learning_rates(schedule, 20)
+    _, state = learning_rates(schedule, 10, stop=10 * STEPS)
+    rest, _ = learning_rates(schedule, 20, start=state)
+    assert rest == pytest.approx(whole[10 * STEPS :])
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

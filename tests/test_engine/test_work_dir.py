@@ -9,6 +9,8 @@ from mmghm.engine.configs import compose, configs_folder
 from mmghm.engine.work_dir import default_work_dir, own_work_dir
 from mmghm.utils.errors import UserError
 
+from ..conftest import run_command
+
 
 def enter(*args, **options):
     with own_work_dir(*args, **options):
@@ -83,3 +85,15 @@ def test_a_clones_configs_are_named_like_the_installed_ones(tmp_path):
     ours = found('ghm_cwap/resnet8_digits_lt.py')
     assert ours == 'work_dirs/ghm_cwap/resnet8_digits_lt'
     assert found('ghm_cwap/mine.py') == 'work_dirs/mine'
+
+
+def test_without_a_launcher_every_process_is_a_run(tmp_path, monkeypatch):
+    """As tasks that Slurm starts side by side."""
+    (tmp_path / 'record').mkdir()
+    (tmp_path / 'record/run.json').write_text('{}')
+    monkeypatch.setenv('SLURM_PROCID', '1')
+    code, output = run_command(
+        *('train', 'softmax/resnet8_digits_lt', '--work-dir', str(tmp_path)),
+        cwd=tmp_path,
+    )
+    assert code == 2 and 'another run' in output, output

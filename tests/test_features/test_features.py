@@ -18,6 +18,7 @@ from mmghm.engine.hooks.class_mean_init_hook import ClassMeanInitHook
 from mmghm.features.extract import _network, dataset_features
 from mmghm.features.frozen import initial_model
 from mmghm.features.store import FeatureStore, cache_limit, image_keys
+from mmghm.models import find_network
 from mmghm.models.backbones.packaged_weights import LITE0, load_packaged
 from mmghm.models.backbones.timm_features import TimmFeatures, create_timm
 from mmghm.utils.errors import UserError
@@ -67,6 +68,21 @@ def test_a_kill_costs_what_was_not_kept_yet(cache):
     store.append(keys[2:], rows[2:])
     found = store.read(keys)
     assert (store.rows([found[key] for key in keys[::-1]]) == rows[::-1]).all()
+
+
+def test_features_of_another_width_are_not_kept(cache):
+    store = FeatureStore('a' * 32, 3)
+    with pytest.raises(UserError, match='in_channels=4'):
+        store.append([bytes(16)], np.zeros((1, 4), np.float32))
+
+
+@pytest.mark.parametrize('name', ['test_resnet', 'mobilenetv3_small_050'])
+def test_a_head_takes_what_a_network_of_timm_gives(name):
+    network = find_network(f'timm/{name}', '32', 'none', 'no')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        backbone = MODELS.build(network.model['backbone'])
+    (found,) = backbone.eval()(torch.zeros(1, 3, 32, 32))
+    assert found.shape == (1, network.model['head']['in_channels'])
 
 
 def test_what_was_used_longest_ago_makes_room(cache, monkeypatch):

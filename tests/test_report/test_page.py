@@ -162,12 +162,20 @@ def test_shows_the_images_that_were_evaluated(view, make_run, tmp_path):
         tested = {name: values[:700] for name, values in arrays.items()}
     tested['checkpoint'] = np.array('epoch_2.pth')
     np.savez_compressed(run / 'record/test.npz', **tested)
+    other = make_run('validated', 101, 2, images=7)
     path = tmp_path / 'report.html'
-    path.write_text(render(read_runs([run])), encoding='utf-8')
+    path.write_text(render(read_runs([run, other])), encoding='utf-8')
     page = view(path)
+    page.select_option('#run', label='tested')
+    page.select_option('#against', label='validated')
     assert 'of 707 validation images' in page.inner_text('#cards')
+    assert 'points against validated' in page.inner_text('#cards')
     page.select_option('#part', 'test')
     assert 'of 700 test images' in page.inner_text('#cards')
+    # Other images are no comparison.
+    assert 'points against' not in page.inner_text('#cards')
+    said = 'Not compared: of validated no test is recorded.'
+    assert said in page.inner_text('#when')
     assert 'epoch_2.pth' in page.inner_text('#when')
     page.click('summary >> nth=0')
     assert 'test images' in page.inner_text('#groups-table')

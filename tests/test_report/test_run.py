@@ -22,6 +22,7 @@ from mmghm.report.payload import (
     settings,
 )
 from mmghm.report.run import Run, read_run
+from mmghm.report.seeds import same_settings
 from mmghm.visualization.names import abbreviate
 
 from ..conftest import run_command
@@ -48,6 +49,23 @@ def test_a_resumed_run_continues_its_curves(make_run):
     run = read_run(folder)
     assert run.train['loss'][1] == [1, 1 / 2, 9]
     assert run.config.train_cfg.max_epochs == 7
+
+
+def test_a_test_is_no_training(make_run):
+    folder = make_run('tested', 4, 3)
+    later = folder / '20260102_000000' / 'vis_data'
+    later.mkdir(parents=True)
+    (later / 'config.py').write_text("load_from = 'epoch_3.pth'")
+    assert read_run(folder).config.train_cfg.max_epochs == 3
+
+
+def test_seeds_on_features_are_one_setting(make_run):
+    runs = []
+    for seed in (0, 1):
+        runs.append(read_run(make_run(f'seed{seed}', 4, 2, seed)))
+        features = dict(type='CachedFeatures', path=f'/tmp/{seed}')
+        runs[-1].config.train_dataloader = dict(dataset=features)
+    assert [len(rows) for rows in same_settings(runs).values()] == [2]
 
 
 def test_runs_of_one_name_are_told_apart(make_run):

@@ -110,6 +110,14 @@ MISTAKES = {
         [DIGITS, '--trust-checkpoint'],
         '--trust-checkpoint trusts the one that --resume FILE or load_from',
     ),
+    'nothing to resume, and no weights to begin with': (
+        [DIGITS, '--resume', *options('load_from=missing.pth')],
+        'missing.pth',
+    ),
+    'a base batch size that nobody gave': (
+        ['plain.py', '--auto-scale-lr'],
+        '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N)',
+    ),
     'option without =': (
         [DIGITS, *options('train_cfg.max_epochs')],
         "--cfg-options takes key=value, got 'train_cfg.max_epochs'",
@@ -143,6 +151,7 @@ def place(tmp_path_factory, class_folders):
     (folder / 'broken.py').write_text('model = dict(\n')
     (folder / 'broken.pth').write_bytes(b'PK\x03\x04' + bytes(100))
     (folder / 'empty.py').write_text('x = 1\n')
+    (folder / 'plain.py').write_text('model = dict()\noptim_wrapper = dict()\n')
     torch.save(dict(meta={}, state_dict={}), folder / 'weights.pth')
     (folder / 'data').mkdir()
     (folder / 'data/own').symlink_to(class_folders)
@@ -305,6 +314,11 @@ def test_help_waits_for_nothing(tmp_path):
     [
         (['x.json'], 'ends in .pkl, got --out x.json; for metrics add'),
         (['x.txt', '--out-item', 'metrics'], 'metrics go to a file that ends'),
+        (
+            ['x.pkl', '--prior', 'unifrom'],
+            '--prior is one of uniform, train, estimate or a file, and there is '
+            'no file unifrom',
+        ),
     ],
 )
 def test_results_go_to_files_of_their_kind(options, said, tmp_path):
