@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from pathlib import Path
+from statistics import mean
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from mmghm.utils.errors import UserError
@@ -117,12 +118,14 @@ AS = {
     'overall': 'as trained',
     'prior_corrected': 'prior-corrected',
     'nearest_mean': 'nearest class mean',
+    'tau_of_tenth': 'corrected by the tau that nine tenths and their tenth gave',
 }
 LEGEND = (
     "Brackets are Student's 95 % interval of the mean. *gain*, *loss*: established, "
     "the interval excludes 0 after Holm's correction for the {number} comparisons of "
-    'the table. *tied*: statistically tied, the interval holds 0. *open*: it excludes 0 '
-    'by itself, and not after the correction.'
+    'the table. *tied*: statistically tied, the interval holds 0, which does not mean '
+    'equal: its width says what is possible. *open*: it excludes 0 by itself, and not '
+    'after the correction.'
 )
 
 
@@ -235,9 +238,7 @@ def grid_table(
             [one.mean for (_, name), one in found.items() if name == wanted]
             for wanted in names
         ]
-        body.append(
-            ['mean of the lines', *(estimate(m).text('+.2f') for m in means)]
-        )
+        body.append(['mean of the lines', *(f'{mean(m):+.2f}' for m in means)])
     told = f'{legend(table)} The number is that of the pairs of seeds.'
     return f'{markdown([corner, *names], body)}\n{told}\n'
 

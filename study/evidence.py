@@ -186,7 +186,7 @@ REGIMES = {
         500,
         100,
         0,
-        epochs=40,
+        epochs=20,
         amp=False,
         options={'model.backbone.depth': 8},
         note='ResNet-8 in place of ResNet-32',

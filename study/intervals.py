@@ -44,11 +44,14 @@ class Estimate(NamedTuple):
         return f'{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]'
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float], overlap: float = 0) -> Estimate:
     """Estimate a mean.
 
     Args:
         values (Sequence[float]): One or more values.
+        overlap (float): Test images over train images, where each value is of
+            another division of the same images: such values depend on each other,
+            and the interval is the corrected one of Nadeau and Bengio 2003.
 
     Returns:
         Estimate: Equal values have an interval of no width, and p is 0, or 1
@@ -57,7 +60,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     number, middle = len(values), mean(values)
     if number < 2:
         return Estimate(middle, None, None, number, None)
-    error = stdev(values) / math.sqrt(number)
+    error = stdev(values) * math.sqrt(1 / number + overlap)
     half = float(student.ppf(1 - LEVEL / 2, number - 1)) * error
     if error:
         p = 2 * float(student.sf(abs(middle) / error, number - 1))

@@ -51,7 +51,7 @@ from mmghm.engine.checkpoints import ATOMIC, complete_checkpoints
 from mmghm.engine.configs import load_config
 from mmghm.engine.launch import build_runner
 from mmghm.engine.recipes import evaluated_at_end, with_learning_rate
-from mmghm.evaluation.calibration import fit_prior
+from mmghm.evaluation.calibration import fit_prior, fit_temperature, log_counts
 from mmghm.evaluation.comparison import Comparison
 from mmghm.evaluation.groups import QUARTILE_NAMES, group_classes
 from mmghm.features.cached import Features, feature_config
@@ -347,15 +347,16 @@ def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
     def note(
         method: str, scores: Tensor, held_scores: Tensor, **more: Any
     ) -> None:
-        chosen[method] = held_scores
-        power = fit_prior(
+        power, temperature = prior_and_temperature(
             held_scores.numpy(), labels[held].numpy(), rest_counts
         )
-        corrected = scores - power * torch.from_numpy(counts).log()
+        tau = power * temperature
+        corrected = scores - tau * torch.from_numpy(counts).log()
         found[method] = dict(
             as_trained=accuracies(scores, test_labels, counts),
             prior_corrected=accuracies(corrected, test_labels, counts),
             power=round(power, 3),
+            temperature=round(temperature, 3),
             **more,
         )
 
@@ -365,9 +366,9 @@ def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
             of_factor = {
                 f: on_features(cfg, method, f, part, folder)[0] for f in FACTORS
             }
-            held_scores, best = cross_fitted(of_factor, labels[held])
+            chosen[method], best = cross_fitted(of_factor, labels[held])
             scores, head = on_features(cfg, method, best, whole, folder)
-            note(method, scores, held_scores, factor=round(best, 3))
+            note(method, scores, of_factor[best], factor=round(best, 3))
             if method == 'softmax':
                 softmax = LinearClassifier(
                     head.fc.weight.detach(), head.fc.bias.detach()
@@ -398,8 +399,8 @@ def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
             tau: fitted(rest_softmax, part, tau)
             for tau in TAUS.get(method, [0.0])
         }
-        held_scores, tau = cross_fitted(of_tau, labels[held])
-        note(method, fitted(softmax, whole, tau), held_scores, tau=tau)
+        chosen[method], tau = cross_fitted(of_tau, labels[held])
+        note(method, fitted(softmax, whole, tau), of_tau[tau], tau=tau)
     hits = {
         method: (scores.argmax(1) == labels[held]).numpy()[None]
         for method, scores in chosen.items()
@@ -424,6 +425,25 @@ def probe(root: Path, draw: int, factor: Optional[int], out: Path) -> None:
         hardware=hardware(),
     )
     write_json(content, out)
+
+
+def prior_and_temperature(
+    scores: np.ndarray, labels: np.ndarray, counts: np.ndarray
+) -> Tuple[float, float]:
+    """Power of the train counts that fits best, with its temperature.
+
+    Args:
+        scores (np.ndarray): Logits on images not trained on, (n, C).
+        labels (np.ndarray): Of these images, (n,).
+        counts (np.ndarray): Train images per class, (C,).
+
+    Returns:
+        Tuple[float, float]: Their product times log n is what the correction
+        takes off the logits.
+    """
+    power = fit_prior(scores, labels, counts)
+    shift = log_counts(labels, len(counts)) - power * np.log(counts)
+    return power, fit_temperature(scores, labels, shift)
 
 
 def write_json(content: Dict[str, Any], path: Path) -> None:

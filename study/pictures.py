@@ -32,11 +32,16 @@ EXPERIMENTS = {
     'strong': 'ResNet-8, Mixup, averaged weights',
     'noise20': 'ResNet-8, 20 % wrong labels',
     'noise40': 'ResNet-8, 40 % wrong labels',
+    'cifar100_resnet8': 'CIFAR-100, ResNet-8',
     'digits': 'digits, imbalance factor 20',
     'digits_if50': 'digits, imbalance factor 50',
 }
 # A margin with W, less the margin alone; of a regime the first that was run.
-PAPER_W = (('r_w', 'ghm_cwap_margin'), ('late_g0.8', OLD_MARGIN))
+PAPER_W = (
+    ('r_w', 'ghm_cwap_margin'),
+    ('late_g0.8', OLD_MARGIN),
+    ('ghm_cwap', 'ghm_cwap_margin'),
+)
 BALANCED_W = (
     ('ghm_cwap_balanced', 'balanced_margin'),
     (OLD_DEFAULT, 'balanced_margin'),

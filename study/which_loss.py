@@ -62,16 +62,21 @@ TEST_SETS = {
 Gains = Dict[str, Estimate]
 
 
-def gains(found: Dict[str, List[float]]) -> Gains:
+def gains(found: Dict[str, List[float]], overlap: float = 0) -> Gains:
     """Estimate what methods gain.
 
     Args:
         found (Dict[str, List[float]]): Points over softmax by method.
+        overlap (float): See :func:`~.intervals.estimate`.
 
     Returns:
         Gains: Of the methods that were measured.
     """
-    return {name: estimate(values) for name, values in found.items() if values}
+    return {
+        name: estimate(values, overlap)
+        for name, values in found.items()
+        if values
+    }
 
 
 def long_training() -> Gains:
@@ -98,6 +103,31 @@ def long_training() -> Gains:
     return gains(found)
 
 
+def checked_sets(pattern: str) -> List[Dict[str, Dict[str, float]]]:
+    """Gains over softmax, by method, of the sets on which `choose` was checked."""
+    return [
+        {
+            row['method']: row['test']
+            for row in json.loads(p.read_text())['rows']
+        }
+        for p in sorted((RESULTS / 'choose').glob(pattern))
+    ]
+
+
+def short_training() -> str:
+    """Logit adjustment beside Balanced Softmax, paired by draw."""
+    gain = estimate(
+        [
+            of['logit_adjustment']['value'] - of['balanced_softmax']['value']
+            for of in checked_sets(CHOSEN['CIFAR-10, short training'])
+        ]
+    )
+    return (
+        'CIFAR-10, short training: logit adjustment minus Balanced Softmax, '
+        f'paired by draw: {told(gain)}.\n'
+    )
+
+
 def by_choose(pattern: str) -> Gains:
     """Test images of the sets on which `choose` was checked.
 
@@ -107,19 +137,13 @@ def by_choose(pattern: str) -> Gains:
     Returns:
         Gains: By method; of a single set with its interval over images.
     """
-    sets = [
-        {
-            row['method']: row['test']
-            for row in json.loads(p.read_text())['rows']
-        }
-        for p in sorted((RESULTS / 'choose').glob(pattern))
-    ]
+    sets = checked_sets(pattern)
     found: Gains = {}
     for name, (_, method) in {**TRAINED, **AFTERWARDS}.items():
         rows = [rows[method] for rows in sets if method in rows]
         if rows:
             found[name] = estimate([row['value'] for row in rows])
-        if len(rows) == 1:
+        if rows and len(sets) == 1:
             low, high = rows[0]['low'], rows[0]['high']
             found[name] = found[name]._replace(low=low, high=high)
     return found
@@ -134,10 +158,11 @@ def on_photographs(pattern: str) -> Gains:
     Returns:
         Gains: By method.
     """
-    draws = [
-        json.loads(path.read_text())['methods']
+    found = [
+        json.loads(path.read_text())
         for path in sorted((RESULTS / 'photographs').glob(pattern))
     ]
+    draws = [one['methods'] for one in found]
     where = {
         **{
             name: (setting, 'as_trained')
@@ -159,7 +184,8 @@ def on_photographs(pattern: str) -> Gains:
                 if method in methods
             ]
             for name, (method, kind) in where.items()
-        }
+        },
+        found[0]['test_images'] / found[0]['train_images'],
     )
 
 

@@ -16,6 +16,16 @@ def test_the_interval_and_p_are_students(values):
     assert found.number == len(values)
 
 
+def test_divisions_of_the_same_images_widen_the_interval():
+    """Nadeau and Bengio 2003: the variance times 1 / J + test over train."""
+    values = [0.38, 0.27, 0.48, 0.1]
+    alone, found = estimate(values), estimate(values, overlap=0.5)
+    assert found.high - found.mean == pytest.approx(
+        (alone.high - alone.mean) * ((1 / 4 + 0.5) / (1 / 4)) ** 0.5
+    )
+    assert found.p > alone.p
+
+
 def test_what_has_no_spread():
     alone = estimate([3.0])
     assert (alone.mean, alone.low, alone.p) == (3, None, None)
