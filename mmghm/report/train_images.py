@@ -247,7 +247,12 @@ def _whole_config(work_dir: Path) -> Config:
         text = path.read_text(encoding='utf-8', errors='replace')
         cfg = Config(read_settings(text))
         tested = cfg.get('test_dataloader') or cfg.get('val_dataloader')
-        if tested and all(cfg.get(name) for name in _NEEDED):
+        if not (tested and all(cfg.get(name) for name in _NEEDED)):
+            continue
+        if (
+            type_name(cfg.train_dataloader.get('dataset', {}))
+            != 'CachedFeatures'
+        ):
             cfg.test_dataloader = tested
             # As reading the file would.
             if cfg.get('custom_imports'):
