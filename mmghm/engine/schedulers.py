@@ -98,9 +98,10 @@ class _RunLR(LRSchedulerMixin, _ParamScheduler):
         """
         for key in ('base_values', 'last_step', '_global_step', '_last_value'):
             setattr(self, key, state_dict[key])
-        if self.last_step < self._global_step < self.end:
+        due = self._global_step - self.begin
+        if self.last_step < due < self.end - self.begin:
             # It had ended, and this run is longer.
-            self.last_step = self._global_step
+            self.last_step = due
             for group, value in zip(
                 self.optimizer.param_groups, self._get_value()
             ):

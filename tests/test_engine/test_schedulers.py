@@ -135,6 +135,15 @@ def test_a_finished_run_goes_on_by_the_longer_schedule(by_epoch):
     assert rest == pytest.approx(whole[10 * STEPS :])
 
 
+def test_a_schedule_that_begins_later_is_resumed_where_it_was():
+    schedule = Schedule('resnet32_cifar10_lt')
+    schedule.scheduler.update(by_epoch=True, begin=4)
+    whole, _ = learning_rates(schedule, 20)
+    _, state = learning_rates(schedule, 20, stop=10 * STEPS)
+    rest, _ = learning_rates(schedule, 20, start=state)
+    assert rest == pytest.approx(whole[10 * STEPS :])
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
